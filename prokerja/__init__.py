@@ -1,0 +1,29 @@
+"""A declaration-first job queue for one machine, over one SQLite file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from prokerja.job import Job
+    from prokerja.queue import Queue, declare, declare_many
+    from prokerja.worker import Worker
+
+__all__ = ["Job", "Queue", "Worker", "declare", "declare_many"]
+
+_HOMES = {
+    "Job": "prokerja.job",
+    "Queue": "prokerja.queue",
+    "Worker": "prokerja.worker",
+    "declare": "prokerja.queue",
+    "declare_many": "prokerja.queue",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import each public name when it is first used: a command pays for what it needs."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,1 @@
+"""Finds job classes: without running them for whoever declares, by importing for the worker."""

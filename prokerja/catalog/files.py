@@ -1,0 +1,88 @@
+"""The Python files of a jobs directory."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+from prokerja.errors import CatalogError
+from prokerja.spec import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Stamp = tuple[int, int]
+"""A file's last change in nanoseconds since the epoch, and its size in bytes."""
+
+ADVICE = {
+    errno.ENOENT: "create it, or name another with --jobs DIR",
+    errno.ENOTDIR: "name the directory around it with --jobs DIR",
+}
+
+
+def scan(directory: str) -> dict[str, Stamp]:
+    """Every `.py` file below `directory`: sorted absolute paths and their stamps.
+
+    Links are followed, but no folder is read twice; `__pycache__` and what is hidden is skipped.
+    Raises CatalogError for a folder that cannot be read and for a name that is not UTF-8.
+    """
+    try:
+        found = sorted(_files(os.path.abspath(directory)))
+    except OSError as error:
+        advice = ADVICE.get(error.errno or 0, "let this user read it, or move it elsewhere")
+        raise CatalogError(f"{printable(error.filename)}: {error.strerror}; {advice}") from None
+    except ValueError:
+        raise CatalogError(f"{printable(directory)}: no such directory; create one") from None
+    for path, _ in found:
+        if not _is_utf8(path):
+            raise CatalogError(f"{printable(path)}: a name that is not UTF-8; rename it")
+    return dict(found)
+
+
+def _files(root: str) -> Iterator[tuple[str, Stamp]]:
+    os.stat(root)
+    waiting, seen = {"folder": [root], "link": list[str]()}, set[tuple[int, int]]()
+    while paths := waiting["folder"] or waiting["link"]:  # a folder goes by its own name first
+        folder = paths.pop()
+        status = _status(folder)
+        if status is None or (status.st_dev, status.st_ino) in seen:
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        for entry in _entries(folder):
+            kind = _kind(entry)
+            if kind in waiting:
+                waiting[kind].append(entry.path)
+            elif kind == "file" and (status := _status(entry.path)):
+                yield entry.path, (status.st_mtime_ns, status.st_size)
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            found = [e for e in entries if not e.name.startswith(".") and e.name != "__pycache__"]
+    except FileNotFoundError:
+        return []
+    return sorted(found, key=lambda entry: entry.name)
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    try:
+        if entry.is_dir():
+            return "link" if entry.is_symlink() else "folder"
+        return "file" if entry.name.endswith(".py") and entry.is_file() else "other"
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return "other"
+        raise
+
+
+def _status(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except FileNotFoundError:  # removed since it was listed
+        return None
+
+
+def _is_utf8(path: str) -> bool:
+    return not any("\ud800" <= letter <= "\udfff" for letter in path)

@@ -1,0 +1,236 @@
+"""Job classes by importing them: the truth, for a process of its own, which may die of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import os
+import sys
+import traceback
+from contextlib import contextmanager
+from importlib.machinery import ModuleSpec
+from importlib.util import module_from_spec, spec_from_file_location
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from prokerja.catalog.annotations import REQUIRED, field_of
+from prokerja.catalog.files import scan
+from prokerja.catalog.static import headline, is_name
+from prokerja.errors import CatalogError
+from prokerja.job import OPTIONS, Job, name_of, option
+from prokerja.spec import Field, JobSpec, brief, printable, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from types import ModuleType
+
+PACKAGE = "jobs"
+"""What the jobs directory is called in imports."""
+LONGEST = 300
+"""Characters of an error."""
+
+FIT = {
+    "name": "1 to 255 printable characters",
+    "queue": "1 to 255 printable characters",
+    "priority": "a whole number from -1000 to 1000",
+    "retries": "a whole number from 0 to 1000",
+    "retry_after": "a number of seconds, 0 or more",
+    "timeout": "a number of seconds above 0, or None",
+}
+
+
+class Broken(NamedTuple):
+    """A file or class that cannot be used, and why, in one line."""
+
+    file: str
+    error: str
+
+
+class Loaded(NamedTuple):
+    """What was found, by job name, and what was not usable."""
+
+    classes: dict[str, type]
+    specs: dict[str, JobSpec]
+    broken: list[Broken]
+
+
+def load(directory: str, on_file: Callable[[str], object] = lambda _: None) -> Loaded:
+    """Import every file of a jobs directory; `on_file` hears of each before it is imported.
+
+    Whatever a file raises makes it broken and leaves the others alone. Raises CatalogError if the
+    directory itself cannot be read.
+    """
+    root = os.path.abspath(directory)
+    files = list(scan(root))
+    _install(root)
+    loaded = Loaded({}, {}, [])
+    for path in sorted(files, key=lambda path: path != os.path.join(root, "__init__.py")):
+        on_file(path)
+        with _blaming(path, loaded.broken):
+            for cls in _job_classes(_import(path, root)):
+                _add(loaded, cls, path)
+    return loaded
+
+
+def load_classes(classes: Iterable[type]) -> Loaded:
+    """The same of classes that are imported already."""
+    loaded = Loaded({}, {}, [])
+    for cls in classes:
+        _add(loaded, cls, _file_of(cls))
+    return loaded
+
+
+def rebuild(cls: type, payload: dict[str, Any]) -> Any:
+    """The job that a payload stands for; raises whatever its constructor raises."""
+    return cls(**payload)
+
+
+def spec_of(cls: type) -> JobSpec:
+    """What a class takes and asks for; CatalogError if that cannot be told or cannot be meant."""
+    if not _is_job(cls):
+        raise CatalogError(
+            f"{brief(cls.__name__)} is no job; "
+            "give it a handle(), and a payload() unless it is a dataclass"
+        )
+    try:
+        signature = inspect.signature(cls)
+    except (TypeError, ValueError) as error:
+        raise CatalogError(
+            f"{brief(cls.__name__)} takes nobody knows what ({brief(str(error))}); "
+            "give it an __init__ with named parameters"
+        ) from None
+    parameters = signature.parameters.values()
+    variadic = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
+    spec = JobSpec(
+        name=name_of(cls),
+        **{key: option(cls, key) for key in OPTIONS},
+        fields=tuple(_field(cls, one) for one in parameters if one.kind not in variadic),
+        open=any(one.kind is one.VAR_KEYWORD for one in parameters),
+        file=_file_of(cls),
+        doc=_doc(cls, signature),
+    )
+    for key, wanted in FIT.items():
+        if not _fits(key, value := getattr(spec, key)):
+            raise CatalogError(f"{brief(cls.__name__)}.{key} is {shown(value)}; make it {wanted}")
+    return spec
+
+
+def _field(cls: type, parameter: inspect.Parameter) -> Field:
+    if parameter.kind is parameter.POSITIONAL_ONLY:
+        raise CatalogError(
+            f"{brief(cls.__name__)} takes {shown(parameter.name)} by position only; "
+            "remove the / from its parameters"
+        )
+    annotation = parameter.annotation
+    if annotation is parameter.empty:
+        annotation = ""
+    elif not isinstance(annotation, str):
+        annotation = inspect.formatannotation(annotation)
+    default = REQUIRED if parameter.default is parameter.empty else parameter.default
+    return field_of(parameter.name, annotation, default)
+
+
+def _doc(cls: type, signature: inspect.Signature) -> str:
+    generated = cls.__name__ + str(signature).replace(" -> None", "")  # as dataclasses do
+    return headline(None if cls.__doc__ == generated else cls.__doc__)
+
+
+def _file_of(cls: type) -> str:
+    file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+    return os.path.abspath(file) if file else ""
+
+
+def _fits(key: str, value: Any) -> bool:
+    if key in ("name", "queue"):
+        return isinstance(value, str) and is_name(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return key == "timeout" and value is None
+    if key in ("priority", "retries"):
+        return isinstance(value, int) and (-1000 if key == "priority" else 0) <= value <= 1000
+    return 0 <= value <= sys.float_info.max and (value > 0 or key == "retry_after")
+
+
+def _is_job(cls: type) -> bool:
+    handle = getattr(cls, "handle", None)
+    has_payload = dataclasses.is_dataclass(cls) or callable(getattr(cls, "payload", None))
+    is_abstract = inspect.isabstract(cls) or getattr(cls, "_is_protocol", False)
+    return callable(handle) and handle is not Job.handle and has_payload and not is_abstract
+
+
+def _add(loaded: Loaded, cls: type, path: str) -> None:
+    with _blaming(path, loaded.broken):
+        spec = spec_of(cls)
+        if first := loaded.specs.get(spec.name):
+            raise CatalogError(
+                f"two jobs are called {shown(spec.name)}: {printable(first.file)} and "
+                f"{printable(path)}; rename one or set its name"
+            )
+        loaded.classes[spec.name], loaded.specs[spec.name] = cls, spec
+
+
+@contextmanager
+def _blaming(file: str, broken: list[Broken]) -> Iterator[None]:
+    try:
+        yield
+    except CatalogError as error:
+        broken.append(Broken(file, str(error)))
+    except BaseException as error:  # noqa: BLE001  a file that exits is broken like any other
+        broken.append(Broken(file, _told(error, file)))
+
+
+def _install(root: str) -> None:
+    """Make `import jobs` mean this directory, whatever it meant before."""
+    for name in [name for name in sys.modules if f"{name}.".startswith(f"{PACKAGE}.")]:
+        del sys.modules[name]
+    importlib.invalidate_caches()
+    package = ModuleSpec(PACKAGE, None, is_package=True)
+    package.submodule_search_locations = [root]
+    sys.modules[PACKAGE] = module_from_spec(package)
+
+
+def _import(path: str, root: str) -> ModuleType:
+    place = os.path.relpath(path, root)
+    parts = place.removesuffix(".py").split(os.sep)
+    if parts[-1] == "__init__":
+        parts.pop()
+    if not parts:
+        return _import_from(path, PACKAGE, [root])
+    if not any("." in part for part in parts):
+        module = importlib.import_module(".".join([PACKAGE, *parts]))
+        if module.__file__ == path:
+            return module
+    # A name that no import statement can say, so that it takes no other module's place.
+    return _import_from(path, f"{PACKAGE}.{place.replace('.', '/')}")
+
+
+def _import_from(path: str, name: str, folders: list[str] | None = None) -> ModuleType:
+    spec = spec_from_file_location(name, path, submodule_search_locations=folders)
+    if spec is None or spec.loader is None:
+        raise ImportError("not a Python file")
+    module = sys.modules[name] = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _job_classes(module: ModuleType) -> list[type]:
+    found = dict.fromkeys(value for value in vars(module).values() if isinstance(value, type))
+    own = [cls for cls in found if cls.__module__ == module.__name__]
+    return [cls for cls in own if not cls.__name__.startswith("_") and _is_job(cls)]
+
+
+def _told(error: BaseException, path: str) -> str:
+    kind, line = type(error).__name__, _line(error, path)
+    try:
+        message = " ".join(str(error.msg if isinstance(error, SyntaxError) else error).split())
+    except Exception:  # noqa: BLE001  even this is somebody else's code
+        message = ""
+    text = brief(f"{kind}: {message}" if message else kind, LONGEST)
+    return f"{text} (line {line})" if line else text
+
+
+def _line(error: BaseException, path: str) -> int | None:
+    if isinstance(error, SyntaxError) and error.filename == path:
+        return error.lineno
+    frames = traceback.walk_tb(error.__traceback__)
+    lines = [line for frame, line in frames if frame.f_code.co_filename == path]
+    return lines[-1] if lines else None

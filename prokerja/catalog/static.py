@@ -1,0 +1,243 @@
+"""Job classes as the text of their file tells of them; nothing of it is run."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from prokerja.catalog.annotations import COMPUTED, UNREADABLE, field_of, json_value, parse, value_of
+from prokerja.errors import CatalogError
+from prokerja.job import OPTIONS, snake_case
+from prokerja.spec import Field, JobSpec, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+BASES = {"Job", "object", "ABC", "Protocol", "Generic"}
+DECORATORS = {"dataclass", "final"}
+"""What leaves it clear which fields a class has; any other base or decorator does not."""
+
+
+def read_file(path: str) -> list[JobSpec]:
+    """The jobs of one file, in its order; CatalogError if it cannot be read as Python.
+
+    An option that is no literal counts as not set. A class with a base or a decorator from
+    elsewhere is taken to accept any field.
+    """
+    source = _source(path)
+    try:
+        specs = [_spec(cls, os.path.abspath(path)) for cls in _classes(source) if _is_job(cls)]
+    except SyntaxError as error:
+        raise _unreadable(path, error.lineno or 1, f"SyntaxError: {error.msg}") from None
+    except (ValueError, RecursionError, MemoryError):
+        raise _unreadable(path, 1, "a number too large, or nested too deeply") from None
+    return [spec for spec in specs if is_name(spec.name)]
+
+
+def is_name(text: str) -> bool:
+    """Whether the store takes it as the name of a job or queue."""
+    return 0 < len(text) <= 255 and text.isprintable()
+
+
+def headline(doc: str | None) -> str:
+    """The first line of a docstring."""
+    lines = (line.strip() for line in (doc or "").splitlines())
+    return printable(next(filter(None, lines), ""))
+
+
+def _source(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            source = file.read()
+    except (FileNotFoundError, ValueError):
+        raise CatalogError(f"{printable(path)}: no such file; put it back, or look again") from None
+    except OSError as error:
+        raise CatalogError(
+            f"{printable(path)}: {error.strerror}; let this user read it, or move it elsewhere"
+        ) from None
+    try:
+        nul = source.decode().find("\0")
+    except UnicodeDecodeError as error:
+        line = source.count(b"\n", 0, error.start) + 1
+        raise _unreadable(path, line, "a byte that is not UTF-8") from None
+    if nul >= 0:
+        raise _unreadable(path, source.count(b"\n", 0, source.index(b"\0")) + 1, "a null byte")
+    return source
+
+
+def _unreadable(path: str, line: int, error: str) -> CatalogError:
+    return CatalogError(
+        f"{printable(path)}, line {line}: {printable(error)}; "
+        "correct it, or move the file out of the jobs directory"
+    )
+
+
+class _Class:
+    """A class statement, and what it inherits from those above it in the file."""
+
+    def __init__(self, node: ast.ClassDef, above: Mapping[str, _Class]) -> None:
+        names = [_called(base) for base in node.bases]
+        inherited = [cls for name in names if name in above for cls in above[name].line]
+        self.node = node
+        self.line: list[_Class] = [self, *reversed(dict.fromkeys(reversed(inherited)))]
+        self.elsewhere = {name.lstrip(".") for name in names if name not in above}
+        self.decorators = {_called(item).lstrip("."): item for item in node.decorator_list}
+        self.members = dict(_members(node))
+
+    def find(self, name: str) -> ast.AST | None:
+        """The definition or value that the name has in this class."""
+        return next((cls.members[name] for cls in self.line if name in cls.members), None)
+
+    def bases(self) -> set[str]:
+        """Names of the bases that are not in the file, also of those that are."""
+        return set[str]().union(*(cls.elsewhere for cls in self.line))
+
+    def is_dataclass(self) -> bool:
+        """Whether it is decorated as one itself."""
+        return "dataclass" in self.decorators
+
+
+class _Slot(NamedTuple):
+    """A field of a dataclass."""
+
+    field: Field
+    init: bool
+    by_name: bool
+
+
+def _classes(source: bytes) -> list[_Class]:
+    found: dict[str, _Class] = {}
+    for node in parse(source).body:
+        if isinstance(node, ast.ClassDef):
+            found[node.name] = _Class(node, found)
+    return list(found.values())
+
+
+def _members(node: ast.ClassDef) -> Iterator[tuple[str, ast.AST]]:
+    for statement in node.body:
+        match statement:
+            case ast.FunctionDef(name) | ast.AsyncFunctionDef(name):
+                yield name, statement
+            case ast.AnnAssign(ast.Name(name), _, ast.expr() as value):
+                yield name, value
+            case ast.Assign(targets, value):
+                yield from ((one.id, value) for one in targets if isinstance(one, ast.Name))
+
+
+def _called(node: ast.expr) -> str:
+    """A name as it stands, `.name` for one taken from a module, `?` for anything else."""
+    match node:
+        case ast.Name(name):
+            return name
+        case ast.Attribute(_, name):
+            return f".{name}"
+        case ast.Subscript(inner) | ast.Call(inner):
+            return _called(inner)
+    return "?"
+
+
+def _is_job(cls: _Class) -> bool:
+    if cls.node.name.startswith("_") or "Protocol" in cls.elsewhere or _is_abstract(cls):
+        return False
+    if isinstance(cls.find("handle"), ast.Constant | None):
+        return False
+    is_dataclass = any(one.is_dataclass() for one in cls.line)
+    return is_dataclass or "Job" in cls.bases() or cls.find("payload") is not None
+
+
+def _is_abstract(cls: _Class) -> bool:
+    members = [cls.find(name) for one in cls.line for name in one.members]
+    return any(
+        _called(decorator).lstrip(".") == "abstractmethod"
+        for member in members
+        if isinstance(member, ast.FunctionDef | ast.AsyncFunctionDef)
+        for decorator in member.decorator_list
+    )
+
+
+def _spec(cls: _Class, path: str) -> JobSpec:
+    slots = next((_slots(one) for one in cls.line if one.is_dataclass()), {})
+    name = _option(cls, "name", slots)
+    fields, is_open = _fields(cls)
+    decorators = {decorator for one in cls.line for decorator in one.decorators}
+    return JobSpec(
+        name=name if isinstance(name, str) else snake_case(cls.node.name),
+        **{key: _option(cls, key, slots) for key in OPTIONS},
+        fields=tuple(fields),
+        open=is_open or not (cls.bases() <= BASES and decorators <= DECORATORS),
+        file=path,
+        doc=headline(ast.get_docstring(cls.node, clean=False)),
+    )
+
+
+def _option(cls: _Class, key: str, slots: Mapping[str, _Slot]) -> Any:
+    value = cls.find(key)
+    if key in slots or not isinstance(value, ast.expr):
+        return OPTIONS.get(key)
+    try:
+        return json_value(value_of(value))
+    except UNREADABLE:
+        return OPTIONS.get(key)
+
+
+def _fields(cls: _Class) -> tuple[list[Field], bool]:
+    """What the constructor takes, and whether it takes anything else too."""
+    for one in cls.line:
+        init = one.members.get("__init__")
+        if isinstance(init, ast.FunctionDef):
+            return _parameters(init.args), init.args.kwarg is not None
+        if one.is_dataclass() and _flag(one.decorators["dataclass"], "init", default=True):
+            slots = sorted(_slots(one).values(), key=lambda slot: slot.by_name)
+            return [slot.field for slot in slots if slot.init], False
+    return [], False
+
+
+def _parameters(args: ast.arguments) -> list[Field]:
+    positional = [*args.posonlyargs, *args.args]
+    blank = [None] * (len(positional) - len(args.defaults))
+    pairs = list(zip(positional, [*blank, *args.defaults], strict=True))[1:]
+    pairs += zip(args.kwonlyargs, args.kw_defaults, strict=True)
+    return [
+        field_of(arg.arg, ast.unparse(arg.annotation) if arg.annotation else "", value_of(node))
+        for arg, node in pairs
+    ]
+
+
+def _slots(cls: _Class) -> dict[str, _Slot]:
+    """The dataclass fields of a class, inherited ones first."""
+    slots: dict[str, _Slot] = {}
+    for one in reversed(cls.line):
+        if one.is_dataclass():
+            _add_slots(slots, one)
+    return slots
+
+
+def _add_slots(slots: dict[str, _Slot], cls: _Class) -> None:
+    by_name = _flag(cls.decorators["dataclass"], "kw_only", default=False)
+    for statement in cls.node.body:
+        match statement:
+            case ast.AnnAssign(ast.Name(name), annotation, value):
+                text = ast.unparse(annotation)
+                if re.match(r"['\"]?(\w+\.)*KW_ONLY\b", text):
+                    by_name = True
+                elif re.match(r"['\"]?(\w+\.)*ClassVar\b", text):
+                    slots.pop(name, None)
+                else:
+                    slots[name] = _slot(name, text, value, by_name=by_name)
+
+
+def _slot(name: str, annotation: str, value: ast.expr | None, *, by_name: bool) -> _Slot:
+    if not isinstance(value, ast.Call) or _called(value).lstrip(".") != "field":
+        return _Slot(field_of(name, annotation, value_of(value)), True, by_name)
+    given = {keyword.arg: keyword.value for keyword in value.keywords}
+    default = COMPUTED if "default_factory" in given else value_of(given.get("default"))
+    init, by_name = _flag(value, "init", default=True), _flag(value, "kw_only", default=by_name)
+    return _Slot(field_of(name, annotation, default), init, by_name)
+
+
+def _flag(call: ast.expr, key: str, *, default: bool) -> bool:
+    keywords = call.keywords if isinstance(call, ast.Call) else []
+    node = next((keyword.value for keyword in keywords if keyword.arg == key), None)
+    return bool(node.value) if isinstance(node, ast.Constant) else default

@@ -1,0 +1,115 @@
+"""How a command says what it takes, and a quick way to read a plain command line.
+
+Typer takes several times as long to import as a declaration takes to write. A command line
+that means just one thing is read here; whatever else there is (help, a mistake, an
+abbreviation) goes to Typer, which reads the same function and explains.
+"""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, get_args, get_origin
+
+Command = Callable[..., "int | None"]
+
+
+class Argument(NamedTuple):
+    """Marks a parameter that is given by its place."""
+
+    help: str
+    metavar: str = ""
+
+
+class Option(NamedTuple):
+    """Marks a parameter that is given by its name, `--like-this`, and any other flags named."""
+
+    help: str
+    flags: tuple[str, ...] = ()
+    metavar: str = ""
+
+
+class Parameter(NamedTuple):
+    """One parameter of a command."""
+
+    name: str
+    type: Any
+    """str, int or bool."""
+    many: bool
+    marker: Argument | Option
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """How it is written on the command line; nothing for an argument."""
+        if isinstance(self.marker, Argument):
+            return ()
+        return self.marker.flags or (f"--{self.name.replace('_', '-')}",)
+
+
+def parameters(command: Command) -> list[Parameter]:
+    """What a command takes, from its annotations."""
+    hints = typing.get_type_hints(command, include_extras=True)
+    hints.pop("return", None)
+    return [_parameter(name, *get_args(hint)) for name, hint in hints.items()]
+
+
+def quickly(command: Command, words: Sequence[str]) -> dict[str, Any] | None:
+    """The keyword arguments that these words mean; None if they are better left to Typer."""
+    takes = parameters(command)
+    options = {flag: parameter for parameter in takes for flag in parameter.flags}
+    given: dict[str, Any] = {}
+    places: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if word == "--":
+            places.extend(rest)
+        elif word.startswith("-") and word != "-":
+            flag, equals, value = word.partition("=") if word.startswith("--") else (word, "", "")
+            parameter = options.get(flag)
+            if parameter is None or (parameter.type is bool and equals):
+                return None
+            if parameter.type is not bool and not equals:
+                value = next(rest, None)
+            if not _keep(given, parameter, value):
+                return None
+        else:
+            places.append(word)
+    return given if _keep_places(given, takes, places, command) else None
+
+
+def _parameter(name: str, hint: Any, marker: Argument | Option) -> Parameter:
+    many = get_origin(hint) is list
+    kinds = [kind for kind in get_args(hint) or (hint,) if kind is not type(None)]
+    return Parameter(name, kinds[0], many, marker)
+
+
+def _keep(given: dict[str, Any], parameter: Parameter, text: str | None) -> bool:
+    if text is None:
+        return False
+    value: Any = text
+    if parameter.type is bool:
+        value = True
+    elif parameter.type is int:
+        if not text.isascii() or not text.lstrip("-").isdigit():
+            return False
+        value = int(text)
+    if parameter.many:
+        given.setdefault(parameter.name, []).append(value)
+    else:
+        given[parameter.name] = value
+    return True
+
+
+def _keep_places(
+    given: dict[str, Any], takes: list[Parameter], places: list[str], command: Command
+) -> bool:
+    arguments = [parameter for parameter in takes if isinstance(parameter.marker, Argument)]
+    defaults = command.__kwdefaults__ or {}
+    for parameter in arguments:
+        taken = places if parameter.many else places[:1]
+        places = places[len(taken) :]
+        if not taken and parameter.name not in defaults:
+            return False
+        if not all(_keep(given, parameter, text) for text in taken):
+            return False
+    return not places

@@ -1,0 +1,114 @@
+"""`prokerja declare:batch`: register many requests from JSON Lines, all or nothing."""
+
+from __future__ import annotations
+
+import sys
+import time
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+
+from prokerja.catalog.refresh import known_job
+from prokerja.commandline import Argument, Option
+from prokerja.commands import Db, Jobs, Json
+from prokerja.commands.input import options_from, parse_json
+from prokerja.console import counted, print_json, say
+from prokerja.errors import ProkerjaError, RequestError
+from prokerja.repository import Repository
+from prokerja.request import LARGEST, Options, from_spec
+from prokerja.settings import settings
+from prokerja.times import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from prokerja.model import Declaration
+    from prokerja.spec import JobSpec
+
+KEYS = frozenset(
+    ("job", "payload", "queue", "priority", "in", "at", "retries", "retry_after", "timeout")
+)
+LONGEST_LINE = 2 * LARGEST
+
+
+def run(
+    *,
+    file: Annotated[str, Argument("JSON Lines, or - for stdin.", "[FILE]")] = "-",
+    ids: Annotated[bool, Option("Print each id, one a line.")] = False,
+    db: Db = None,
+    jobs: Jobs = None,
+    json: Json = False,
+) -> None:
+    """Declare many jobs from JSON Lines, all or nothing."""
+    now = time.time()
+    where = settings(db, jobs)
+    repository = Repository(where.db)
+    specs = cache(lambda name: known_job(repository, where, name))
+    with _opened(file) as source:
+        # Names are looked up before the transaction that the lines are written in.
+        declarations = counted(_declarations(source, specs, now), "declared")
+        done = repository.declarations.add(declarations, now)
+    repository.close()
+    if json:
+        span = {"first": done[0], "last": done[-1]} if done else {"first": None, "last": None}
+        print_json({"count": len(done), **span, **({"ids": list(done)} if ids else {})})
+    elif ids:
+        sys.stdout.writelines(f"{id}\n" for id in done)
+    elif done:
+        print(f"{len(done)} {done[0]} {done[-1]}")
+    else:
+        print("0")
+    say(f"Declared {len(done):,} jobs." if done else "Declared nothing: no lines came.")
+
+
+def _opened(file: str) -> BinaryIO:
+    if file == "-":
+        return sys.stdin.buffer
+    try:
+        return open(file, "rb")  # noqa: SIM115  the caller closes it
+    except OSError as error:
+        raise RequestError(f"cannot read {shown(file)}: {error.strerror}; check the path") from None
+
+
+def _declarations(
+    source: BinaryIO, specs: Callable[[str], JobSpec], now: float
+) -> Iterator[Declaration]:
+    number = 0
+    while line := source.readline(LONGEST_LINE + 1):
+        number += 1
+        if line.strip():
+            try:
+                yield _declaration(line, specs, now)
+            except ProkerjaError as error:
+                raise type(error)(f"line {number}: {error}") from None
+
+
+def _declaration(line: bytes, specs: Callable[[str], JobSpec], now: float) -> Declaration:
+    if len(line) > LONGEST_LINE:
+        raise RequestError("the line is longer than 2 MiB; pass the path of a file instead")
+    given = parse_json(line.decode("utf-8", "surrogateescape"), "the line")
+    if not isinstance(given, dict) or not isinstance(given.get("job"), str):
+        raise RequestError('the line is no declaration; write {"job": NAME, "payload": {…}}')
+    unknown = given.keys() - KEYS
+    if unknown:
+        names = ", ".join(shown(key) for key in sorted(unknown))
+        raise RequestError(f"unknown key {names}; there are {', '.join(sorted(KEYS))}")
+    return from_spec(specs(given["job"]), given.get("payload", {}), now, _options(given))
+
+
+def _options(given: dict[str, Any]) -> Options:
+    if given.keys() <= {"job", "payload"}:
+        return Options()
+    texts = {key: _text(given.get(key), key) for key in ("in", "at", "retry_after", "timeout")}
+    return options_from(
+        queue=given.get("queue"), priority=given.get("priority"), in_=texts["in"],
+        at=texts["at"], retries=given.get("retries"), retry_after=texts["retry_after"],
+        timeout=texts["timeout"],
+    )  # fmt: skip
+
+
+def _text(value: Any, key: str) -> str | None:
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and key != "at":
+        return f"{value:f}" if isinstance(value, float) else str(value)
+    if value is None or isinstance(value, str):
+        return value
+    raise RequestError(f"{key}: {shown(str(value))} is no text; write it like the option --{key}")

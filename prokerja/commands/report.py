@@ -1,0 +1,47 @@
+"""`prokerja report`: how many jobs stand where."""
+
+from __future__ import annotations
+
+import time
+
+from prokerja import report
+from prokerja.commands import Db, Json, QueueOption
+from prokerja.console import on_terminal, print_json, print_table
+from prokerja.repository import Repository
+from prokerja.settings import settings
+from prokerja.times import words
+
+TITLE = "ProKerja Report"
+
+
+def run(*, queue: QueueOption = None, db: Db = None, json: Json = False) -> None:
+    """Count jobs by status."""
+    now = time.time()
+    summary = report.summary(Repository(settings(db).db, create=False), queue, now)
+    if json:
+        print_json(summary.to_json())
+    elif on_terminal():
+        _show(summary, now)
+    else:
+        print(TITLE)
+        for status, count in summary.total.counts().items():
+            print(f"{status}: {count}")
+
+
+def _show(summary: report.Summary, now: float) -> None:
+    print(TITLE)
+    total = summary.total.counts()
+    several = len(summary.queues) > 1
+    rows = [(tally.queue, *_cells(tally.counts())) for tally in summary.queues]
+    if several:
+        rows.append(("all", *_cells(total)))
+        print_table(("queue", *total), rows, right=tuple(total))
+    else:
+        print_table(("status", "jobs"), [(s, f"{n:,}") for s, n in total.items()], right=("jobs",))
+    if summary.waiting_since is not None:
+        print(f"oldest due job: waiting for {words(now - summary.waiting_since)}")
+    print(f"workers alive: {len(summary.workers)}")
+
+
+def _cells(counts: dict[str, int]) -> list[str]:
+    return [f"{count:,}" for count in counts.values()]

@@ -1,0 +1,72 @@
+"""`prokerja report:job`: everything about one job."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+from prokerja import report
+from prokerja.commandline import Argument
+from prokerja.commands import Db, Json
+from prokerja.console import legible, print_json
+from prokerja.errors import NotFound
+from prokerja.repository import Repository
+from prokerja.settings import settings
+from prokerja.times import iso, words
+
+if TYPE_CHECKING:
+    from prokerja.model import Attempt
+    from prokerja.repository.history import Record
+
+
+def run(
+    *,
+    id: Annotated[int, Argument("The job's id.", "ID")],
+    db: Db = None,
+    json: Json = False,
+) -> None:
+    """Show everything about one job: its attempts, and why it is not running."""
+    now = time.time()
+    repository = Repository(settings(db).db, create=False)
+    with repository.database.reading():
+        record = repository.history.one(id)
+        if record is None:
+            raise NotFound(f"there is no job {id}; `prokerja report:jobs` lists them")
+        attempts = repository.history.attempts(record)
+        why = report.why_not_running(repository, record, now)
+    if json:
+        print_json(report.detail_json(record, attempts, why))
+    else:
+        _show(record, attempts, why, now)
+
+
+def _show(record: Record, attempts: list[Attempt], why: str | None, now: float) -> None:
+    lane = record.lane
+    print(f"job {record.id}: {lane.name}, {record.status.value}")
+    line("queue", f"{lane.queue}, priority {lane.priority}")
+    line("declared", f"{iso(record.declared_at)} ({words(now - record.declared_at)} ago)")
+    line("due", iso(record.due_at))
+    line("payload", record.payload)
+    line("retries", f"{record.retries}, the first after {words(record.retry_after)}")
+    line("time limit", "none" if record.timeout is None else words(record.timeout))
+    if record.result is not None:
+        line("result", record.result)
+    if why is None and record.started_at is not None:
+        line("running", f"for {words(now - record.started_at)}")
+    elif why is not None:
+        line("not running", why)
+    for attempt in attempts:
+        _show_attempt(attempt)
+
+
+def _show_attempt(attempt: Attempt) -> None:
+    began = "not started" if attempt.started_at is None else iso(attempt.started_at)
+    took = words(attempt.finished_at - (attempt.started_at or attempt.finished_at))
+    print(f"attempt {attempt.number}: {began}, took {took}: {legible(attempt.error or 'completed')}")
+    for row in (attempt.traceback or "").splitlines():
+        print(f"    {legible(row)}")
+
+
+def line(label: str, text: str) -> None:
+    """One fact."""
+    print(f"  {label + ':':<12} {legible(text)}")

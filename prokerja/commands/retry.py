@@ -1,0 +1,40 @@
+"""`prokerja retry`: give failed jobs a fresh start."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+from prokerja.commandline import Argument, Option
+from prokerja.commands import Db, Json, QueueOption
+from prokerja.console import print_json, say
+from prokerja.errors import RequestError
+from prokerja.repository import Repository
+from prokerja.settings import settings
+
+
+def run(
+    *,
+    ids: Annotated[list[int], Argument("Failed jobs.", "ID")] = [],  # noqa: B006
+    failed: Annotated[bool, Option("All failed jobs.")] = False,
+    queue: QueueOption = None,
+    job: Annotated[str | None, Option("With --failed: of this name.", metavar="NAME")] = None,
+    db: Db = None,
+    json: Json = False,
+) -> None:
+    """Put failed jobs back to pending, their attempts counted anew."""
+    if bool(ids) == failed:
+        raise RequestError("say which jobs to retry: ids, or --failed for all that have failed")
+    if not failed and (queue or job):
+        raise RequestError("--queue and --job go with --failed; leave them out with ids")
+    repository = Repository(settings(db).db, create=False)
+    now = time.time()
+    if failed:
+        with repository.database.reading():
+            lanes = repository.lanes.matching(queue, job)
+        count = repository.declarations.retry_failed(lanes, now)
+    else:
+        repository.declarations.retry(ids, now)
+        count = len(set(ids))
+    print_json({"retried": count}) if json else print(count)
+    say(f"Put {count:,} failed {'job' if count == 1 else 'jobs'} back.")

@@ -1,0 +1,142 @@
+"""What a worker says on stderr: one line an event, and a bar if there is an end to reach."""
+
+from __future__ import annotations
+
+import sys
+import time
+from functools import singledispatchmethod
+from typing import TYPE_CHECKING, Any
+
+from prokerja import events
+from prokerja.console import legible
+from prokerja.times import words
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+EVERY = 1.0
+"""Seconds between two lines that count settled jobs."""
+
+
+class Talk:
+    """One plain line for each event; settled jobs are counted once a second."""
+
+    def __init__(self) -> None:
+        self._completed = 0
+        self._said_at = 0.0
+
+    def __enter__(self) -> Talk:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        pass
+
+    def say(self, line: str) -> None:
+        """One line."""
+        print(f"prokerja: {legible(line)}", file=sys.stderr, flush=True)
+
+    @singledispatchmethod
+    def tell(self, event: Any) -> None:
+        """Take note of an event."""
+
+    @tell.register
+    def _(self, event: events.WorkerStarted) -> None:
+        queues = ", ".join(event.queues) or "all"
+        self.say(
+            f"worker {event.worker} started: {event.realizers} realizers, queues: {queues},"
+            f" jobs: {', '.join(event.names) or 'none'}"
+        )
+
+    @tell.register
+    def _(self, event: events.FileBroken) -> None:
+        self.say(f"{event.file} cannot be used: {event.error}")
+
+    @tell.register
+    def _(self, event: events.JobsRecovered) -> None:
+        self.say(f"worker {event.worker} is dead; put back what it held: {event.count} jobs")
+
+    @tell.register
+    def _(self, event: events.JobStarted) -> None:
+        self.say(f"job {event.id} {event.name}: attempt {event.attempt} is running")
+
+    @tell.register
+    def _(self, event: events.JobFailed) -> None:
+        again = "for good" if event.retry_in is None else f"again in {words(event.retry_in)}"
+        self.say(f"job {event.id} {event.name}: attempt {event.attempt} failed, {again}: {event.error}")
+
+    @tell.register
+    def _(self, event: events.JobsSettled) -> None:
+        self.settled(event.completed, event.failed)
+
+    @tell.register
+    def _(self, event: events.RealizerDied) -> None:
+        self.say(f"realizer {event.pid} {event.how}")
+
+    @tell.register
+    def _(self, event: events.StoreTroubled) -> None:
+        self.say(f"{event.error}; trying again")
+
+    @tell.register
+    def _(self, event: events.QueueEmptied) -> None:
+        self._count()
+
+    @tell.register
+    def _(self, event: events.WorkerStopping) -> None:
+        self.say(f"stopping: {event.why}; running jobs may end, a second interrupt ends them")
+
+    @tell.register
+    def _(self, event: events.WorkerStopped) -> None:
+        self._count()
+        self.say(
+            f"worker stopped: {event.completed} attempts completed, {event.failed} failed,"
+            f" {event.returned} given back"
+        )
+
+    def settled(self, completed: int, failed: int) -> None:
+        """Some jobs have ended."""
+        self._completed += completed
+        if time.monotonic() - self._said_at >= EVERY:
+            self._count()
+
+    def _count(self) -> None:
+        if self._completed:
+            self.say(f"completed {self._completed} jobs")
+        self._completed = 0
+        self._said_at = time.monotonic()
+
+
+class Progress(Talk):
+    """The same, with a bar below."""
+
+    def __init__(self, total: int | None = None) -> None:
+        super().__init__()
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as Bar
+
+        look = (TextColumn("realizing"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self._bar = Bar(*look, console=Console(stderr=True))
+        self._task = self._bar.add_task("realizing", total=total)
+
+    def __enter__(self) -> Talk:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def say(self, line: str) -> None:
+        """One line, above the bar."""
+        self._bar.console.print(f"prokerja: {legible(line)}", markup=False, highlight=False)
+
+    def settled(self, completed: int, failed: int) -> None:
+        """Some jobs have ended."""
+        self._completed += completed
+        self._bar.advance(self._task, completed + failed)
+
+    def _count(self) -> None:
+        self._completed = 0

@@ -1,0 +1,83 @@
+"""The whole look: what is data goes to stdout, what is talk goes to stderr."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+T = TypeVar("T")
+STYLES = {"pending": "yellow", "processing": "cyan", "completed": "green", "failed": "red"}
+
+
+def on_terminal() -> bool:
+    """Whether somebody reads stdout, rather than something."""
+    return sys.stdout.isatty()
+
+
+def say(sentence: str) -> None:
+    """A friendly sentence, if anybody is there to read it."""
+    if sys.stderr.isatty():
+        print(sentence, file=sys.stderr)
+
+
+def legible(text: str) -> str:
+    """Text that moves no cursor and breaks no line: what cannot be printed is escaped."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def print_json(answer: Any) -> None:
+    """The answer as JSON, in ASCII, so that every reader takes it."""
+    import json
+
+    print(json.dumps(answer))
+
+
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()
+) -> None:
+    """A table with rules only where they help; statuses in colour."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        justify: Any = "right" if column in right else "left"
+        table.add_column(column, justify=justify, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(legible(cell), style=STYLES.get(cell, "")) for cell in row))
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=10_000)
+    console.print(table)
+
+
+def confirmed(question: str) -> bool:
+    """Ask on the terminal; no for an answer if there is none to ask on."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def counted(items: Iterable[T], what: str) -> Iterator[T]:
+    """The same items, with a running count on the terminal."""
+    if not sys.stderr.isatty():
+        yield from items
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    look = (TextColumn(what), BarColumn(), MofNCompleteColumn())
+    with Progress(*look, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        for number, item in enumerate(items, 1):
+            yield item
+            if number % 1000 == 0:
+                progress.update(task, completed=number)

@@ -1,0 +1,51 @@
+"""Everything that can go wrong for a person, each message ending in what to do next."""
+
+from __future__ import annotations
+
+
+class ProkerjaError(Exception):
+    """Did not work. Commands print the message as one line and leave with `exit_code`."""
+
+    exit_code = 1
+
+
+class RequestError(ProkerjaError):
+    """The request itself is wrong: usage, an unknown job, a bad payload."""
+
+    exit_code = 2
+
+
+class UnknownJob(RequestError):
+    """No job of that name is in the catalog."""
+
+
+class BadPayload(RequestError):
+    """The payload is not what the job takes, or not JSON."""
+
+
+class BadOption(RequestError):
+    """An option has a value that cannot be meant: a negative duration, a priority out of range."""
+
+
+class CatalogError(RequestError):
+    """The jobs directory cannot be used as it is."""
+
+
+class StoreError(ProkerjaError):
+    """The database file cannot be used; nothing was changed."""
+
+
+class TryAgain(StoreError):
+    """The store is busy or full just now; the same request may work in a moment."""
+
+    exit_code = 75
+
+
+class NotFound(ProkerjaError):
+    """Nothing matches what was asked for."""
+
+
+class WaitedTooLong(ProkerjaError):
+    """A wait ran out of time."""
+
+    exit_code = 124

@@ -1,0 +1,102 @@
+"""What happens in a worker, for those who want to know: one class for each kind of event."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class WorkerStarted:
+    worker: int
+    realizers: int
+    queues: tuple[str, ...]
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FileBroken:
+    """A file of the jobs directory could not be used; the others are."""
+
+    file: str
+    error: str
+
+
+@dataclass(frozen=True)
+class JobsRecovered:
+    """Another worker was found dead, and what it held was put back."""
+
+    worker: int
+    count: int
+
+
+@dataclass(frozen=True)
+class JobStarted:
+    """A job has been running for a while; short ones are only counted."""
+
+    id: int
+    name: str
+    attempt: int
+
+
+@dataclass(frozen=True)
+class JobFailed:
+    id: int
+    name: str
+    attempt: int
+    error: str
+    retry_in: float | None
+    """Seconds until it is due again; None when it has failed for good."""
+
+
+@dataclass(frozen=True)
+class JobsSettled:
+    """One turn's harvest."""
+
+    completed: int
+    failed: int
+    """For good."""
+
+
+@dataclass(frozen=True)
+class RealizerDied:
+    pid: int
+    how: str
+
+
+@dataclass(frozen=True)
+class StoreTroubled:
+    """A turn could not be written; it is tried again."""
+
+    error: str
+
+
+@dataclass(frozen=True)
+class QueueEmptied:
+    """Nothing is due and nothing runs."""
+
+
+@dataclass(frozen=True)
+class WorkerStopping:
+    why: str
+
+
+@dataclass(frozen=True)
+class WorkerStopped:
+    completed: int
+    failed: int
+    returned: int
+
+
+Event = (
+    WorkerStarted
+    | FileBroken
+    | JobsRecovered
+    | JobStarted
+    | JobFailed
+    | JobsSettled
+    | RealizerDied
+    | StoreTroubled
+    | QueueEmptied
+    | WorkerStopping
+    | WorkerStopped
+)

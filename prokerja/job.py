@@ -1,0 +1,73 @@
+"""The contract of a job, and the options that its class may set."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+OPTIONS: Mapping[str, Any] = {
+    "queue": "default",
+    "priority": 0,
+    "retries": 0,
+    "retry_after": 60.0,
+    "timeout": None,
+}
+"""What a job class may set, and what holds when it does not; durations in seconds."""
+
+
+class Job:
+    """Base of a job: a dataclass of JSON values with a `handle()`.
+
+    The constructor does no work; `handle()` does all of it. What `handle()` returns is the
+    job's result and must be a JSON value. A class with `handle()` and `payload()` of its own is
+    a job too, whether it inherits from this one or not.
+    """
+
+    queue: ClassVar[str]
+    priority: ClassVar[int]
+    retries: ClassVar[int]
+    retry_after: ClassVar[float]
+    timeout: ClassVar[float | None]
+
+    def handle(self) -> Any:
+        """Do the work; return its result, a JSON value or None."""
+        raise NotImplementedError(f"{type(self).__name__} has no handle()")
+
+    def payload(self) -> dict[str, Any]:
+        """The JSON object this job is rebuilt from; dataclasses get it for nothing."""
+        fields = getattr(self, "__dataclass_fields__", None)
+        if fields is None:
+            raise NotImplementedError(
+                f"{type(self).__name__} is no dataclass, so it needs a payload() of its own"
+            )
+        return {name: getattr(self, name) for name, field in fields.items() if field.init}
+
+    def declare(self, job: Any, **options: Any) -> None:
+        """Declare a follow-up from inside `handle()`; it exists if and only if this job completes.
+
+        Takes the options of `prokerja.declare`.
+        """
+        self.__dict__.setdefault("_declared", []).append((job, options))
+
+
+def name_of(cls: type) -> str:
+    """The name a class is declared by: its `name` if it sets one, else its own in snake_case."""
+    name = option(cls, "name")
+    if isinstance(name, str):
+        return name
+    return snake_case(cls.__name__)
+
+
+def option(cls: type, key: str) -> Any:
+    """A class's option, or the default; a payload field of the same name is not an option."""
+    if key in getattr(cls, "__dataclass_fields__", {}):
+        return OPTIONS.get(key)
+    return getattr(cls, key, OPTIONS.get(key))
+
+
+def snake_case(name: str) -> str:
+    """`SendEmail` -> `send_email`, `HTTPFetch` -> `http_fetch`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()

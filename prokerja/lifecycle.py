@@ -1,0 +1,48 @@
+"""The rules of a declaration's life, as pure functions; durations in seconds."""
+
+from __future__ import annotations
+
+from prokerja.model import Status
+
+DAY = 86400.0
+FREE_RETURNS = 20
+"""How often a job may come back without an attempt, so that nothing loops for ever."""
+CRASHES = 5
+"""How many attempts may die with their worker before the job is set aside."""
+JITTER = 0.1
+
+TRANSITIONS: frozenset[tuple[Status, Status]] = frozenset(
+    {
+        (Status.PENDING, Status.PROCESSING),
+        (Status.PROCESSING, Status.COMPLETED),
+        (Status.PROCESSING, Status.FAILED),
+        (Status.PROCESSING, Status.PENDING),
+        (Status.FAILED, Status.PENDING),
+    }
+)
+"""Every change of status that there is; purging ends any status but processing."""
+
+
+def backoff(retry_after: float, attempt: int, chance: float) -> float:
+    """How long to wait after failed attempt number `attempt` (from 1 since the last fresh start).
+
+    Doubles with each attempt, at most a day, then moved by up to 10 % either way: `chance` is
+    a random number in [0, 1).
+    """
+    doubled = retry_after * 2.0 ** min(attempt - 1, 64)
+    return min(doubled, DAY) * (1 + JITTER * (2 * chance - 1))
+
+
+def may_retry(attempts: int, retries: int) -> bool:
+    """Whether a job that has failed `attempts` times since its last fresh start gets another."""
+    return attempts <= retries
+
+
+def may_return(returns: int) -> bool:
+    """Whether a job may come back once more without having used an attempt."""
+    return returns < FREE_RETURNS
+
+
+def survives_crash(crashes: int) -> bool:
+    """Whether a job that was running in `crashes` workers as they died is tried again."""
+    return crashes <= CRASHES

@@ -1,0 +1,119 @@
+"""The nouns that every part shares; all times are seconds since the epoch, in UTC."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Status(StrEnum):
+    """The four places a declaration can be in."""
+
+    PENDING = "pending"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+class Lane(NamedTuple):
+    """Where a declaration waits: one queue, one job name, one priority."""
+
+    queue: str
+    name: str
+    priority: int
+
+
+class Declaration(NamedTuple):
+    """A request to run a job, as it goes into the store."""
+
+    lane: Lane
+    payload: str
+    """A JSON object."""
+    due_at: float
+    retries: int
+    retry_after: float
+    timeout: float | None
+
+    def __repr__(self) -> str:
+        """Hides the payload, which may hold what no log should."""
+        return f"<Declaration {self.lane.name} on {self.lane.queue}, due {self.due_at:.3f}>"
+
+
+class Claimed(NamedTuple):
+    """One attempt that a worker has the right to."""
+
+    id: int
+    lane: int
+    """The lane's id in the store."""
+    payload: str
+    attempt: int
+    """The number of this attempt, from 1."""
+    timeout: float | None
+
+
+class Completed(NamedTuple):
+    """Verdict: `handle()` returned."""
+
+    id: int
+    lane: int
+    started_at: float
+    finished_at: float
+    result: str | None
+    """JSON, or None for no result."""
+    follow_ups: tuple[Declaration, ...] = ()
+
+
+class Failed(NamedTuple):
+    """Verdict: `handle()` raised, ran too long, or took its process down."""
+
+    id: int
+    lane: int
+    started_at: float
+    finished_at: float
+    error: str
+    traceback: str | None = None
+
+
+class Returned(NamedTuple):
+    """No verdict: the job never started, or an orderly stop cut it short."""
+
+    id: int
+    lane: int
+    free: bool
+    """Whether this is one of its free returns; a job that never left our hands has lost nothing."""
+
+
+Verdict = Completed | Failed | Returned
+
+
+class Fate(NamedTuple):
+    """What a failed attempt came to, for the worker's log."""
+
+    id: int
+    attempt: int
+    retry_at: float | None
+    """When it is due again; None when it has failed for good."""
+
+
+class Attempt(NamedTuple):
+    """One realization as the store remembers it."""
+
+    number: int
+    worker: int
+    started_at: float | None
+    finished_at: float
+    error: str | None
+    traceback: str | None
+
+
+class WorkerRow(NamedTuple):
+    """A worker as the store knows it; whether it lives, only its lock can tell."""
+
+    id: int
+    pid: int
+    started_at: float
+    realizers: int
+    queues: tuple[str, ...]
+    """The queues it takes from, in order; empty for all."""
+    names: tuple[str, ...]
+    """The jobs it knows."""

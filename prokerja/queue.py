@@ -1,0 +1,105 @@
+"""The door in, for programs and for commands: declare work and look after it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterable
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from prokerja.errors import RequestError
+from prokerja.repository import Repository
+from prokerja.request import Options, from_job
+from prokerja.settings import settings
+
+if TYPE_CHECKING:
+    from prokerja.model import Declaration
+
+
+class Queue:
+    """One database file, with the verbs of `prokerja declare` and its kin.
+
+    `path` is the file, `:memory:` for a queue that lives as long as this object, or None for the
+    file that the settings name. Opening it makes it. Threads may share a Queue; a forked process
+    opens the file anew by itself.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+        self.path = settings(None if path is None else os.fspath(path)).db
+        self._open()
+
+    @property
+    def repository(self) -> Repository:
+        """What is stored in the file; for those who need more than the verbs below."""
+        if self._process != os.getpid() and self.path != ":memory:":
+            # An SQLite connection must not cross a fork, not even to be closed.
+            self._inherited = self._repository
+            self._open()
+        return self._repository
+
+    def declare(
+        self, job: Any, *, connection: sqlite3.Connection | None = None, **options: Any
+    ) -> int:
+        """Register a request to run `job`; returns its id, once it is on the disk.
+
+        Options: queue, priority, delay (seconds), at (epoch seconds or datetime), retries,
+        retry_after, timeout (seconds). With `connection`, an open sqlite3 connection to the same
+        file, the request is written through it and exists if and only if its transaction commits.
+        Raises RequestError for what is no job or no option, TryAgain if the file is locked.
+        """
+        now = time.time()
+        declaration = from_job(job, now, Options(**_known(options)))
+        if connection is not None:
+            return self._declare_within(connection, declaration, now)
+        return self.repository.declarations.add((declaration,), now)[0]
+
+    def declare_many(self, jobs: Iterable[Any], **options: Any) -> range:
+        """Register all jobs or none, in one transaction; returns their ids, in order."""
+        now = time.time()
+        given = Options(**_known(options))
+        return self.repository.declarations.add((from_job(job, now, given) for job in jobs), now)
+
+    def retry(self, *ids: int) -> None:
+        """Put failed jobs back with their attempts counted anew."""
+        self.repository.declarations.retry(ids, time.time())
+
+    def close(self) -> None:
+        """Close the file."""
+        self.repository.close()
+
+    def _open(self) -> None:
+        self._process = os.getpid()
+        self._repository = Repository(self.path)
+
+    def _declare_within(
+        self, connection: sqlite3.Connection, declaration: Declaration, now: float
+    ) -> int:
+        from prokerja.repository.within import insert_within
+
+        return insert_within(connection, self.repository.path, declaration, now)
+
+
+def declare(job: Any, **options: Any) -> int:
+    """Register a request to run `job` in the default file; see `Queue.declare`."""
+    return _default(settings().db).declare(job, **options)
+
+
+def declare_many(jobs: Iterable[Any], **options: Any) -> range:
+    """Register all jobs or none in the default file; see `Queue.declare_many`."""
+    return _default(settings().db).declare_many(jobs, **options)
+
+
+@cache
+def _default(path: str) -> Queue:
+    return Queue(path)
+
+
+def _known(options: dict[str, Any]) -> dict[str, Any]:
+    unknown = options.keys() - set(Options._fields)
+    if unknown:
+        raise RequestError(
+            f"unknown option {', '.join(sorted(unknown))}; there are {', '.join(Options._fields)}"
+        )
+    return options

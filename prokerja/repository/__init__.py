@@ -1,0 +1,52 @@
+"""The one SQLite repository: every statement stands in this folder, one noun in each module."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from prokerja.repository.catalog import Catalog
+from prokerja.repository.declarations import Declarations
+from prokerja.repository.lanes import Lanes
+from prokerja.repository.opening import open_database
+
+if TYPE_CHECKING:
+    from prokerja.repository.claims import Claims
+    from prokerja.repository.history import History
+    from prokerja.repository.workers import Workers
+
+
+class Repository:
+    """What is stored in one file, noun by noun.
+
+    Nothing below this class reads the clock: every verb that needs the time takes `now`.
+    """
+
+    def __init__(self, path: str, *, create: bool = True) -> None:
+        self.path = path if path == ":memory:" else os.path.realpath(path)
+        self.database = open_database(self.path, create=create)
+        self.lanes = Lanes(self.database)
+        self.declarations = Declarations(self.database, self.lanes)
+        self.catalog = Catalog(self.database)
+
+    @cached_property
+    def claims(self) -> Claims:
+        from prokerja.repository.claims import Claims
+
+        return Claims(self.database, self.lanes, self.declarations)
+
+    @cached_property
+    def workers(self) -> Workers:
+        from prokerja.repository.workers import Workers
+
+        return Workers(self.database)
+
+    @cached_property
+    def history(self) -> History:
+        from prokerja.repository.history import History
+
+        return History(self.database, self.lanes)
+
+    def close(self) -> None:
+        self.database.close()

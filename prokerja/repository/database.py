@@ -1,0 +1,151 @@
+"""One connection to one file: short write transactions that wait their turn, and clear errors."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from prokerja.errors import ProkerjaError, StoreError, TryAgain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+PATIENCE = 30.0
+"""Seconds for which a write waits for its turn before it says so."""
+BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+PASSING = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM, *BUSY}
+
+
+class Database:
+    """A connection in which every statement stands inside `reading()` or `writing()`."""
+
+    def __init__(self, connection: sqlite3.Connection, path: str) -> None:
+        self.connection = connection
+        self.path = path
+        self.execute = connection.execute
+        self.executemany = connection.executemany
+        self.lock = threading.RLock()
+        """Held through each transaction, so that threads can share the connection."""
+        self.on_commit: list[Callable[[], None]] = []
+        self.on_rollback: list[Callable[[], None]] = []
+        """What forgets, when a transaction fails, what was remembered in it."""
+
+    def writing(self) -> Transaction:
+        """A write transaction, begun as such; committed at the end, rolled back on any error."""
+        return Transaction(self, "BEGIN IMMEDIATE")
+
+    def reading(self) -> Transaction:
+        """A read transaction: all its statements see the same moment."""
+        return Transaction(self, "BEGIN")
+
+    def durable(self, wanted: bool) -> None:
+        """Whether a commit is on the disk when it returns, or only safe from a killed process."""
+        self.execute(f"PRAGMA synchronous = {'FULL' if wanted else 'NORMAL'}")
+
+    def shorten_log(self) -> None:
+        """Move the write-ahead log into the file and cut it off, if nobody is in the way."""
+        with self.lock:
+            try:
+                self.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            except sqlite3.OperationalError as error:
+                if primary_code(error) not in PASSING:
+                    raise explained(error, self.path) from error
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+class Transaction:
+    """What `with database.writing():` runs in; SQLite's errors leave it as ours."""
+
+    __slots__ = ("begin", "database")
+
+    def __init__(self, database: Database, begin: str) -> None:
+        self.database = database
+        self.begin = begin
+
+    def __enter__(self) -> None:
+        self.database.lock.acquire()
+        try:
+            patiently(lambda: self.database.execute(self.begin))
+        except sqlite3.Error as error:
+            self.database.lock.release()
+            raise explained(error, self.database.path) from error
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        try:
+            self._end(error)
+        finally:
+            self.database.lock.release()
+
+    def _end(self, error: BaseException | None) -> None:
+        if error is None:
+            try:
+                patiently(lambda: self.database.execute("COMMIT"))
+            except sqlite3.Error as failure:
+                error = failure
+        if error is None:
+            for notice in self.database.on_commit:
+                notice()
+            return
+        self._roll_back()
+        if isinstance(error, sqlite3.Error):
+            raise explained(error, self.database.path) from error
+
+    def _roll_back(self) -> None:
+        for forget in self.database.on_rollback:
+            forget()
+        if self.database.connection.in_transaction:
+            self.database.execute("ROLLBACK")
+
+
+def patiently(attempt: Callable[[], object]) -> None:
+    """Repeat `attempt` while another process is in the way, for PATIENCE seconds at most.
+
+    The pauses are short and random, so that of many who wait none starves: SQLite's own busy
+    handler backs off to 100 ms and keeps no order.
+    """
+    give_up = None
+    while True:
+        try:
+            attempt()
+        except sqlite3.OperationalError as error:
+            now = time.monotonic()
+            give_up = give_up or now + PATIENCE
+            if primary_code(error) not in BUSY or now > give_up:
+                raise
+            time.sleep(0.0002 + os.urandom(1)[0] / 100_000)
+        else:
+            return
+
+
+def primary_code(error: sqlite3.Error) -> int | None:
+    """SQLite's error code without its extension."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
+
+
+def explained(error: sqlite3.Error, path: str) -> ProkerjaError:
+    """One of our errors that says what SQLite's means for the person who meets it."""
+    code = primary_code(error)
+    if code in BUSY:
+        return TryAgain(f"{path} has been locked by another process for {PATIENCE:.0f} s; try again")
+    if code == sqlite3.SQLITE_FULL:
+        return TryAgain(f"{path}: the disk is full; nothing was changed; make room and try again")
+    if code in PASSING:
+        return TryAgain(f"{path}: {error}; nothing was changed; check the disk and try again")
+    if code == sqlite3.SQLITE_READONLY:
+        return StoreError(f"{path} is read-only for this user; check its owner and mode")
+    if code == sqlite3.SQLITE_NOTADB:
+        return StoreError(f"{path} is not an SQLite database; pass another --db")
+    if code == sqlite3.SQLITE_CORRUPT:
+        return StoreError(f"{path} is damaged ({error}); restore a backup or try sqlite3's .recover")
+    if code == sqlite3.SQLITE_CANTOPEN:
+        return StoreError(f"{path} cannot be opened; check that its directory can be written to")
+    return StoreError(f"{path}: {error}; nothing was changed")

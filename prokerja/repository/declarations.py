@@ -1,0 +1,157 @@
+"""Declarations: registering them, giving failed ones a fresh start, and purging them."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from prokerja.errors import NotFound, RequestError
+from prokerja.model import Declaration, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from prokerja.repository.database import Database
+    from prokerja.repository.lanes import Lanes
+
+CHUNK = 5000
+"""Rows that a bulk declaration holds in memory at once."""
+SLICE = 500
+"""Rows that one transaction of a purge or a retry takes: a few milliseconds."""
+CODES = {Status.COMPLETED: 1, Status.FAILED: 2}
+
+INSERT = """
+    INSERT INTO declaration
+        (id, lane, declared_at, due_at, payload, retries, retry_after, timeout)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
+QUEUE = "INSERT INTO pending (lane, due_at, declaration) VALUES (?, ?, ?)"
+
+
+class Declarations:
+    """Every verb but `insert` is a transaction of its own."""
+
+    def __init__(self, database: Database, lanes: Lanes) -> None:
+        self._database = database
+        self._lanes = lanes
+
+    def add(self, declarations: Iterable[Declaration], now: float) -> range:
+        """Register all of them or none; returns their ids, in order."""
+        with self._database.writing():
+            return self.insert(declarations, now)
+
+    def insert(self, declarations: Iterable[Declaration], now: float) -> range:
+        """Register them inside the transaction at hand; returns their ids, in order."""
+        query = "SELECT seq FROM sqlite_sequence WHERE name = 'declaration'"
+        row = self._database.execute(query).fetchone()
+        first = next_id = (row[0] if row else 0) + 1
+        counts: Counter[int] = Counter()
+        for chunk in _chunks(declarations):
+            rows = [
+                (id, self._lanes.id_of(d.lane), now, max(d.due_at, now), *d[1:2], *d[3:])
+                for id, d in enumerate(chunk, next_id)
+            ]
+            self._database.executemany(INSERT, rows)
+            self._database.executemany(QUEUE, [(row[1], row[3], row[0]) for row in rows])
+            counts.update(row[1] for row in rows)
+            next_id += len(rows)
+        self._lanes.count({(lane, Status.PENDING): n for lane, n in counts.items()})
+        return range(first, next_id)
+
+    def retry(self, ids: Sequence[int], now: float) -> None:
+        """Put failed declarations back with their attempts counted anew; all of them or none.
+
+        Raises NotFound or RequestError naming the first id that is not there or not failed.
+        """
+        with self._database.writing():
+            for id in dict.fromkeys(ids):
+                row = self._database.execute(
+                    "SELECT lane, status FROM declaration WHERE id = ?", (id,)
+                ).fetchone()
+                if row is None:
+                    raise NotFound(f"there is no job {id}; `prokerja report:jobs` lists them")
+                if row[1] != CODES[Status.FAILED]:
+                    raise RequestError(f"job {id} has not failed; only failed jobs can be retried")
+                self._requeue([(id, row[0])], now)
+
+    def retry_failed(self, lanes: Iterable[int], now: float) -> int:
+        """Put every failed declaration of these lanes back, in slices; returns how many."""
+        # Those that fail again while this runs are newer than `now`, and not taken twice.
+        query = """
+            SELECT id, lane FROM declaration
+            WHERE lane = ? AND status = 2 AND finished_at <= ? LIMIT ?"""
+        done = 0
+        for lane in lanes:
+            for _ in _slices():
+                with self._database.writing():
+                    rows = self._database.execute(query, (lane, now, SLICE)).fetchall()
+                    self._requeue(rows, now)
+                done += len(rows)
+                if len(rows) < SLICE:
+                    break
+        return done
+
+    def purge(
+        self, lanes: Iterable[int], status: Status, before: float, most: int | None = None
+    ) -> int:
+        """Delete declarations that ended (if pending: were due) before that moment.
+
+        Works in slices that never hold a worker up for long; returns how many went, `most` at
+        the most. Declarations in a worker's hands are never touched.
+        """
+        done = 0
+        for lane in lanes:
+            for _ in _slices():
+                limit = SLICE if most is None else min(SLICE, most - done)
+                gone = self._purge_slice(lane, status, before, limit)
+                done += gone
+                if gone < limit or done == most:
+                    break
+        return done
+
+    def _purge_slice(self, lane: int, status: Status, before: float, limit: int) -> int:
+        if status is Status.PENDING:
+            query = """
+                SELECT declaration, due_at FROM pending WHERE lane = ? AND due_at < ?
+                ORDER BY due_at, declaration LIMIT ?"""
+            given: tuple[object, ...] = (lane, before, limit)
+        else:
+            query = """
+                SELECT id, due_at FROM declaration WHERE lane = ? AND status = ?
+                AND status > 0 AND finished_at < ? ORDER BY finished_at LIMIT ?"""
+            given = (lane, CODES[status], before, limit)
+        with self._database.writing():
+            rows = self._database.execute(query, given).fetchall()
+            ids = [(id,) for id, _ in rows]
+            if status is Status.PENDING:
+                delete = "DELETE FROM pending WHERE lane = ? AND due_at = ? AND declaration = ?"
+                self._database.executemany(delete, [(lane, due_at, id) for id, due_at in rows])
+            self._database.executemany("DELETE FROM declaration WHERE id = ?", ids)
+            self._database.executemany("DELETE FROM attempt WHERE declaration = ?", ids)
+            self._lanes.count({(lane, status): -len(rows)})
+        return len(rows)
+
+    def _requeue(self, rows: Sequence[tuple[int, int]], now: float) -> None:
+        fresh = """
+            UPDATE declaration SET status = 0, due_at = ?, forgiven = attempt, returns = 0,
+                started_at = NULL, finished_at = NULL WHERE id = ?"""
+        self._database.executemany(fresh, [(now, id) for id, _ in rows])
+        self._database.executemany(QUEUE, [(lane, now, id) for id, lane in rows])
+        counts = Counter(lane for _, lane in rows)
+        for status, sign in ((Status.FAILED, -1), (Status.PENDING, 1)):
+            self._lanes.count({(lane, status): sign * n for lane, n in counts.items()})
+
+
+def _chunks(declarations: Iterable[Declaration]) -> Iterator[list[Declaration]]:
+    iterator = iter(declarations)
+    while chunk := list(itertools.islice(iterator, CHUNK)):
+        yield chunk
+
+
+def _slices() -> Iterator[None]:
+    """Turns of a long job: after each, the file is left alone for as long as the turn took."""
+    while True:
+        began = time.monotonic()
+        yield
+        time.sleep(time.monotonic() - began)

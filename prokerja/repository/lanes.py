@@ -1,0 +1,98 @@
+"""Lanes: where declarations wait, and the tally of them by status."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from prokerja.model import Lane, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+    from prokerja.repository.database import Database
+
+
+class Waiting(NamedTuple):
+    """A lane that holds something."""
+
+    id: int
+    lane: Lane
+
+
+class Tally(NamedTuple):
+    """How many declarations of each status one queue holds."""
+
+    queue: str
+    pending: int
+    processing: int
+    completed: int
+    failed: int
+
+    def counts(self) -> dict[str, int]:
+        """The numbers by status."""
+        return {status.value: getattr(self, status.value) for status in Status}
+
+
+class Lanes:
+    """Lanes are made at need and stay for good; there are as many as kinds of work."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._ids: dict[Lane, int] = {}
+        database.on_rollback.append(self._ids.clear)
+
+    def id_of(self, lane: Lane) -> int:
+        """The lane's id, making it if it is new; inside a write transaction."""
+        known = self._ids.get(lane)
+        if known is None:
+            execute = self._database.execute
+            execute("INSERT OR IGNORE INTO lane (queue, name, priority) VALUES (?, ?, ?)", lane)
+            query = "SELECT id FROM lane WHERE queue = ? AND name = ? AND priority = ?"
+            [known] = execute(query, lane).fetchone()
+            self._ids[lane] = known
+        return known
+
+    def count(self, changes: dict[tuple[int, Status], int]) -> None:
+        """Add to the tally: by lane id and status, how many came (or, below zero, went)."""
+        for (lane, status), change in changes.items():
+            if change:
+                self._database.execute(
+                    f"UPDATE lane SET {status.value} = {status.value} + ? WHERE id = ?",
+                    (change, lane),
+                )
+
+    def waiting(self, names: Collection[str] | None, queues: Sequence[str]) -> list[list[Waiting]]:
+        """The lanes with pending declarations that a worker may take from, in the order it must.
+
+        Lanes in one inner list rank alike: the same priority, and with `queues` the same place
+        in that order. `names` are the jobs the worker knows; None for every job.
+        """
+        place = {queue: position for position, queue in reversed(list(enumerate(queues)))}
+        ranked: dict[tuple[int, int], list[Waiting]] = {}
+        query = "SELECT id, queue, name, priority FROM lane WHERE pending > 0"
+        for id, queue, name, priority in self._database.execute(query):
+            if (not place or queue in place) and (names is None or name in names):
+                rank = (place.get(queue, 0), -priority)
+                ranked.setdefault(rank, []).append(Waiting(id, Lane(queue, name, priority)))
+        return [ranked[rank] for rank in sorted(ranked)]
+
+    def next_due(self, lanes: Iterable[Waiting]) -> float | None:
+        """When the first of these lanes' declarations is due; None if none waits."""
+        query = "SELECT min(due_at) FROM pending WHERE lane = ?"
+        firsts = (self._database.execute(query, (lane.id,)).fetchone()[0] for lane in lanes)
+        return min((due for due in firsts if due is not None), default=None)
+
+    def tallies(self, queue: str | None = None) -> list[Tally]:
+        """The tally of every queue, or of one, by name."""
+        query = """
+            SELECT queue, sum(pending), sum(processing), sum(completed), sum(failed)
+            FROM lane WHERE ?1 IS NULL OR queue = ?1 GROUP BY queue ORDER BY queue"""
+        return [Tally(*row) for row in self._database.execute(query, (queue,))]
+
+    def matching(self, queue: str | None, name: str | None) -> dict[int, Lane]:
+        """The lanes of a queue, of a job, or of both, by id."""
+        query = """
+            SELECT id, queue, name, priority FROM lane
+            WHERE (?1 IS NULL OR queue = ?1) AND (?2 IS NULL OR name = ?2)"""
+        rows = self._database.execute(query, (queue, name))
+        return {id: Lane(queue, name, priority) for id, queue, name, priority in rows}

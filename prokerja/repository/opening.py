@@ -1,0 +1,152 @@
+"""From a path to a database that is ours, of this version, private, and on a disk of this machine."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+
+from prokerja import schema
+from prokerja.errors import NotFound, StoreError
+from prokerja.repository.database import Database, explained, patiently
+
+OLDEST_SQLITE = (3, 37, 0)
+"""The first with STRICT tables."""
+NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "afpfs", "webdav"}
+FORCE = "PROKERJA_ALLOW_NETWORK_FILESYSTEM"
+WAL_LIMIT = 64 * 2**20
+"""Bytes that the write-ahead log keeps on disk after a checkpoint."""
+
+
+def open_database(path: str, *, create: bool = True) -> Database:
+    """Open `path`, or make it: the directory 0700, the file 0600.
+
+    Raises NotFound if it is not there and `create` is false, StoreError for a file that is not
+    ours, is newer than this program, or cannot be used where it is.
+    """
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise StoreError(
+            f"SQLite {sqlite3.sqlite_version} is too old; prokerja needs 3.37 or newer:"
+            " use a Python that is built with one"
+        )
+    if path != ":memory:":
+        _prepare(path, create)
+    try:
+        database = Database(_connect(path), path)
+        _settle_version(database)
+    except sqlite3.Error as error:
+        raise explained(error, path) from error
+    return database
+
+
+def refuse_network(path: str) -> None:
+    """Raise StoreError if the path lies on a file system whose locks cannot be trusted."""
+    kind = filesystem(path)
+    shared = kind in NETWORK or kind.startswith("fuse.")
+    if shared and not os.environ.get(FORCE):
+        raise StoreError(
+            f"{path} lies on a network file system ({kind}), where SQLite's locks fail;"
+            f" pass a --db on a local disk, or set {FORCE}=1 if you know better"
+        )
+
+
+def filesystem(path: str) -> str:
+    """The type of the file system a path lies on, as the mount table calls it; `` if unknown."""
+    import psutil
+
+    real = os.path.realpath(path)
+    below = [
+        part
+        for part in psutil.disk_partitions(all=True)
+        if os.path.commonpath((real, part.mountpoint)) == part.mountpoint
+    ]
+    # Of two mounts on one point the later covers the earlier.
+    nearest = max(enumerate(below), key=lambda p: (len(p[1].mountpoint), p[0]), default=None)
+    return nearest[1].fstype if nearest else ""
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        path, timeout=0.02, isolation_level=None, check_same_thread=False, cached_statements=256
+    )
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
+    return connection
+
+
+def _prepare(path: str, create: bool) -> None:
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        if not create:
+            raise NotFound(f"there is no queue at {path} yet; declare a job to make one") from None
+        _make(path)
+        return
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}; check the path and its permissions") from None
+    if not stat.S_ISREG(mode):
+        raise StoreError(f"{path} is not a file; pass a --db that names one")
+    if not os.access(path, os.R_OK | os.W_OK):
+        raise StoreError(f"{path} {_rights(path)}; change its owner or mode, or pass another --db")
+    directory = os.path.dirname(path)
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise StoreError(
+            f"{directory}, which holds the database, {_rights(directory)};"
+            " SQLite keeps its log beside the file, so this user must be able to write there"
+        )
+
+
+def _make(path: str) -> None:
+    directory = os.path.dirname(path)
+    try:
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        refuse_network(directory)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError as error:
+        if not os.path.isfile(path):
+            raise StoreError(f"{error.filename} is in the way; pass another --db") from None
+    except OSError as error:
+        raise StoreError(
+            f"cannot make {path}: {error.strerror}; check {directory} or pass another --db"
+        ) from None
+
+
+def _rights(path: str) -> str:
+    facts = os.stat(path)
+    return (
+        f"cannot be written by this user (uid {os.geteuid()}):"
+        f" it belongs to uid {facts.st_uid}, mode {stat.S_IMODE(facts.st_mode):04o}"
+    )
+
+
+def _settle_version(database: Database) -> None:
+    path = database.path
+    version = _version(database)
+    if version > schema.VERSION:
+        raise StoreError(
+            f"{path} was written by a newer prokerja (schema {version}, this one knows"
+            f" {schema.VERSION}); upgrade this program"
+        )
+    if version < schema.VERSION:
+        patiently(lambda: database.execute("PRAGMA journal_mode = WAL"))
+        with database.writing():
+            if _version(database) < schema.VERSION:
+                schema.migrate(database.connection)
+
+
+def _version(database: Database) -> int:
+    """The file's schema version, 0 for an empty one; raises StoreError for a file not ours."""
+    found: list[tuple[int, int, int]] = []
+    # One statement, so that a file another process is just making is seen whole or empty.
+    query = """
+        SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema)
+        FROM pragma_application_id, pragma_user_version"""
+    patiently(lambda: found.append(database.execute(query).fetchone()))
+    application, version, tables = found[0]
+    if application == schema.APPLICATION:
+        return version
+    if application or version or tables:
+        raise StoreError(
+            f"{database.path} is a database, but not one of prokerja's; pass another --db"
+        )
+    return 0

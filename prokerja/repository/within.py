@@ -1,0 +1,48 @@
+"""Declaring inside somebody else's transaction, through their own connection."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from typing import TYPE_CHECKING
+
+from prokerja.errors import RequestError
+from prokerja.repository.database import Database, explained
+from prokerja.repository.declarations import Declarations
+from prokerja.repository.lanes import Lanes
+
+if TYPE_CHECKING:
+    from prokerja.model import Declaration
+
+
+def insert_within(
+    connection: sqlite3.Connection, path: str, declaration: Declaration, now: float
+) -> int:
+    """Write the declaration through `connection`; returns its id.
+
+    It stands or falls with the caller's transaction. A connection that begins transactions by
+    itself does so here; one in autocommit mode must have begun one. Raises RequestError for a
+    connection to another file, or without a transaction.
+    """
+    files = {name: file for _, name, file in connection.execute("PRAGMA database_list")}
+    if not files["main"] or os.path.realpath(files["main"]) != path:
+        raise RequestError(
+            f"the connection is to {files['main'] or 'a database in memory'}, not to {path};"
+            " both must be one file, or the two could not commit together"
+        )
+    _ensure_transaction(connection)
+    database = Database(connection, path)
+    try:
+        return Declarations(database, Lanes(database)).insert((declaration,), now)[0]
+    except sqlite3.Error as error:
+        raise explained(error, path) from error
+
+
+def _ensure_transaction(connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:
+        return
+    # From Python 3.12 on, `autocommit` may stand in for `isolation_level`.
+    autocommit = getattr(connection, "autocommit", -1)
+    if autocommit is True or (autocommit == -1 and connection.isolation_level is None):
+        raise RequestError("the connection is in autocommit mode; execute BEGIN before declaring")
+    connection.execute("BEGIN IMMEDIATE")

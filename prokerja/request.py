@@ -1,0 +1,165 @@
+"""A request to run a job, checked and made ready for the store; runs nothing of the user's."""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from prokerja.errors import BadOption, BadPayload, RequestError
+from prokerja.job import name_of, option
+from prokerja.model import Declaration, Lane
+from prokerja.times import LONGEST, shown
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from prokerja.spec import JobSpec
+
+LARGEST = 2**20
+"""Bytes of JSON that a payload may have."""
+PRIORITIES = range(-1000, 1001)
+RETRIES = range(1001)
+
+
+class Options(NamedTuple):
+    """What a declaration may ask for beside its payload; None for the job's own setting."""
+
+    queue: str | None = None
+    priority: int | None = None
+    delay: float | None = None
+    """Seconds from now until it is due."""
+    at: float | datetime | None = None
+    """When it is due instead, in seconds since the epoch or as a datetime (naive is local)."""
+    retries: int | None = None
+    retry_after: float | None = None
+    timeout: float | None = None
+
+
+class Defaults(NamedTuple):
+    """What a job says of itself."""
+
+    name: str
+    queue: str
+    priority: int
+    retries: int
+    retry_after: float
+    timeout: float | None
+
+
+ASKS_NOTHING = Options()
+
+
+def from_job(job: Any, now: float, options: Options = ASKS_NOTHING) -> Declaration:
+    """The declaration of a job instance; raises RequestError for what is no job."""
+    cls: type = type(job)
+    declaration = _plain(cls, options)
+    payload = encode(payload_of(job), declaration.lane.name)
+    return declaration._replace(payload=payload, due_at=due(options, now))
+
+
+def from_spec(
+    spec: JobSpec, payload: Any, now: float, options: Options = ASKS_NOTHING
+) -> Declaration:
+    """The declaration of a job that is known by its spec only; raises BadPayload."""
+    if not isinstance(payload, dict):
+        kind = type(payload).__name__
+        raise BadPayload(f"{spec.name}: the payload must be a JSON object, not {kind}")
+    spec.check(payload)
+    defaults = Defaults(*(getattr(spec, field) for field in Defaults._fields))
+    declaration = _merged(defaults, options)
+    return declaration._replace(payload=encode(payload, spec.name), due_at=due(options, now))
+
+
+def payload_of(job: Any) -> Any:
+    """What a job instance is rebuilt from; dataclasses need no `payload()`."""
+    if hasattr(job, "payload"):
+        return job.payload()
+    fields = getattr(job, "__dataclass_fields__", None)
+    if fields is None or not hasattr(job, "handle"):
+        raise RequestError(
+            f"{type(job).__name__} is no job: a job has handle() and payload(), or is a dataclass"
+        )
+    return {name: getattr(job, name) for name, field in fields.items() if field.init}
+
+
+def encode(payload: Any, name: str) -> str:
+    """The payload as JSON, in ASCII, so that every string survives; raises BadPayload."""
+    try:
+        text = json.dumps(payload, allow_nan=False, separators=(",", ":"), default=_path)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise BadPayload(f"{name}: the payload is not JSON: {error}") from None
+    if len(text) > LARGEST:
+        raise BadPayload(
+            f"{name}: the payload has {len(text):,} bytes, more than 1 MiB;"
+            " write it to a file and pass the path"
+        )
+    return text
+
+
+def due(options: Options, now: float) -> float:
+    """When a declaration with these options is due; a moment in the past means now."""
+    if options.delay is not None:
+        if options.at is not None:
+            raise BadOption("a delay and a time at once; give one of them")
+        return now + _number(options.delay, "delay", 0.0)
+    if options.at is None:
+        return now
+    at = options.at if isinstance(options.at, (int, float)) else options.at.timestamp()
+    return max(now, _number(at, "at", -LONGEST * 100, LONGEST * 100))
+
+
+def named(text: Any, what: str) -> str:
+    """A queue's or a job's name, if it is fit to be one: 1 to 255 printable characters."""
+    if not isinstance(text, str) or not 0 < len(text) <= 255 or not text.isprintable():
+        raise BadOption(
+            f"{what}: {shown(str(text))} is no name; use 1 to 255 printable characters"
+        )
+    return text
+
+
+@lru_cache(maxsize=1024)
+def _plain(cls: type, options: Options) -> Declaration:
+    defaults = Defaults(name_of(cls), *(option(cls, field) for field in Defaults._fields[1:]))
+    return _merged(defaults, options)
+
+
+def _merged(defaults: Defaults, options: Options) -> Declaration:
+    own = {k: v for k in Defaults._fields[1:] if (v := getattr(options, k)) is not None}
+    name, queue, priority, retries, retry_after, timeout = defaults._replace(**own)
+    if timeout is not None and timeout <= 0:
+        raise BadOption(f"timeout: {timeout} s is no time to run in; give more, or none")
+    return Declaration(
+        lane=Lane(named(queue, "queue"), named(name, "job"), _whole(priority, "priority")),
+        payload="{}",
+        due_at=0.0,
+        retries=_whole(retries, "retries", RETRIES),
+        retry_after=_number(retry_after, "retry_after", 0.0),
+        timeout=None if timeout is None else _number(timeout, "timeout", 0.0),
+    )
+
+
+def _whole(value: Any, what: str, within: range = PRIORITIES) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value not in within:
+        text = shown(str(value))
+        raise BadOption(
+            f"{what}: {text} is not a whole number from {within[0]} to {within[-1]}; give one"
+        )
+    return value
+
+
+def _number(value: Any, what: str, least: float, most: float = LONGEST) -> float:
+    real = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not real or not least <= value <= most:
+        text = shown(str(value))
+        raise BadOption(f"{what}: {text} s is not between {least:.0f} and {most:.0f} s; mend it")
+    return float(value)
+
+
+def _path(value: Any) -> Any:
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if hasattr(value, "__dataclass_fields__"):
+        return {name: getattr(value, name) for name in value.__dataclass_fields__}
+    raise TypeError(f"{type(value).__name__} has no JSON form; use strings, numbers, lists, dicts")

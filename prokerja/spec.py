@@ -1,0 +1,249 @@
+"""What a job takes, and whether a payload is that."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from prokerja.errors import BadPayload
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+LONGEST = 80
+"""Characters of one name or value in a message."""
+
+MOST = 8
+"""Faults told in one message; the rest are counted."""
+
+PLAIN = {
+    str: "string",
+    os.PathLike: "string",  # as which it is written into a payload
+    int: "integer",
+    list: "array",
+    tuple: "array",
+}
+KINDS = frozenset(["string", "integer", "number", "boolean", "null", "array", "object"])
+WORDS = {"true": True, "yes": True, "on": True, "1": True}
+WORDS |= {"false": False, "no": False, "off": False, "0": False}
+LARGEST = 1.7976931348623157e308
+
+
+class Field(NamedTuple):
+    """One field of a payload."""
+
+    name: str
+    type: str
+    """The annotation as shown, such as `str | None`; empty when there is none."""
+    schema: dict[str, Any]
+    """A small subset of JSON Schema: type, items, additionalProperties, anyOf, enum."""
+    required: bool
+    default: Any
+    """A JSON value; None if the field is required or its default is computed."""
+    default_text: str
+    """The default as shown: `'sha256'`, or `...` when it is computed."""
+
+    def signature(self) -> str:
+        """The field as Python would write it: `to: str`, `subject: str = ''`, `n=0`."""
+        text = f"{brief(self.name)}: {brief(self.type)}" if self.type else brief(self.name)
+        if self.required:
+            return text
+        return f"{text}{' = ' if self.type else '='}{brief(self.default_text)}"
+
+
+class JobSpec(NamedTuple):
+    """A job by its name, its options (durations in seconds) and its fields."""
+
+    name: str
+    queue: str
+    priority: int
+    retries: int
+    retry_after: float
+    timeout: float | None
+    fields: tuple[Field, ...]
+    open: bool
+    """Whether it takes any further field."""
+    file: str
+    """Absolute path of its source; empty when it has none."""
+    doc: str
+    """First line of its docstring."""
+
+    def signature(self) -> str:
+        """What it takes: `send_email(to: str, subject: str = '')`."""
+        takes = [field.signature() for field in self.fields]
+        more = ["**more"] if self.open else []
+        return f"{brief(self.name)}({', '.join(takes + more)})"
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object that `from_json` reads."""
+        return {**self._asdict(), "fields": [field._asdict() for field in self.fields]}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> JobSpec:
+        """The spec that `to_json` wrote; KeyError or TypeError for anything else."""
+        return cls(**{**data, "fields": tuple(Field(**field) for field in data["fields"])})
+
+    def check(self, payload: Any) -> None:
+        """Raise BadPayload, telling all that is wrong at once, unless the job takes `payload`."""
+        if not isinstance(payload, dict):
+            raise BadPayload(
+                f"{brief(self.name)} cannot take {shown(payload)}; "
+                f"give a JSON object with the fields of {self.signature()}"
+            )
+        faults = list(self._faults(payload))
+        if faults:
+            more = [f"and {len(faults) - MOST} more"] if len(faults) > MOST else []
+            raise BadPayload(
+                f"{brief(self.name)} cannot take this payload: "
+                f"{', '.join(faults[:MOST] + more)}; give what it takes: {self.signature()}"
+            )
+
+    def _faults(self, payload: dict[str, Any]) -> Iterator[str]:
+        known = {field.name: field for field in self.fields}
+        for name, field in known.items():
+            if field.required and name not in payload:
+                yield f"{shown(name)} is missing"
+        for name, value in payload.items():
+            if name in known:
+                if not fits(value, known[name].schema):
+                    yield f"{shown(name)} is {shown(value)}, not {brief(known[name].type)}"
+            elif not self.open or not isinstance(name, str):
+                yield f"{shown(name)} is unknown"
+
+    def read(self, pairs: Sequence[str]) -> dict[str, Any]:
+        """The payload that `key=value` (typed by the field) and `key:=JSON` pairs spell.
+
+        A value that its field cannot read, and one without a field, stays a string for `check`
+        to judge. Raises BadPayload for what is no pair, a key given twice, and bad JSON.
+        """
+        schemas = {field.name: field.schema for field in self.fields}
+        payload: dict[str, Any] = {}
+        for pair in pairs:
+            key, text, is_json = _split(pair)
+            if key in payload:
+                raise BadPayload(f"{shown(key)} is given twice; give it once")
+            payload[key] = _parsed(pair, text) if is_json else _typed(text, schemas.get(key, {}))
+        return payload
+
+
+def fits(value: Any, schema: dict[str, Any]) -> bool:
+    """Whether a value is what the schema allows; bool is no integer, an integer is a number."""
+    if "anyOf" in schema:
+        return any(fits(value, choice) for choice in schema["anyOf"])
+    if "enum" in schema:
+        return any(_kind(value) == _kind(one) and value == one for one in schema["enum"])
+    wanted, kind = schema.get("type"), _kind(value)
+    if kind == "array" == wanted:
+        return all(fits(item, schema.get("items", {})) for item in value)
+    if kind == "object" == wanted:
+        return all(fits(item, schema.get("additionalProperties", {})) for item in value.values())
+    return wanted in (None, kind) or (wanted == "number" and kind == "integer")
+
+
+def shown(value: Any) -> str:
+    """A value as messages show it: one readable line, never a long one."""
+    if isinstance(value, dict):
+        return "an object" if value else "{}"
+    if isinstance(value, list | tuple):
+        return "an array" if value else "[]"
+    if value is not None and not isinstance(value, str | int | float):
+        return f"a {brief(type(value).__name__)}"
+    try:
+        return brief(repr(value))
+    except ValueError:  # an integer with more digits than Python prints
+        return "a huge number"
+
+
+def brief(text: str, longest: int = LONGEST) -> str:
+    """Text for one line: what cannot be printed is escaped, what is too long is cut."""
+    line = printable(text[: longest + 1])
+    return line if len(line) <= longest else line[: longest - 3] + "..."
+
+
+def printable(text: str) -> str:
+    """Text on one line, with control characters and lone surrogates escaped."""
+    return text if text.isprintable() else repr(text)[1:-1]
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, float):
+        return "number" if abs(value) <= LARGEST else "not JSON"
+    if isinstance(value, dict):
+        return "object" if all(isinstance(key, str) for key in value) else "not JSON"
+    return next((kind for cls, kind in PLAIN.items() if isinstance(value, cls)), "not JSON")
+
+
+def _kinds(schema: dict[str, Any]) -> frozenset[str]:
+    if "anyOf" in schema:
+        return frozenset[str]().union(*map(_kinds, schema["anyOf"]))
+    if "enum" in schema:
+        return frozenset(map(_kind, schema["enum"]))
+    return frozenset([schema["type"]]) if "type" in schema else KINDS
+
+
+def _split(pair: str) -> tuple[str, str, bool]:
+    key, equals, text = pair.partition("=")
+    if not equals:
+        raise BadPayload(f"{shown(pair)} is no field; write key=value, or key:=JSON")
+    is_json = key.endswith(":")
+    key = key[:-1] if is_json else key
+    if not key:
+        raise BadPayload(f"{shown(pair)} names no field; write key=value, or key:=JSON")
+    return key, text, is_json
+
+
+def _typed(text: str, schema: dict[str, Any]) -> Any:
+    kinds = _kinds(schema)
+    if not schema or kinds <= {"string", "null"}:
+        return text if "string" in kinds or text != "null" else None
+    readings = _json_reading(text) if "string" in kinds else _every_reading(text)
+    return next((value for value in readings if fits(value, schema)), text)
+
+
+def _json_reading(text: str) -> Iterator[Any]:
+    try:
+        value = _json(text)
+    except (ValueError, RecursionError):
+        return
+    if value is not None:  # where a string is allowed, `null` is one
+        yield value
+
+
+def _every_reading(text: str) -> Iterator[Any]:
+    yield from _json_reading(text)
+    if text == "null":
+        yield None
+    if text.lower() in WORDS:
+        yield WORDS[text.lower()]
+    for number in (int, float):
+        try:
+            yield number(text)
+        except ValueError:
+            continue
+
+
+def _parsed(pair: str, text: str) -> Any:
+    try:
+        return _json(text)
+    except (ValueError, RecursionError) as error:
+        why = getattr(error, "msg", None) or str(error)
+        raise BadPayload(
+            f"{shown(pair)} is not JSON ({brief(why)}); "
+            'write key:=JSON with strings in double quotes, as in key:="text"'
+        ) from None
+
+
+def _json(text: str) -> Any:
+    return json.loads(text, parse_constant=_finite, parse_float=_finite)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if abs(number) <= LARGEST:
+        return number
+    raise ValueError(f"{text} is no JSON number")

@@ -1,0 +1,62 @@
+"""Durations and moments as people write them."""
+
+from __future__ import annotations
+
+import re
+
+from prokerja.errors import BadOption
+
+UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+LONGEST = 100 * 365 * 86400.0
+"""No duration is longer than a hundred years, in seconds."""
+
+_DURATION = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)([smhdw]?)", re.ASCII)
+
+
+def duration(text: str, what: str = "duration") -> float:
+    """Seconds in `90`, `30s`, `5m`, `2h`, `7d` or `1w`; BadOption names `what` otherwise."""
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise BadOption(f"{what}: {shown(text)} is no duration; write 90, 30s, 5m, 2h or 7d")
+    seconds = float(match[1]) * UNITS[match[2]]
+    if seconds > LONGEST:
+        raise BadOption(f"{what}: {shown(text)} is longer than a hundred years; write less")
+    return seconds
+
+
+def moment(text: str, what: str = "time") -> float:
+    """Seconds since the epoch of an ISO 8601 time, local unless it says otherwise."""
+    from datetime import datetime
+
+    try:
+        return datetime.fromisoformat(text.strip()).timestamp()
+    except (ValueError, OverflowError, OSError):
+        raise BadOption(
+            f"{what}: {shown(text)} is no time; write 2030-01-31T18:00 or 2030-01-31T18:00Z"
+        ) from None
+
+
+def iso(seconds: float) -> str:
+    """The moment as ISO 8601 in UTC, to the millisecond."""
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+
+
+def words(seconds: float) -> str:
+    """A duration for people, in its two largest units: `3m 20s`, `2d 4h`, `0.25s`."""
+    if seconds < 10:
+        return f"{max(seconds, 0.0):.2f}s"
+    parts: list[str] = []
+    left = int(seconds)
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        count, left = divmod(left, size)
+        if count or parts:
+            parts.append(f"{count}{unit}")
+    return " ".join(parts[:2])
+
+
+def shown(text: str, width: int = 60) -> str:
+    """Someone's text made fit for one line: quoted, escaped, shortened."""
+    cut = text if len(text) <= width else text[: width - 1] + "…"
+    return ascii(cut) if any(0xD800 <= ord(c) <= 0xDFFF for c in cut) else repr(cut)

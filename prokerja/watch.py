@@ -1,0 +1,96 @@
+"""Wakes who waits when another process writes to the database, or a worker dies."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import sys
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from inotify_simple import INotify
+
+SLOW = 0.1
+"""Seconds between looks where nothing can wake us."""
+
+
+class Watch:
+    """Watches a database's log and the lock files of workers.
+
+    On Linux by inotify; a database in memory pokes it. `fileno()` becomes readable. Elsewhere
+    there is nothing to select on, and whoever waits looks again every `pace` seconds.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._locks: dict[int, str] = {}
+        self._inotify: INotify | None = None
+        self._pipe: tuple[int, int] | None = None
+        self.pace: float | None = None
+        if path == ":memory:":
+            self._pipe = os.pipe()
+            for end in self._pipe:
+                os.set_blocking(end, False)
+        elif sys.platform == "linux":
+            from inotify_simple import INotify, flags
+
+            self._inotify = INotify(nonblocking=True)
+            self._inotify.add_watch(f"{path}-wal", flags.MODIFY)
+        else:
+            self.pace = SLOW
+
+    def fileno(self) -> int:
+        """What to select on, or -1."""
+        if self._pipe is not None:
+            return self._pipe[0]
+        return -1 if self._inotify is None else self._inotify.fileno()
+
+    def poke(self) -> None:
+        """Something was written, to a database in memory."""
+        if self._pipe is not None:
+            with contextlib.suppress(BlockingIOError):
+                os.write(self._pipe[1], b".")
+
+    def locks(self, paths: Iterable[str]) -> None:
+        """Watch these workers' locks, too; they are let go when their holders die."""
+        if self._inotify is None:
+            return
+        from inotify_simple import flags
+
+        for path in set(paths) - set(self._locks.values()):
+            with contextlib.suppress(FileNotFoundError):
+                self._locks[self._inotify.add_watch(path, flags.CLOSE_WRITE)] = path
+
+    def drain(self) -> bool:
+        """Forget what has happened so far, and tell whether a lock may have been let go.
+
+        Look at the store after this, not before.
+        """
+        if self._pipe is not None:
+            with contextlib.suppress(BlockingIOError):
+                os.read(self._pipe[0], 4096)
+            return False
+        if self._inotify is None:
+            return True
+        let_go = False
+        while events := self._inotify.read(timeout=0):
+            let_go = let_go or any(event.wd in self._locks for event in events)
+        return let_go
+
+    def wait(self, timeout: float) -> None:
+        """Sleep until something is written, for `timeout` seconds at most."""
+        if self.pace is not None:
+            time.sleep(min(timeout, self.pace))
+        else:
+            select.select([self], [], [], timeout)
+            self.drain()
+
+    def close(self) -> None:
+        """Watch no more."""
+        if self._inotify is not None:
+            self._inotify.close()
+        for end in self._pipe or ():
+            os.close(end)

@@ -1,0 +1,272 @@
+"""The realizers of one worker: kept at strength, watched, and listened to."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections import defaultdict
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+from prokerja.errors import CatalogError
+from prokerja.events import JobStarted, RealizerDied
+from prokerja.model import Claimed, Completed, Declaration, Failed, Lane, Returned, Verdict
+from prokerja.times import words
+from prokerja.worker.hand import Hand, Task
+from prokerja.worker.pace import Pace
+from prokerja.worker.wire import Report, WireError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from prokerja.events import Event
+
+LAST_WORDS = 5.0
+"""Seconds between asking a job's process group to end and killing it."""
+SLOWEST_START = 30.0
+"""Seconds: the longest pause before another try, when realizers die while loading the jobs."""
+
+
+class Crew:
+    """Hands jobs to realizers and gathers what comes of them.
+
+    `hire` starts a realizer, `release` hears of its end; `tell` takes events. Verdicts gather in `verdicts`, by token, until
+    the supervisor has written them down; jobs seen to be long in `started`, likewise.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        hire: Callable[[], Hand],
+        release: Callable[[Hand], None],
+        tell: Callable[[Event], None],
+    ) -> None:
+        self._size = size
+        self._hire = hire
+        self._release = release
+        self._tell = tell
+        self._pace = Pace()
+        self._hire_at = 0.0
+        self._false_starts = 0
+        self.hands: list[Hand] = []
+        self.names: dict[int, str] = {}
+        """Job names by lane, as far as they were met."""
+        self.verdicts: defaultdict[int, list[Verdict]] = defaultdict(list)
+        self.started: list[tuple[Task, float]] = []
+        """Long jobs and when they began, in seconds since the epoch."""
+        self.loose: list[Task] = []
+        """Claimed, but in no realizer's hands just now."""
+        self.greetings: list[Report] = []
+        """What realizers said when their jobs were loaded."""
+        self.greeted = False
+        self.missing: set[str] = set()
+        """Jobs that a realizer turned out not to have."""
+        self.stopping = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything claimed has not come back yet."""
+        return bool(self.loose) or any(hand.tasks for hand in self.hands)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether there is a realizer that could take another job."""
+        return not self.stopping and any(hand.fits(0.0) for hand in self.hands)
+
+    def muster(self, now: float) -> None:
+        """Start realizers until the crew is complete."""
+        while not self.stopping and len(self.hands) < self._size and now >= self._hire_at:
+            self.hands.append(self._hire())
+
+    def place(self, task: Task) -> bool:
+        """Put a job into the batch of the realizer with the least to do; False if none has room."""
+        fitting = [hand for hand in self.hands if hand.fits(task.cost)]
+        if not fitting:
+            return False
+        min(fitting, key=attrgetter("load")).put(task)
+        return True
+
+    def task(self, token: int, claimed: Claimed) -> Task:
+        """A claimed job with what it is expected to cost."""
+        return Task(token, claimed, self._pace.cost(claimed.lane, claimed.payload))
+
+    def deal(self) -> None:
+        """Hand over all that was placed, now that its claims are written down."""
+        for hand in self.hands:
+            hand.deal(self.names)
+
+    def undo(self) -> None:
+        """Forget all that was placed since its claims could not be written down."""
+        for hand in self.hands:
+            hand.undo()
+
+    def settle_loose(self) -> None:
+        """Find new hands for what was taken back, or give it back."""
+        loose, self.loose = self.loose, []
+        for task in loose:
+            if self.stopping or not self.place(task):
+                self._settle(task, Returned(task.claimed.id, task.claimed.lane, free=False))
+
+    def listen(self, hand: Hand) -> bool:
+        """Take in what a realizer has to say; False when there is nothing, or never will be."""
+        try:
+            reports = hand.channel.receive()
+        except WireError as error:
+            self._tell(RealizerDied(hand.pid, f"spoke nonsense and is killed: {error}"))
+            reports = None
+        for report in reports or ():
+            self._take_in(hand, report)
+        if reports is None:
+            self._bury(hand)
+        return bool(reports)
+
+    def ended(self, hand: Hand) -> None:
+        """A realizer's process has ended: take in its last reports, settle the rest."""
+        while hand in self.hands and self.listen(hand):
+            pass
+        if hand in self.hands:  # someone it has forked still holds the line
+            self._bury(hand)
+
+    def look(self, now: float) -> None:
+        """Enforce limits, and let nothing wait behind a long job."""
+        for hand in self.hands:
+            if hand.look_at is not None and now >= hand.look_at:
+                self._look(hand, now)
+
+    def next_look(self) -> float | None:
+        """When the first realizer wants to be looked at, in monotonic seconds."""
+        looks = [hand.look_at for hand in self.hands if hand.look_at is not None]
+        if len(self.hands) < self._size and not self.stopping:
+            looks.append(self._hire_at)
+        return min(looks, default=None)
+
+    def stop(self) -> None:
+        """Start nothing more: what has not begun comes back, what runs may finish."""
+        self.stopping = True
+        for hand in self.hands:
+            hand.revoke()
+            hand.plan_look()
+            if not hand.tasks:
+                hand.dismiss()
+
+    def hurry(self) -> None:
+        """The time is up: end what still runs."""
+        for hand in self.hands:
+            hand.hurry(LAST_WORDS)
+            hand.plan_look()
+
+    def kill(self) -> None:
+        """End everything at once."""
+        for hand in list(self.hands):
+            hand.kill()
+            self._bury(hand)
+
+    def _look(self, hand: Hand, now: float) -> None:
+        long = hand.became_long()
+        if long is not None:
+            task, since = long
+            self.started.append((task, time.time() - (now - since)))
+            self._tell(JobStarted(task.claimed.id, self._name(task), task.claimed.attempt))
+            hand.revoke()
+        self.loose += hand.withdraw()
+        _, current, since = hand.at()
+        limit = current.claimed.timeout if current else None
+        if limit is not None and now - since >= limit and hand.overdue is None:
+            hand.overdue = limit
+            hand.hurry(LAST_WORDS)
+        elif hand.kill_at is not None and now >= hand.kill_at:
+            hand.kill()
+        hand.plan_look()
+
+    def _take_in(self, hand: Hand, report: Report) -> None:
+        if report.ready:
+            self._false_starts = 0
+            hand.ready = True
+            self.greetings.append(report)
+        follow_ups = defaultdict(list)
+        for f in report.follow_ups:
+            declaration = Declaration(Lane(f.queue, f.name, f.priority), *_rest(f))
+            follow_ups[f.sequence].append(declaration)
+        took: defaultdict[int, list[float]] = defaultdict(list)
+        for sequence, began, ended, result in report.completed:
+            task = hand.finish(sequence)
+            if task is not None:
+                id, lane = task.claimed[:2]
+                took[lane].append(ended - began)
+                more = tuple(follow_ups[sequence]) if follow_ups else ()
+                self._verdict(hand, task, Completed(id, lane, began, ended, result, more))
+        for lane, durations in took.items():
+            self._pace.learn(lane, sum(durations) / len(durations))
+        for failure in report.failed:
+            task = hand.finish(failure.sequence)
+            if task is not None:
+                self._pace.learn(task.claimed.lane, failure.finished_at - failure.started_at)
+                self._verdict(hand, task, Failed(*task.claimed[:2], *_words_of(failure)))
+        self.loose += filter(None, map(hand.finish, report.dropped))
+        for task in filter(None, map(hand.finish, report.unknown)):
+            self.missing.add(self._name(task))
+            self._settle(task, Returned(*task.claimed[:2], free=False))
+        if self.stopping and not hand.tasks:
+            hand.dismiss()
+
+    def _verdict(self, hand: Hand, task: Task, verdict: Completed | Failed) -> None:
+        if hand.overdue is not None:
+            verdict = Failed(*verdict[:4], _too_long(hand.overdue))
+            hand.kill()  # it broke its limit, and so may what it has started
+        self._settle(task, verdict)
+
+    def _settle(self, task: Task, verdict: Verdict) -> None:
+        self.verdicts[task.token].append(verdict)
+
+    def _bury(self, hand: Hand) -> None:
+        """Settle what a dead realizer had in hand."""
+        sequence, running, since = hand.at()
+        self.hands.remove(hand)
+        self._release(hand)
+        how = in_words(hand.bury())
+        if not hand.ready:
+            self._false_start(how)
+        if running is not None or not (self.stopping or hand.kill_at):
+            self._tell(RealizerDied(hand.pid, how))
+        for number, task in hand.tasks.items():
+            id, lane = task.claimed[:2]
+            if number > sequence > 0:
+                self.loose.append(task)
+            elif task is running and not (self.stopping and hand.overdue is None):
+                now = time.time()
+                error = how if hand.overdue is None else _too_long(hand.overdue)
+                began = now - (time.monotonic() - since)
+                self._settle(task, Failed(id, lane, began, now, error))
+            else:
+                self._settle(task, Returned(id, lane, free=True))
+
+    def _false_start(self, how: str) -> None:
+        if not self.greeted and not self._false_starts and not self.stopping:
+            raise CatalogError(f"a realizer {how} while loading the jobs; `prokerja jobs` tells more")
+        self._false_starts += 1
+        self._hire_at = time.monotonic() + min(2.0**self._false_starts, SLOWEST_START)
+
+    def _name(self, task: Task) -> str:
+        return self.names.get(task.claimed.lane, "?")
+
+
+def in_words(code: int) -> str:
+    """A process's end, from its exit code as `subprocess` gives it."""
+    if code >= 0:
+        return f"ended with exit status {code} in the middle of the job"
+    name = signal.Signals(-code).name if -code in list(signal.Signals) else f"signal {-code}"
+    reason = signal.strsignal(-code) or "unknown"
+    hint = ", perhaps by the kernel for want of memory" if -code == signal.SIGKILL else ""
+    return f"was killed by {name} ({reason}){hint}"
+
+
+def _too_long(limit: float) -> str:
+    return f"ran longer than {limit:g} s"
+
+
+def _rest(follow_up: Any) -> Iterator[Any]:
+    return (getattr(follow_up, field) for field in Declaration._fields[1:])
+
+
+def _words_of(failure: Any) -> tuple[Any, ...]:
+    return failure.started_at, failure.finished_at, failure.error, failure.traceback

@@ -1,0 +1,230 @@
+"""A supervisor's side of one realizer: its process, its line, its board, and what it has in hand."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from prokerja.worker.board import IDLE, Board
+from prokerja.worker.realizer import Setup
+from prokerja.worker.wire import Channel, Report, Work
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from prokerja.model import Claimed
+
+LONG = 0.02
+"""Seconds: a job that runs longer is long, and nothing may wait behind it."""
+CERTAIN = 0.002
+"""Seconds after which a write to the board has been seen for certain."""
+
+
+BOOT = """
+import sys
+sys.path.append(sys.argv[1])
+from prokerja.worker.realizer import start
+start(sys.argv[2])
+"""
+"""How a realizer begins: with this very package, wherever it was imported from."""
+
+
+class Task(NamedTuple):
+    """A claimed job and the token of its claim."""
+
+    token: int
+    claimed: Claimed
+    cost: float
+    """Seconds that it is expected to take."""
+
+
+class Hand:
+    """One realizer. All times are monotonic seconds."""
+
+    def __init__(
+        self, jobs: str, classes: Sequence[str], lock: str, watch: Callable[[int], None]
+    ) -> None:
+        ours, theirs = socket.socketpair()
+        alive, self._lifeline = os.pipe()
+        output, printed = os.pipe()
+        self.board = Board.new()
+        setup = Setup(
+            channel=theirs.fileno(), board=self.board.descriptor, lifeline=alive, lock=lock,
+            jobs=jobs, classes=list(classes), path=[os.path.abspath(entry) for entry in sys.path],
+        )  # fmt: skip
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-c", BOOT, _home(), msgspec.json.encode(setup).decode()],
+            stdin=subprocess.DEVNULL,
+            stdout=printed,
+            stderr=printed,
+            pass_fds=(theirs.fileno(), self.board.descriptor, alive),
+            process_group=0,
+        )
+        self.ending = os.pidfd_open(self.process.pid) if hasattr(os, "pidfd_open") else -1
+        """Becomes readable when the process ends, where the system has such a thing; else -1."""
+        theirs.close()
+        os.close(alive)
+        os.close(printed)
+        watch(output)
+        ours.setblocking(False)
+        self.channel = Channel(ours, Report)
+        self.tasks: dict[int, Task] = {}
+        """What it has in hand, by sequence number, in order."""
+        self.ready = False
+        self.look_at: float | None = None
+        """When to look at the board next."""
+        self.overdue: float | None = None
+        """The limit that the job at hand has broken, in seconds, if it has."""
+        self.kill_at: float | None = None
+        self.load = 0.0
+        """Seconds of work in its hands, as far as we know."""
+        self._batch: list[Task] = []
+        self._long = 0
+        """The last job that was seen to be long."""
+        self._revoked = range(0)
+        """Jobs that it was told not to start."""
+        self._certain_at = 0.0
+        self._next = 1
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def fits(self, cost: float) -> bool:
+        """Whether it may be handed a job that takes so many seconds."""
+        if not self.ready or self._revoked or self._long in self.tasks or self.kill_at is not None:
+            return False
+        return self.load + cost <= LONG or not (self.tasks or self._batch)
+
+    def put(self, task: Task) -> None:
+        """Add a job to the batch that is handed over next."""
+        self._batch.append(task)
+        self.load += task.cost
+
+    def deal(self, names: dict[int, str]) -> None:
+        """Hand the batch over; the jobs' names by lane go with it."""
+        if not self._batch:
+            return
+        first = self._next
+        self._next += len(self._batch)
+        self.tasks.update(enumerate(self._batch, first))
+        claims = [task.claimed for task in self._batch]
+        jobs = [(claim.id, claim.lane, claim.attempt, claim.payload) for claim in claims]
+        self.channel.post(Work(first, {claim.lane: names[claim.lane] for claim in claims}, jobs))
+        self._batch = []
+        if self.look_at is None:
+            self.look_at = time.monotonic() + LONG
+
+    def undo(self) -> None:
+        """Forget the batch."""
+        self.load -= sum(task.cost for task in self._batch)
+        self._batch = []
+
+    def finish(self, sequence: int) -> Task | None:
+        """It says that it is done with this job; None for one that it does not have (any more)."""
+        if self._revoked and sequence == self._revoked[-1]:
+            self._revoked = range(0)
+            self.board.allow()
+        return self._take(sequence)
+
+    def at(self) -> tuple[int, Task | None, float]:
+        """The number of the job it is at, by its own word, the job, and the moment it began."""
+        sequence, since = self.board.running()
+        return sequence, self.tasks.get(sequence), since / 1e9
+
+    def became_long(self) -> tuple[Task, float] | None:
+        """The job at hand with the moment it began, the first time it is seen to be long."""
+        sequence, task, since = self.at()
+        if task is None or sequence == self._long or time.monotonic() - since < LONG:
+            return None
+        self._long = sequence
+        return task, since
+
+    def revoke(self) -> None:
+        """Forbid it to start what waits behind the job it is at."""
+        sequence, _, _ = self.at()
+        behind = [number for number in self.tasks if number > sequence]
+        if behind and not self._revoked:
+            self._revoked = range(behind[0], behind[-1] + 1)
+            self.board.revoke(behind[0], behind[-1])
+            self._certain_at = time.monotonic() + CERTAIN
+
+    def withdraw(self) -> list[Task]:
+        """What was revoked and is now certain not to be started: taken out of its hands."""
+        if not self._revoked or time.monotonic() < self._certain_at:
+            return []
+        sequence, _, _ = self.at()
+        if not IDLE < sequence < self._revoked[0]:
+            return []  # it has moved on, and will tell by itself what it dropped
+        tasks = [self._take(number) for number in self._revoked if number in self.tasks]
+        return [task for task in tasks if task is not None]
+
+    def plan_look(self) -> None:
+        """Decide when the board is worth a look again."""
+        _, task, since = self.at()
+        now = time.monotonic()
+        if not self.tasks:
+            self.look_at = None
+        elif self._revoked and len(self.tasks) > 1:
+            self.look_at = now + CERTAIN
+        elif self.kill_at is not None:
+            self.look_at = self.kill_at
+        elif task is None or now - since < LONG:
+            self.look_at = now + LONG
+        elif task.claimed.timeout is not None:
+            self.look_at = since + task.claimed.timeout
+        else:
+            self.look_at = None
+
+    def hurry(self, grace: float) -> None:
+        """Ask the job's process group to end; it is killed if it has not within `grace` seconds."""
+        if self.kill_at is None:
+            self._signal(signal.SIGTERM)
+            self.kill_at = time.monotonic() + grace
+
+    def kill(self) -> None:
+        """End the job's process group at once."""
+        self._signal(signal.SIGKILL)
+
+    def dismiss(self) -> None:
+        """Hang up: an idle realizer leaves."""
+        with contextlib.suppress(OSError):
+            self.channel.socket.shutdown(socket.SHUT_RDWR)
+
+    def bury(self) -> int:
+        """After its death: end what it left in its process group, and return its exit code."""
+        self._signal(signal.SIGKILL)  # before it is reaped, while its group's number is its own
+        code = self.process.wait()
+        self.channel.socket.close()
+        if self.ending >= 0:
+            os.close(self.ending)
+        self.board.close()
+        os.close(self._lifeline)
+        return code
+
+    def _take(self, sequence: int) -> Task | None:
+        task = self.tasks.pop(sequence, None)
+        if task is not None:
+            self.load -= task.cost
+        if not self.tasks:
+            self.look_at = None
+            self.load = sum(task.cost for task in self._batch)
+        return task
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, number)
+
+
+def _home() -> str:
+    """The directory that this package is imported from."""
+    return os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))

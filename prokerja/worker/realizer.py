@@ -1,0 +1,236 @@
+"""The child process that runs the user's code, and talks to nobody but its supervisor."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import select
+import socket
+import sys
+import time
+import traceback
+from collections import deque
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+
+from prokerja import lock, request
+from prokerja.catalog.loading import Loaded, load, load_classes
+from prokerja.worker import lifeline
+from prokerja.worker.board import AT, IDLE, REVOKED, SINCE, Board, revoked
+from prokerja.worker.output import Announcer
+from prokerja.worker.wire import Broken, Channel, Failure, FollowUp, Report, Work
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NEWS_AFTER = 5_000_000
+"""Nanoseconds after which results are reported, even if there is more to do."""
+QUICK = 200_000
+"""Nanoseconds: a job slower than this may start processes, so it is announced beforehand."""
+LARGEST_RESULT = 2**20
+LONGEST_ERROR = 2**16
+
+
+class Setup(msgspec.Struct):
+    """What a realizer is told on its command line."""
+
+    channel: int
+    """Descriptors that it inherits."""
+    board: int
+    lifeline: int
+    lock: str
+    """Path of the worker's lock file, if it has one."""
+    jobs: str
+    """The jobs directory, unless there are ..."""
+    classes: list[str]
+    """... classes to import, as `module:qualified.name`."""
+    path: list[str]
+    """Where the supervisor imports from."""
+
+
+class Realizer:
+    """Runs jobs one after the other, in the order in which they come."""
+
+    def __init__(self, setup: Setup, loaded: Loaded, announcer: Announcer) -> None:
+        self._channel = Channel(socket.socket(fileno=setup.channel), Work)
+        self._board = Board(setup.board)
+        self._words = self._board.words
+        self._announcer = announcer
+        self._classes = loaded.classes
+        self._jobs: deque[tuple[int, int, str, int, str]] = deque()
+        self._report = Report()
+        self._slow: set[str] = set(self._classes)
+        self._poll = select.poll()
+        self._poll.register(self._channel.socket, select.POLLIN)
+        # Monotonic time orders what happens here; this turns it into the time of day.
+        self._epoch = time.time() - time.monotonic()
+
+    def run(self) -> None:
+        """Work until the supervisor hangs up."""
+        while self._read(wait=not self._jobs):
+            self._epoch = time.time() - time.monotonic()
+            self._work()
+            self._send()
+
+    def hello(self, loaded: Loaded) -> None:
+        """Tell the supervisor that the jobs are loaded, and what they are."""
+        report = Report(ready=True)
+        report.specs = [spec.to_json() for spec in loaded.specs.values()]
+        report.broken = [Broken(b.file, legible(b.error)) for b in loaded.broken]
+        self._post(report)
+
+    def _read(self, *, wait: bool) -> bool:
+        while wait or self._poll.poll(0):
+            frames = self._channel.receive()
+            if frames is None:
+                return False
+            for work in frames:
+                for sequence, (id, lane, _, payload) in enumerate(work.jobs, work.first):
+                    self._jobs.append((sequence, id, work.names[lane], lane, payload))
+                wait = False
+        return True
+
+    def _work(self) -> None:
+        """Run what is in hand until it is done or there is news to report."""
+        words, jobs, report = self._words, self._jobs, self._report
+        now = time.monotonic_ns()
+        report_at = now + NEWS_AFTER
+        while jobs and now < report_at:
+            sequence, id, name, _, payload = jobs.popleft()
+            words[SINCE] = now
+            words[AT] = sequence
+            if words[REVOKED] and revoked(words[REVOKED], sequence):
+                report.dropped.append(sequence)
+            elif name not in self._classes:
+                report.unknown.append(sequence)
+            else:
+                now = self._realize(sequence, id, name, payload, now)
+        if not jobs:
+            words[AT] = IDLE
+
+    def _realize(self, sequence: int, id: int, name: str, payload: str, began: int) -> int:
+        announcer = self._announcer
+        announcer.job = id
+        if name in self._slow:
+            announcer.announce()
+        try:
+            job = self._classes[name](**json.loads(payload))
+            result = job.handle()
+            text = None if result is None else encode_result(result)
+            follow_ups = list(declared(job, sequence))
+        except BaseException as error:  # whatever it raises, it ends this attempt and no more
+            announcer.flush()
+            ended = time.monotonic_ns()
+            failure = self._failure(sequence, began, ended, error)
+            self._report.failed.append(failure)
+        else:
+            announcer.flush()
+            ended = time.monotonic_ns()
+            times = (self._moment(began), self._moment(ended))
+            self._report.completed.append((sequence, *times, text))
+            if follow_ups:
+                self._report.follow_ups += follow_ups
+        if ended - began > QUICK:
+            self._slow.add(name)
+        else:
+            self._slow.discard(name)
+        return ended
+
+    def _failure(self, sequence: int, began: int, ended: int, error: BaseException) -> Failure:
+        return Failure(
+            sequence, self._moment(began), self._moment(ended), in_one_line(error), told(error)
+        )
+
+    def _moment(self, monotonic_ns: int) -> float:
+        return self._epoch + monotonic_ns / 1e9
+
+    def _send(self) -> None:
+        if self._report != Report():
+            self._post(self._report)
+            self._report = Report()
+
+    def _post(self, report: Report) -> None:
+        self._channel.post(report)
+        self._channel.flush()
+
+
+def encode_result(result: Any) -> str:
+    """A job's result as JSON; raises TypeError or ValueError for what is no JSON value."""
+    try:
+        text = json.dumps(result, allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TypeError(f"handle() returned what is not JSON: {error}") from None
+    if len(text) > LARGEST_RESULT:
+        raise ValueError("handle() returned more than 1 MiB; write it to a file, return the path")
+    return text
+
+
+def declared(job: Any, sequence: int) -> Iterator[FollowUp]:
+    """What the job declared with `self.declare()` while it ran."""
+    now = time.time()
+    for follow_up, options in getattr(job, "_declared", ()):
+        d = request.from_job(follow_up, now, request.Options(**options))
+        yield FollowUp(sequence, *d.lane, *d[1:])
+
+
+def in_one_line(error: BaseException) -> str:
+    """An exception's type and message, on one line."""
+    try:
+        message = str(error)
+    except Exception:  # noqa: BLE001  a job's exception may fail even at this
+        message = "(its message cannot be shown)"
+    kind = type(error).__name__
+    line = " ".join(message.split())
+    return legible(f"{kind}: {line}" if line else kind)[:LONGEST_ERROR]
+
+
+def told(error: BaseException) -> str:
+    """The traceback, without the frames of this program."""
+    try:
+        here = error.__traceback__.tb_next if error.__traceback__ else None
+        lines = traceback.format_exception(type(error), error, here)
+    except Exception:  # noqa: BLE001  see above
+        return ""
+    return legible("".join(lines))[-LONGEST_ERROR:]
+
+
+def legible(text: str) -> str:
+    """Text that can be written as UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def start(given: str) -> None:
+    """Load the jobs, say so, and work; `given` is a Setup as JSON."""
+    setup = msgspec.json.decode(given, type=Setup)
+    lifeline.hold(setup.lifeline)
+    if setup.lock:
+        held = lock.hold(setup.lock)
+        # A daemon that a job forks must not look like a part of this worker.
+        os.register_at_fork(after_in_child=lambda: close_quietly(held, setup.channel, setup.board))
+    sys.path.extend(entry for entry in setup.path if entry not in sys.path)
+    announcer = Announcer()
+    loaded = load_classes(map(imported, setup.classes)) if setup.classes else load(setup.jobs)
+    announcer.flush()
+    realizer = Realizer(setup, loaded, announcer)
+    realizer.hello(loaded)
+    realizer.run()
+    announcer.flush()
+
+
+def imported(name: str) -> type:
+    """The class called `module:qualified.name`."""
+    module, _, qualified = name.partition(":")
+    found: Any = importlib.import_module(module)
+    for part in qualified.split("."):
+        found = getattr(found, part)
+    return cast(type, found)
+
+
+def close_quietly(*descriptors: int) -> None:
+    """Close what may be closed already."""
+    for descriptor in descriptors:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)

@@ -1,0 +1,66 @@
+"""Signals that ask a worker to stop; heard from before the first claim to after the last settle."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from types import FrameType, TracebackType
+
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class Stops:
+    """Counts requests to stop; `fileno()` becomes readable with each.
+
+    Signal handlers can be set in the main thread only; elsewhere just `request` is heard.
+    """
+
+    def __init__(self) -> None:
+        self.reason = ""
+        """Why to stop, empty as long as nobody asked."""
+        self.at_once = False
+        """Whether to wait for nothing: a second interrupt."""
+        self._readable, self._writable = os.pipe()
+        os.set_blocking(self._readable, False)
+        os.set_blocking(self._writable, False)
+        self._before: dict[signal.Signals, object] = {}
+
+    def fileno(self) -> int:
+        return self._readable
+
+    def request(self, reason: str) -> None:
+        """Ask the worker to stop in good order; from any thread or signal handler."""
+        self.reason = self.reason or reason
+        self.wake()
+
+    def wake(self) -> None:
+        """Make the worker look."""
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._writable, b".")
+
+    def drain(self) -> None:
+        """Take note that the worker looks."""
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._readable, 4096)
+
+    def __enter__(self) -> Stops:
+        if threading.current_thread() is threading.main_thread():
+            for number in STOPPING:
+                self._before[number] = signal.signal(number, self._heard)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+        os.close(self._readable)
+        os.close(self._writable)
+
+    def _heard(self, number: int, _: FrameType | None) -> None:
+        if self.reason and number == signal.SIGINT:
+            self.at_once = True
+        self.request(f"heard {signal.Signals(number).name}")
+        self.wake()

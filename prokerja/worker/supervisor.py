@@ -1,0 +1,334 @@
+"""The loop of a worker: settle what came back, claim what can be done, sleep until it matters.
+
+Each turn is one short write transaction, and this process is the only one of the worker that
+opens the database.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import selectors
+import time
+from collections import Counter
+from functools import partial
+from selectors import EVENT_READ, EVENT_WRITE
+from typing import TYPE_CHECKING, NamedTuple
+
+from prokerja.catalog.files import scan
+from prokerja.errors import StoreError, TryAgain
+from prokerja.events import (
+    Event,
+    FileBroken,
+    JobFailed,
+    JobsRecovered,
+    JobsSettled,
+    QueueEmptied,
+    StoreTroubled,
+    WorkerStarted,
+    WorkerStopped,
+    WorkerStopping,
+)
+from prokerja.model import Claimed, Completed, Failed, Fate, Returned
+from prokerja.repository.claims import TURNS
+from prokerja.spec import JobSpec
+from prokerja.watch import Watch
+from prokerja.worker.crew import Crew
+from prokerja.worker.hand import Hand
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from prokerja.repository import Repository
+    from prokerja.repository.lanes import Waiting
+    from prokerja.worker.chores import Chores
+    from prokerja.worker.output import Pump
+    from prokerja.worker.stops import Stops
+
+LONGEST_SLEEP = 60.0
+"""Seconds: the time of day may jump, so a due time is looked at again after this at most."""
+TROUBLE = 1.0
+"""Seconds before a turn that the store refused is tried again."""
+
+
+class Orders(NamedTuple):
+    """What a worker is asked to do."""
+
+    jobs: str
+    """The jobs directory, unless `classes` are given as `module:qualified.name`."""
+    classes: tuple[str, ...] = ()
+    queues: tuple[str, ...] = ()
+    """The queues to take from, in this order; empty for all."""
+    realizers: int = 1
+    until_empty: bool = False
+    max_jobs: int | None = None
+    grace: float = 30.0
+    """Seconds that running jobs have to end after a request to stop."""
+
+
+class Supervisor:
+    """One worker's run, from its registration to its leave."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        orders: Orders,
+        stops: Stops,
+        pump: Pump,
+        chores: Chores,
+        tell: Callable[[Event], None],
+    ) -> None:
+        self._repository = repository
+        self._orders = orders
+        self._stops = stops
+        self._pump = pump
+        self._chores = chores
+        self._tell = tell
+        self._watch = Watch(repository.path)
+        self._crew = Crew(orders.realizers, self._hire, self._release, tell)
+        self._selector = selectors.DefaultSelector()
+        self._turns = itertools.count(1)
+        self._left = orders.max_jobs
+        self._names: set[str] = set()
+        self._others: set[int] = set()
+        self._lock_let_go = True
+        self._next_due: float | None = None
+        self._grace_ends: float | None = None
+        self._idle = False
+        self._totals: Counter[type] = Counter()
+
+    def run(self) -> None:
+        """Work until asked to stop, or until the orders are fulfilled."""
+        repository, orders = self._repository, self._orders
+        repository.database.durable(False)
+        self._id, lock = repository.workers.register(
+            os.getpid(), time.time(), orders.realizers, orders.queues, ()
+        )
+        self._lock_path = repository.workers.lock_path(self._id) if lock >= 0 else ""
+        repository.database.on_commit.append(self._watch.poke)
+        self._chores.postpone(time.monotonic())
+        self._selector.register(self._stops, selectors.EVENT_READ, self._stops.drain)
+        if self._watch.fileno() >= 0:
+            self._selector.register(self._watch, selectors.EVENT_READ, self._look_around)
+        try:
+            while not self._finished():
+                self._step()
+        finally:
+            self._leave(lock)
+
+    def _step(self) -> None:
+        self._heed_stops()
+        self._crew.muster(time.monotonic())
+        self._crew.look(time.monotonic())
+        try:
+            self._greet()
+            self._recover()
+            self._turn()
+            pause = self._until_next()
+        except TryAgain as error:
+            self._tell(StoreTroubled(str(error)))
+            pause = TROUBLE
+        for hand in self._crew.hands:
+            wanted = EVENT_READ | (EVENT_WRITE if hand.channel.outbox else 0)
+            self._selector.modify(hand.channel, wanted, partial(self._hear, hand))
+        for key, _ in self._selector.select(pause):
+            key.data()
+
+    def _turn(self) -> None:
+        """Settle, note what is running, and claim, in one transaction if there is a reason."""
+        crew = self._crew
+        crew.settle_loose()
+        ranks = self._ranks()
+        self._next_due = self._first_due(ranks)
+        due = self._next_due is not None and self._next_due <= time.time()
+        if due or crew.verdicts or crew.started:
+            self._write(ranks if due else [])
+            crew.deal()
+            self._look_around()  # at what we have just written ourselves, too
+            self._next_due = self._first_due(self._ranks())
+        self._note_idleness()
+
+    def _write(self, ranks: Sequence[Sequence[Waiting]]) -> None:
+        crew, claims, left = self._crew, self._repository.claims, self._left
+        now = time.time()
+        fates: list[Fate] = []
+        try:
+            with self._repository.database.writing():
+                for token, verdicts in crew.verdicts.items():
+                    fates += claims.settle(token, verdicts, now, random.random)
+                for task, since in crew.started:
+                    claims.started(task.token, [(task.claimed.id, since)])
+                if ranks:
+                    token = self._id * TURNS + next(self._turns)
+                    claims.take(token, ranks, now, partial(self._accept, token))
+        except StoreError:
+            crew.undo()
+            self._left = left
+            raise
+        self._report(fates, now)
+        crew.verdicts.clear()
+        crew.started.clear()
+
+    def _accept(self, token: int, claimed: Claimed) -> bool:
+        if self._left == 0 or not self._crew.place(self._crew.task(token, claimed)):
+            return False
+        if self._left is not None:
+            self._left -= 1
+        return True
+
+    def _report(self, fates: Sequence[Fate], now: float) -> None:
+        verdicts = {v.id: v for some in self._crew.verdicts.values() for v in some}
+        counts = Counter(map(type, verdicts.values()))
+        lost = sum(fate.retry_at is None for fate in fates)
+        self._totals.update(counts)
+        for fate in fates:
+            verdict = verdicts[fate.id]
+            if isinstance(verdict, Failed):
+                name = self._crew.names.get(verdict.lane, "?")
+                again = None if fate.retry_at is None else fate.retry_at - now
+                self._tell(JobFailed(fate.id, name, fate.attempt, verdict.error, again))
+        if counts[Completed] or lost:
+            self._tell(JobsSettled(counts[Completed], lost))
+
+    def _ranks(self) -> list[list[Waiting]]:
+        """The lanes that may be claimed from now, best first."""
+        if not self._crew.has_room or self._left == 0:
+            return []
+        with self._repository.database.reading():
+            ranks = self._repository.lanes.waiting(self._names, self._orders.queues)
+        for rank in ranks:
+            self._crew.names.update((waiting.id, waiting.lane.name) for waiting in rank)
+        return ranks
+
+    def _first_due(self, ranks: Sequence[Sequence[Waiting]]) -> float | None:
+        if not ranks:
+            return None
+        with self._repository.database.reading():
+            return self._repository.lanes.next_due(itertools.chain(*ranks))
+
+    def _note_idleness(self) -> None:
+        crew = self._crew
+        waits = self._next_due is None or self._next_due > time.time()
+        was_idle, self._idle = self._idle, waits and crew.has_room and not crew.busy
+        if not self._idle:
+            self._chores.postpone(time.monotonic())
+        elif not was_idle:
+            self._tell(QueueEmptied())
+        elif self._chores.due(time.monotonic()):
+            self._chores.do(time.monotonic(), time.time())
+
+    def _until_next(self) -> float | None:
+        """Seconds for which nothing will happen by itself."""
+        now = time.monotonic()
+        moments = [self._crew.next_look(), self._grace_ends]
+        if self._idle:
+            moments.append(self._chores.at)
+        pauses = [moment - now for moment in moments if moment is not None]
+        if self._next_due is not None:
+            pauses.append(min(self._next_due - time.time(), LONGEST_SLEEP))
+        if self._watch.pace is not None:
+            pauses.append(self._watch.pace)
+        return max(0.0, min(pauses)) if pauses else None
+
+    def _finished(self) -> bool:
+        if self._crew.busy or self._crew.verdicts:
+            return False
+        orders = self._orders
+        return bool(self._stops.reason) or self._left == 0 or (orders.until_empty and self._idle)
+
+    def _heed_stops(self) -> None:
+        if not self._stops.reason:
+            return
+        now = time.monotonic()
+        if not self._crew.stopping:
+            self._tell(WorkerStopping(self._stops.reason))
+            self._crew.stop()
+            self._grace_ends = now + self._orders.grace
+        if self._stops.at_once:
+            self._crew.kill()
+        elif self._grace_ends is not None and now >= self._grace_ends:
+            self._grace_ends = None
+            self._crew.hurry()
+
+    def _greet(self) -> None:
+        """Take note of the jobs that a new realizer has loaded."""
+        crew = self._crew
+        self._names -= crew.missing
+        while crew.greetings:
+            report = crew.greetings[0]
+            specs = [JobSpec.from_json(spec) for spec in report.specs]
+            names = {spec.name for spec in specs}
+            if names != self._names or not crew.greeted:
+                self._record(specs)
+                for broken in report.broken:
+                    self._tell(FileBroken(broken.file, broken.error))
+                started = (self._id, self._orders.realizers, self._orders.queues)
+                self._tell(WorkerStarted(*started, tuple(sorted(names))))
+            self._names = names
+            crew.missing.clear()
+            crew.greeted = True
+            del crew.greetings[0]
+
+    def _record(self, specs: Sequence[JobSpec]) -> None:
+        repository = self._repository
+        stamps = {} if self._orders.classes else scan(self._orders.jobs)
+        gone = repository.catalog.stamps(self._orders.jobs).keys() - stamps.keys()
+        repository.catalog.record(stamps, gone, specs)
+        repository.workers.learn(self._id, [spec.name for spec in specs])
+
+    def _recover(self) -> None:
+        """Put back what dead workers held, the moment their locks are let go."""
+        workers = self._repository.workers
+        others = set(workers.ids()) - {self._id}
+        if others == self._others and not self._lock_let_go:
+            return
+        self._lock_let_go = False
+        self._others = others
+        self._watch.locks(map(workers.lock_path, others))
+        dead = [id for id in others if not workers.alive(id)]
+        if not dead:
+            return
+        with self._repository.database.writing():
+            now = time.time()
+            counts = [(id, self._repository.claims.recover(id, now)) for id in dead]
+            workers.forget(dead)
+        workers.clear(dead)
+        for recovered in counts:
+            self._tell(JobsRecovered(*recovered))
+
+    def _look_around(self) -> None:
+        if self._watch.drain():
+            self._lock_let_go = True
+
+    def _hear(self, hand: Hand) -> None:
+        hand.channel.flush()
+        self._crew.listen(hand)
+
+    def _hire(self) -> Hand:
+        orders = self._orders
+        hand = Hand(orders.jobs, orders.classes, self._lock_path, self._pump.add)
+        self._selector.register(hand.channel, EVENT_READ, partial(self._hear, hand))
+        if hand.ending >= 0:
+            self._selector.register(hand.ending, EVENT_READ, partial(self._crew.ended, hand))
+        return hand
+
+    def _release(self, hand: Hand) -> None:
+        self._selector.unregister(hand.channel)
+        if hand.ending >= 0:
+            self._selector.unregister(hand.ending)
+
+    def _leave(self, lock: int) -> None:
+        self._crew.stopping = True
+        self._crew.kill()
+        self._crew.settle_loose()
+        try:
+            self._write([])
+            self._repository.workers.leave(self._id, lock)
+        except StoreError as error:  # the next worker finds our lock free, and puts all back
+            self._tell(StoreTroubled(str(error)))
+        self._repository.database.on_commit.remove(self._watch.poke)
+        self._selector.close()
+        self._watch.close()
+        returned = self._totals[Returned]
+        self._tell(WorkerStopped(self._totals[Completed], self._totals[Failed], returned))

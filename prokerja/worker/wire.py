@@ -1,0 +1,143 @@
+"""What supervisor and realizer say to each other: frames of msgpack, a length before each.
+
+Decoding checks every type, so whatever a broken realizer writes is at worst a WireError.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+LARGEST = 256 * 2**20
+"""Bytes of a frame; more is nonsense, or a realizer gone wild."""
+PIECE = 2**18
+_HEADER = struct.Struct("<I")
+M = TypeVar("M")
+
+
+class WireError(Exception):
+    """The other side wrote something that is no frame of ours."""
+
+
+class Broken(msgspec.Struct, array_like=True):
+    """A file of the jobs directory that could not be used."""
+
+    file: str
+    error: str
+
+
+class Failure(msgspec.Struct, array_like=True):
+    """A job that raised."""
+
+    sequence: int
+    started_at: float
+    finished_at: float
+    error: str
+    traceback: str | None
+
+
+class FollowUp(msgspec.Struct, array_like=True):
+    """A declaration made by the job that has just completed."""
+
+    sequence: int
+    queue: str
+    name: str
+    priority: int
+    payload: str
+    due_at: float
+    retries: int
+    retry_after: float
+    timeout: float | None
+
+
+class Report(msgspec.Struct, array_like=True, omit_defaults=True):
+    """Realizer to supervisor: what has come of its jobs since the last report."""
+
+    completed: list[tuple[int, float, float, str | None]] = []
+    """Sequence number, start, end (UTC seconds), result as JSON."""
+    failed: list[Failure] = []
+    follow_ups: list[FollowUp] = []
+    dropped: list[int] = []
+    """Jobs it did not start, since they were taken back."""
+    unknown: list[int] = []
+    """Jobs it did not start, since it has no such class."""
+    ready: bool = False
+    """The first report of all: the jobs are loaded."""
+    specs: list[dict[str, Any]] = []
+    broken: list[Broken] = []
+
+
+class Work(msgspec.Struct, array_like=True):
+    """Supervisor to realizer: jobs to do, numbered from `first` on."""
+
+    first: int
+    names: dict[int, str]
+    """Job names by lane."""
+    jobs: list[tuple[int, int, int, str]]
+    """Declaration id, lane, attempt, payload."""
+
+
+class Channel(Generic[M]):
+    """One end of the line. `receives` is the type of frame the other side sends."""
+
+    def __init__(self, connection: socket.socket, receives: type[M]) -> None:
+        self.socket = connection
+        self._decoder = msgspec.msgpack.Decoder(receives)
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._inbox = bytearray()
+        self.outbox = bytearray()
+        """What the other side has not taken yet."""
+
+    def fileno(self) -> int:
+        return self.socket.fileno()
+
+    def post(self, message: msgspec.Struct) -> None:
+        """Queue a frame and send what fits without waiting."""
+        body = self._encode(message)
+        self.outbox += _HEADER.pack(len(body)) + body
+        self.flush()
+
+    def flush(self) -> None:
+        """Send more of what is queued; a dead other side is noticed elsewhere."""
+        try:
+            while self.outbox:
+                sent = self.socket.send(memoryview(self.outbox)[:PIECE])
+                del self.outbox[:sent]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.outbox.clear()
+
+    def receive(self) -> list[M] | None:
+        """The frames that have come in whole; None when the other side has hung up."""
+        try:
+            piece = self.socket.recv(PIECE)
+        except BlockingIOError:
+            return []
+        except OSError:
+            return None
+        if not piece:
+            return None
+        self._inbox += piece
+        return list(self._frames())
+
+    def _frames(self) -> Any:
+        position = 0
+        try:
+            while len(self._inbox) - position >= _HEADER.size:
+                [size] = _HEADER.unpack_from(self._inbox, position)
+                if size > LARGEST:
+                    raise WireError(f"a frame of {size} bytes")
+                end = position + _HEADER.size + size
+                if len(self._inbox) < end:
+                    break
+                try:
+                    yield self._decoder.decode(bytes(self._inbox[position + _HEADER.size : end]))
+                except (msgspec.DecodeError, RecursionError) as error:
+                    raise WireError(str(error)) from None
+                position = end
+        finally:
+            del self._inbox[:position]
