@@ -5,13 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from prokerja.commandline import Argument, Command, Parameter, parameters, quickly
 from prokerja.errors import ProkerjaError
-
-if TYPE_CHECKING:
-    import typer
 
 COMMANDS = {
     "declare:job": "declare_job",
@@ -111,7 +108,7 @@ def app() -> Any:
     return typer.main.get_command(typer_app)
 
 
-def _version(version: bool = False) -> None:
+def _version(*, version: bool = False) -> None:
     """A declaration-first job queue over one SQLite file."""
     if version:
         from importlib.metadata import version as installed

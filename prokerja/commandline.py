@@ -68,9 +68,8 @@ def quickly(command: Command, words: Sequence[str]) -> dict[str, Any] | None:
             parameter = options.get(flag)
             if parameter is None or (parameter.type is bool and equals):
                 return None
-            if parameter.type is not bool and not equals:
-                value = next(rest, None)
-            if not _keep(given, parameter, value):
+            followed = parameter.type is not bool and not equals
+            if not _keep(given, parameter, next(rest, None) if followed else value):
                 return None
         else:
             places.append(word)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import time
-from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +13,9 @@ from prokerja.request import Options, from_job
 from prokerja.settings import settings
 
 if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable
+
     from prokerja.model import Declaration
 
 

@@ -108,7 +108,9 @@ def attempt_json(attempt: Attempt) -> dict[str, Any]:
 def why_not_running(repository: Repository, record: Record, now: float) -> str | None:
     """Why a job is not running just now; None if it is."""
     if record.status is Status.PROCESSING:
-        return None if record.started_at is not None else "it is in a worker's hands, about to start"
+        return (
+            None if record.started_at is not None else "it is in a worker's hands, about to start"
+        )
     if record.status is Status.COMPLETED:
         return "it is completed"
     if record.status is Status.FAILED:

@@ -113,9 +113,7 @@ def due(options: Options, now: float) -> float:
 def named(text: Any, what: str) -> str:
     """A queue's or a job's name, if it is fit to be one: 1 to 255 printable characters."""
     if not isinstance(text, str) or not 0 < len(text) <= 255 or not text.isprintable():
-        raise BadOption(
-            f"{what}: {shown(str(text))} is no name; use 1 to 255 printable characters"
-        )
+        raise BadOption(f"{what}: {shown(str(text))} is no name; use 1 to 255 printable characters")
     return text
 
 

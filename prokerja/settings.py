@@ -1,4 +1,4 @@
-"""Where things are and how long they are kept: flags, environment, file and defaults, in that order."""
+"""Where things are and how long they are kept: flags, environment, file, defaults."""
 
 from __future__ import annotations
 

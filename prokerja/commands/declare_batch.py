@@ -64,7 +64,7 @@ def _opened(file: str) -> BinaryIO:
     if file == "-":
         return sys.stdin.buffer
     try:
-        return open(file, "rb")  # noqa: SIM115  the caller closes it
+        return open(file, "rb")
     except OSError as error:
         raise RequestError(f"cannot read {shown(file)}: {error.strerror}; check the path") from None
 

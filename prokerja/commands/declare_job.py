@@ -69,7 +69,7 @@ def run(
         print_json({**answer, "job": spec.name})
     else:
         sys.stdout.writelines(f"{id}\n" for id in ids)
-    say(f"Declared {len(ids):,} × {spec.name}; a worker will realize {_them(len(ids))}.")
+    say(f"Declared {len(ids):,} {spec.name}; a worker will realize {_them(len(ids))}.")
 
 
 def _them(count: int) -> str:

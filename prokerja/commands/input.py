@@ -73,7 +73,7 @@ def values(null: bool) -> Iterator[str]:
     """The lines of stdin, or with `null` what stands between its NULs; empty ones are skipped."""
     end = b"\0" if null else b"\n"
     rest = b""
-    while piece := sys.stdin.buffer.read1(PIECE):
+    while piece := os.read(sys.stdin.fileno(), PIECE):
         *whole, rest = (rest + piece).split(end)
         yield from (os.fsdecode(value) for value in whole if value)
     if rest:

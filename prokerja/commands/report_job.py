@@ -62,7 +62,9 @@ def _show(record: Record, attempts: list[Attempt], why: str | None, now: float) 
 def _show_attempt(attempt: Attempt) -> None:
     began = "not started" if attempt.started_at is None else iso(attempt.started_at)
     took = words(attempt.finished_at - (attempt.started_at or attempt.finished_at))
-    print(f"attempt {attempt.number}: {began}, took {took}: {legible(attempt.error or 'completed')}")
+    print(
+        f"attempt {attempt.number}: {began}, took {took}: {legible(attempt.error or 'completed')}"
+    )
     for row in (attempt.traceback or "").splitlines():
         print(f"    {legible(row)}")
 

@@ -64,7 +64,9 @@ class Talk:
     @tell.register
     def _(self, event: events.JobFailed) -> None:
         again = "for good" if event.retry_in is None else f"again in {words(event.retry_in)}"
-        self.say(f"job {event.id} {event.name}: attempt {event.attempt} failed, {again}: {event.error}")
+        self.say(
+            f"job {event.id} {event.name}: attempt {event.attempt} failed, {again}: {event.error}"
+        )
 
     @tell.register
     def _(self, event: events.JobsSettled) -> None:

@@ -135,7 +135,9 @@ def explained(error: sqlite3.Error, path: str) -> ProkerjaError:
     """One of our errors that says what SQLite's means for the person who meets it."""
     code = primary_code(error)
     if code in BUSY:
-        return TryAgain(f"{path} has been locked by another process for {PATIENCE:.0f} s; try again")
+        return TryAgain(
+            f"{path} has been locked by another process for {PATIENCE:.0f} s; try again"
+        )
     if code == sqlite3.SQLITE_FULL:
         return TryAgain(f"{path}: the disk is full; nothing was changed; make room and try again")
     if code in PASSING:
@@ -145,7 +147,9 @@ def explained(error: sqlite3.Error, path: str) -> ProkerjaError:
     if code == sqlite3.SQLITE_NOTADB:
         return StoreError(f"{path} is not an SQLite database; pass another --db")
     if code == sqlite3.SQLITE_CORRUPT:
-        return StoreError(f"{path} is damaged ({error}); restore a backup or try sqlite3's .recover")
+        return StoreError(
+            f"{path} is damaged ({error}); restore a backup or try sqlite3's .recover"
+        )
     if code == sqlite3.SQLITE_CANTOPEN:
         return StoreError(f"{path} cannot be opened; check that its directory can be written to")
     return StoreError(f"{path}: {error}; nothing was changed")

@@ -1,4 +1,4 @@
-"""From a path to a database that is ours, of this version, private, and on a disk of this machine."""
+"""From a path to a database that is ours, of this version, private, and on a local disk."""
 
 from __future__ import annotations
 
@@ -12,7 +12,19 @@ from prokerja.repository.database import Database, explained, patiently
 
 OLDEST_SQLITE = (3, 37, 0)
 """The first with STRICT tables."""
-NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "afpfs", "webdav"}
+NETWORK = {
+    "nfs",
+    "nfs4",
+    "cifs",
+    "smb3",
+    "smbfs",
+    "9p",
+    "afs",
+    "ceph",
+    "glusterfs",
+    "afpfs",
+    "webdav",
+}
 FORCE = "PROKERJA_ALLOW_NETWORK_FILESYSTEM"
 WAL_LIMIT = 64 * 2**20
 """Bytes that the write-ahead log keeps on disk after a checkpoint."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from typing import TYPE_CHECKING
@@ -70,9 +71,10 @@ class Workers:
     def all(self) -> list[WorkerRow]:
         """Every worker on the books, living or dead."""
         query = "SELECT id, pid, started_at, realizers, queues, names FROM worker ORDER BY id"
+        rows = self._database.execute(query)
         return [
-            WorkerRow(*facts, tuple(json.loads(queues)), tuple(json.loads(names)))
-            for *facts, queues, names in self._database.execute(query)
+            WorkerRow(id, pid, at, realizers, tuple(json.loads(queues)), tuple(json.loads(names)))
+            for id, pid, at, realizers, queues, names in rows
         ]
 
     def living(self) -> list[WorkerRow]:
@@ -96,7 +98,5 @@ class Workers:
 
     def _unlink(self, id: int) -> None:
         if self._database.path != ":memory:":
-            try:
+            with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.lock_path(id))
-            except FileNotFoundError:
-                pass

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from prokerja.errors import BadOption, CatalogError
@@ -17,6 +16,8 @@ from prokerja.worker.stops import Stops
 from prokerja.worker.supervisor import Orders, Supervisor
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from prokerja.events import Event
     from prokerja.queue import Queue
 
@@ -41,7 +42,7 @@ class Worker:
         until_empty: bool = False,
         max_jobs: int | None = None,
         grace: float = 30.0,
-        on_event: Callable[[Event], None] = lambda event: None,
+        on_event: Callable[[Event], None] = lambda _: None,
     ) -> None:
         if realizers < 1:
             raise BadOption(f"realizers: {realizers} is too few; give 1 or more")
@@ -101,7 +102,9 @@ def _jobs_of(
     if jobs is None or isinstance(jobs, (str, os.PathLike)):
         directory = settings.jobs if jobs is None else os.path.abspath(os.fspath(jobs))
         if not os.path.isdir(directory):
-            raise CatalogError(f"there is no jobs directory {directory}; make it or pass --jobs DIR")
+            raise CatalogError(
+                f"there is no jobs directory {directory}; make it or pass --jobs DIR"
+            )
         return directory, ()
     return "", tuple(map(_importable, jobs))
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from prokerja.errors import CatalogError
 from prokerja.events import JobStarted, RealizerDied
 from prokerja.model import Claimed, Completed, Declaration, Failed, Lane, Returned, Verdict
-from prokerja.times import words
 from prokerja.worker.hand import Hand, Task
 from prokerja.worker.pace import Pace
 from prokerja.worker.wire import Report, WireError
@@ -30,8 +29,9 @@ SLOWEST_START = 30.0
 class Crew:
     """Hands jobs to realizers and gathers what comes of them.
 
-    `hire` starts a realizer, `release` hears of its end; `tell` takes events. Verdicts gather in `verdicts`, by token, until
-    the supervisor has written them down; jobs seen to be long in `started`, likewise.
+    `hire` starts a realizer, `release` hears of its end; `tell` takes events. Verdicts gather in
+    `verdicts`, by token, until the supervisor has written them down; jobs seen to be long in
+    `started`, likewise.
     """
 
     def __init__(
@@ -242,7 +242,9 @@ class Crew:
 
     def _false_start(self, how: str) -> None:
         if not self.greeted and not self._false_starts and not self.stopping:
-            raise CatalogError(f"a realizer {how} while loading the jobs; `prokerja jobs` tells more")
+            raise CatalogError(
+                f"a realizer {how} while loading the jobs; `prokerja jobs` tells more"
+            )
         self._false_starts += 1
         self._hire_at = time.monotonic() + min(2.0**self._false_starts, SLOWEST_START)
 

@@ -1,4 +1,4 @@
-"""A supervisor's side of one realizer: its process, its line, its board, and what it has in hand."""
+"""A supervisor's side of one realizer: process, line, board, and what it has in hand."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ class Realizer:
             result = job.handle()
             text = None if result is None else encode_result(result)
             follow_ups = list(declared(job, sequence))
-        except BaseException as error:  # whatever it raises, it ends this attempt and no more
+        except BaseException as error:  # noqa: BLE001  it ends this attempt, and no more
             announcer.flush()
             ended = time.monotonic_ns()
             failure = self._failure(sequence, began, ended, error)
@@ -173,7 +173,8 @@ def declared(job: Any, sequence: int) -> Iterator[FollowUp]:
     now = time.time()
     for follow_up, options in getattr(job, "_declared", ()):
         d = request.from_job(follow_up, now, request.Options(**options))
-        yield FollowUp(sequence, *d.lane, *d[1:])
+        policy = (d.retries, d.retry_after, d.timeout)
+        yield FollowUp(sequence, *d.lane, d.payload, d.due_at, *policy)
 
 
 def in_one_line(error: BaseException) -> str:
@@ -226,7 +227,7 @@ def imported(name: str) -> type:
     found: Any = importlib.import_module(module)
     for part in qualified.split("."):
         found = getattr(found, part)
-    return cast(type, found)
+    return cast("type", found)
 
 
 def close_quietly(*descriptors: int) -> None:

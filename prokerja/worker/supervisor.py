@@ -219,7 +219,9 @@ class Supervisor:
             self._chores.do(time.monotonic(), time.time())
 
     def _until_next(self) -> float | None:
-        """Seconds for which nothing will happen by itself."""
+        """Seconds for which nothing will happen by itself; None for ever."""
+        if self._finished():
+            return 0.0
         now = time.monotonic()
         moments = [self._crew.next_look(), self._grace_ends]
         if self._idle:

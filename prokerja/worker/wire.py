@@ -5,11 +5,13 @@ Decoding checks every type, so whatever a broken realizer writes is at worst a W
 
 from __future__ import annotations
 
-import socket
 import struct
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
+
+if TYPE_CHECKING:
+    import socket
 
 LARGEST = 256 * 2**20
 """Bytes of a frame; more is nonsense, or a realizer gone wild."""
