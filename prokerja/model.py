@@ -42,6 +42,7 @@ class Declaration(NamedTuple):
 class Claimed(NamedTuple):
     """One attempt that a worker has the right to."""
 
+    due_at: float
     id: int
     lane: int
     """The lane's id in the store."""

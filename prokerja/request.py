@@ -123,19 +123,26 @@ def _plain(cls: type, options: Options) -> Declaration:
     return _merged(defaults, options)
 
 
+def checked(declaration: Declaration) -> Declaration:
+    """The declaration, if all but its payload is fit for the store; raises BadOption."""
+    (queue, name, priority), payload, due_at, retries, retry_after, timeout = declaration
+    if timeout is not None and _number(timeout, "timeout", 0.0) == 0:
+        raise BadOption("timeout: 0 s is no time to run in; give more, or none")
+    return Declaration(
+        lane=Lane(named(queue, "queue"), named(name, "job"), _whole(priority, "priority")),
+        payload=payload,
+        due_at=_number(due_at, "due_at", -LONGEST * 100, LONGEST * 100),
+        retries=_whole(retries, "retries", RETRIES),
+        retry_after=_number(retry_after, "retry_after", 0.0),
+        timeout=timeout,
+    )
+
+
 def _merged(defaults: Defaults, options: Options) -> Declaration:
     own = {k: v for k in Defaults._fields[1:] if (v := getattr(options, k)) is not None}
     name, queue, priority, retries, retry_after, timeout = defaults._replace(**own)
-    if timeout is not None and timeout <= 0:
-        raise BadOption(f"timeout: {timeout} s is no time to run in; give more, or none")
-    return Declaration(
-        lane=Lane(named(queue, "queue"), named(name, "job"), _whole(priority, "priority")),
-        payload="{}",
-        due_at=0.0,
-        retries=_whole(retries, "retries", RETRIES),
-        retry_after=_number(retry_after, "retry_after", 0.0),
-        timeout=None if timeout is None else _number(timeout, "timeout", 0.0),
-    )
+    lane = Lane(queue, name, priority)
+    return checked(Declaration(lane, "{}", 0.0, retries, retry_after, timeout))
 
 
 def _whole(value: Any, what: str, within: range = PRIORITIES) -> int:

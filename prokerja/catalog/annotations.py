@@ -1,4 +1,4 @@
-"""Annotations and defaults, read as the fields of a payload."""
+"""Annotations, defaults and docstrings, read as what a payload may hold."""
 
 from __future__ import annotations
 
@@ -62,6 +62,12 @@ def spelled(text: str) -> str:
         return printable(text)
 
 
+def headline(doc: str | None) -> str:
+    """The first line of a docstring."""
+    lines = (line.strip() for line in (doc or "").splitlines())
+    return printable(next(filter(None, lines), ""))
+
+
 def json_value(value: Any) -> Any:
     """The value, if JSON carries it unchanged between processes; else one of UNREADABLE."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False)
@@ -72,7 +78,7 @@ def json_value(value: Any) -> Any:
     return copy
 
 
-def value_of(node: ast.expr | None) -> Any:
+def value_of(node: ast.AST | None) -> Any:
     """What a literal, or arithmetic with numbers, stands for; REQUIRED without a node."""
     if node is None:
         return REQUIRED
@@ -89,7 +95,7 @@ def parse(source: str | bytes, mode: str = "exec") -> Any:
         return ast.parse(source, mode=mode)
 
 
-def _evaluated(node: ast.expr) -> Any:
+def _evaluated(node: ast.AST) -> Any:
     match node:
         case ast.BinOp(left, sign, right) if type(sign) in ARITHMETIC:
             return ARITHMETIC[type(sign)](_number(left), _number(right))

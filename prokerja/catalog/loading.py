@@ -13,9 +13,9 @@ from importlib.machinery import ModuleSpec
 from importlib.util import module_from_spec, spec_from_file_location
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from prokerja.catalog.annotations import REQUIRED, field_of
+from prokerja.catalog.annotations import REQUIRED, field_of, headline
 from prokerja.catalog.files import scan
-from prokerja.catalog.static import headline, is_name
+from prokerja.catalog.static import is_name
 from prokerja.errors import CatalogError
 from prokerja.job import OPTIONS, Job, name_of, option
 from prokerja.spec import Field, JobSpec, brief, printable, shown

@@ -7,7 +7,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from prokerja.catalog.annotations import COMPUTED, UNREADABLE, field_of, json_value, parse, value_of
+from prokerja.catalog.annotations import UNREADABLE, field_of, headline, json_value, parse, value_of
 from prokerja.errors import CatalogError
 from prokerja.job import OPTIONS, snake_case
 from prokerja.spec import Field, JobSpec, printable
@@ -39,12 +39,6 @@ def read_file(path: str) -> list[JobSpec]:
 def is_name(text: str) -> bool:
     """Whether the store takes it as the name of a job or queue."""
     return 0 < len(text) <= 255 and text.isprintable()
-
-
-def headline(doc: str | None) -> str:
-    """The first line of a docstring."""
-    lines = (line.strip() for line in (doc or "").splitlines())
-    return printable(next(filter(None, lines), ""))
 
 
 def _source(path: str) -> bytes:
@@ -84,6 +78,7 @@ class _Class:
         self.line: list[_Class] = [self, *reversed(dict.fromkeys(reversed(inherited)))]
         self.elsewhere = {name.lstrip(".") for name in names if name not in above}
         self.decorators = {_called(item).lstrip("."): item for item in node.decorator_list}
+        self.dataclass = self.decorators.get("dataclass")
         self.members = dict(_members(node))
 
     def find(self, name: str) -> ast.AST | None:
@@ -93,10 +88,6 @@ class _Class:
     def bases(self) -> set[str]:
         """Names of the bases that are not in the file, also of those that are."""
         return set[str]().union(*(cls.elsewhere for cls in self.line))
-
-    def is_dataclass(self) -> bool:
-        """Whether it is decorated as one itself."""
-        return "dataclass" in self.decorators
 
 
 class _Slot(NamedTuple):
@@ -143,7 +134,7 @@ def _is_job(cls: _Class) -> bool:
         return False
     if isinstance(cls.find("handle"), ast.Constant | None):
         return False
-    is_dataclass = any(one.is_dataclass() for one in cls.line)
+    is_dataclass = any(one.dataclass for one in cls.line)
     return is_dataclass or "Job" in cls.bases() or cls.find("payload") is not None
 
 
@@ -158,7 +149,7 @@ def _is_abstract(cls: _Class) -> bool:
 
 
 def _spec(cls: _Class, path: str) -> JobSpec:
-    slots = next((_slots(one) for one in cls.line if one.is_dataclass()), {})
+    slots = next((_slots(one) for one in cls.line if one.dataclass), {})
     name = _option(cls, "name", slots)
     fields, is_open = _fields(cls)
     decorators = {decorator for one in cls.line for decorator in one.decorators}
@@ -172,12 +163,10 @@ def _spec(cls: _Class, path: str) -> JobSpec:
     )
 
 
-def _option(cls: _Class, key: str, slots: Mapping[str, _Slot]) -> Any:
-    value = cls.find(key)
-    if key in slots or not isinstance(value, ast.expr):
-        return OPTIONS.get(key)
+def _option(cls: _Class, key: str, slots: Mapping[str, _Slot | None]) -> Any:
+    value = OPTIONS.get(key) if slots.get(key) else value_of(cls.find(key))
     try:
-        return json_value(value_of(value))
+        return value if isinstance(value, str) else json_value(value)
     except UNREADABLE:
         return OPTIONS.get(key)
 
@@ -188,9 +177,9 @@ def _fields(cls: _Class) -> tuple[list[Field], bool]:
         init = one.members.get("__init__")
         if isinstance(init, ast.FunctionDef):
             return _parameters(init.args), init.args.kwarg is not None
-        if one.is_dataclass() and _flag(one.decorators["dataclass"], "init", default=True):
-            slots = sorted(_slots(one).values(), key=lambda slot: slot.by_name)
-            return [slot.field for slot in slots if slot.init], False
+        if one.dataclass and _flag(one.dataclass, "init", default=True):
+            slots = [slot for slot in _slots(one).values() if slot and slot.init]
+            return [slot.field for slot in sorted(slots, key=lambda slot: slot.by_name)], False
     return [], False
 
 
@@ -205,39 +194,53 @@ def _parameters(args: ast.arguments) -> list[Field]:
     ]
 
 
-def _slots(cls: _Class) -> dict[str, _Slot]:
-    """The dataclass fields of a class, inherited ones first."""
-    slots: dict[str, _Slot] = {}
+def _slots(cls: _Class) -> dict[str, _Slot | None]:
+    """The fields of a dataclass, inherited ones first; None for a ClassVar."""
+    slots: dict[str, _Slot | None] = {}
     for one in reversed(cls.line):
-        if one.is_dataclass():
+        if one.dataclass:
             _add_slots(slots, one)
     return slots
 
 
-def _add_slots(slots: dict[str, _Slot], cls: _Class) -> None:
-    by_name = _flag(cls.decorators["dataclass"], "kw_only", default=False)
+def _add_slots(slots: dict[str, _Slot | None], cls: _Class) -> None:
+    by_name = _flag(cls.dataclass, "kw_only", default=False)
     for statement in cls.node.body:
         match statement:
-            case ast.AnnAssign(ast.Name(name), annotation, value):
+            case ast.AnnAssign(ast.Name(name), annotation):
                 text = ast.unparse(annotation)
-                if re.match(r"['\"]?(\w+\.)*KW_ONLY\b", text):
+                outer = re.sub(r"^['\"]?(\w+\.)*", "", text)
+                if outer.startswith("KW_ONLY"):
                     by_name = True
-                elif re.match(r"['\"]?(\w+\.)*ClassVar\b", text):
-                    slots.pop(name, None)
                 else:
-                    slots[name] = _slot(name, text, value, by_name=by_name)
+                    slot = _slot(name, text, _default(cls, name), by_name=by_name)
+                    slots[name] = None if outer.startswith("ClassVar") else slot
 
 
-def _slot(name: str, annotation: str, value: ast.expr | None, *, by_name: bool) -> _Slot:
-    if not isinstance(value, ast.Call) or _called(value).lstrip(".") != "field":
+def _default(cls: _Class, name: str) -> ast.AST | None:
+    """What a dataclass takes for a field's default: also a value that it inherits."""
+    node = cls.find(name)
+    return node if name in cls.members or not _is_field(node) else _keyword(node, "default")
+
+
+def _slot(name: str, annotation: str, value: ast.AST | None, *, by_name: bool) -> _Slot:
+    if not _is_field(value):
         return _Slot(field_of(name, annotation, value_of(value)), True, by_name)
-    given = {keyword.arg: keyword.value for keyword in value.keywords}
-    default = COMPUTED if "default_factory" in given else value_of(given.get("default"))
+    is_computed = _keyword(value, "default_factory") is not None
+    default = value_of(value if is_computed else _keyword(value, "default"))
     init, by_name = _flag(value, "init", default=True), _flag(value, "kw_only", default=by_name)
     return _Slot(field_of(name, annotation, default), init, by_name)
 
 
-def _flag(call: ast.expr, key: str, *, default: bool) -> bool:
-    keywords = call.keywords if isinstance(call, ast.Call) else []
-    node = next((keyword.value for keyword in keywords if keyword.arg == key), None)
+def _is_field(node: ast.AST | None) -> bool:
+    return isinstance(node, ast.Call) and _called(node).lstrip(".") == "field"
+
+
+def _flag(call: ast.AST | None, key: str, *, default: bool) -> bool:
+    node = _keyword(call, key)
     return bool(node.value) if isinstance(node, ast.Constant) else default
+
+
+def _keyword(call: ast.AST | None, key: str) -> ast.expr | None:
+    keywords = call.keywords if isinstance(call, ast.Call) else []
+    return next((keyword.value for keyword in keywords if keyword.arg == key), None)

@@ -64,20 +64,16 @@ class Claims:
         taken: list[int] = []
         for rank in ranks:
             # The last of each lane that was taken: all before it in that lane were taken too.
-            reached: dict[int, tuple[float, int]] = {}
+            reached: dict[int, Claimed] = {}
             full = False
-            for due_at, *rest in self._ready(rank, now):
-                claimed = Claimed(*rest)
+            for claimed in self._ready(rank, now):
                 if not accept(claimed):
                     full = True
                     break
-                reached[claimed.lane] = (due_at, claimed.id)
+                reached[claimed.lane] = claimed
                 taken.append(claimed.id)
-                self._counts[claimed.lane, Status.PENDING] -= 1
-                self._counts[claimed.lane, Status.PROCESSING] += 1
             for lane, last in reached.items():
-                drop = "DELETE FROM pending WHERE lane = ? AND (due_at, declaration) <= (?, ?)"
-                self._database.execute(drop, (lane, *last))
+                self._unqueue(lane, last)
             if full:
                 break
         if taken:
@@ -139,9 +135,17 @@ class Claims:
         self._tally()
         return count
 
-    def _ready(self, rank: Sequence[Waiting], now: float) -> Iterator[tuple[Any, ...]]:
+    def _ready(self, rank: Sequence[Waiting], now: float) -> Iterator[Claimed]:
         rows = [self._database.execute(READY, (lane.id, now)) for lane in rank]
-        return heapq.merge(*rows, key=itemgetter(0, 1)) if len(rows) > 1 else iter(rows[0])
+        merged = heapq.merge(*rows, key=itemgetter(0, 1)) if len(rows) > 1 else rows[0]
+        return map(Claimed._make, merged)
+
+    def _unqueue(self, lane: int, last: Claimed) -> None:
+        """Take a lane's declarations up to and including the last out of the queue."""
+        drop = "DELETE FROM pending WHERE lane = ? AND (due_at, declaration) <= (?, ?)"
+        count = self._database.execute(drop, (lane, last.due_at, last.id)).rowcount
+        self._counts[lane, Status.PENDING] -= count
+        self._counts[lane, Status.PROCESSING] += count
 
     def _held(self, token: int) -> dict[int, None]:
         query = "SELECT declarations FROM claim WHERE token = ?"

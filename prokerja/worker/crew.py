@@ -8,15 +8,16 @@ from collections import defaultdict
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from prokerja.errors import CatalogError
+from prokerja.errors import BadOption, CatalogError
 from prokerja.events import JobStarted, RealizerDied
 from prokerja.model import Claimed, Completed, Declaration, Failed, Lane, Returned, Verdict
+from prokerja.request import checked
 from prokerja.worker.hand import Hand, Task
 from prokerja.worker.pace import Pace
-from prokerja.worker.wire import Report, WireError
+from prokerja.worker.wire import FollowUp, Report, WireError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from prokerja.events import Event
 
@@ -71,24 +72,25 @@ class Crew:
     @property
     def has_room(self) -> bool:
         """Whether there is a realizer that could take another job."""
-        return not self.stopping and any(hand.fits(0.0) for hand in self.hands)
+        return not self.stopping and any(hand.fits() for hand in self.hands)
 
     def muster(self, now: float) -> None:
         """Start realizers until the crew is complete."""
         while not self.stopping and len(self.hands) < self._size and now >= self._hire_at:
             self.hands.append(self._hire())
 
-    def place(self, task: Task) -> bool:
-        """Put a job into the batch of the realizer with the least to do; False if none has room."""
-        fitting = [hand for hand in self.hands if hand.fits(task.cost)]
-        if not fitting:
-            return False
-        min(fitting, key=attrgetter("load")).put(task)
-        return True
+    def acceptor(self, token: int) -> Callable[[Claimed], bool]:
+        """What takes claimed jobs one by one, until no realizer has room for one more."""
+        fitting = [hand for hand in self.hands if hand.fits()]
+        cost = self._pace.cost
+        least = attrgetter("load")
 
-    def task(self, token: int, claimed: Claimed) -> Task:
-        """A claimed job with what it is expected to cost."""
-        return Task(token, claimed, self._pace.cost(claimed.lane, claimed.payload))
+        def accept(claimed: Claimed) -> bool:
+            task = Task(token, claimed, cost(claimed.lane, claimed.payload))
+            hand = min(fitting, key=least) if len(fitting) > 1 else fitting[0]
+            return hand.put(task)
+
+        return accept
 
     def deal(self) -> None:
         """Hand over all that was placed, now that its claims are written down."""
@@ -104,18 +106,20 @@ class Crew:
         """Find new hands for what was taken back, or give it back."""
         loose, self.loose = self.loose, []
         for task in loose:
-            if self.stopping or not self.place(task):
-                self._settle(task, Returned(task.claimed.id, task.claimed.lane, free=False))
+            fitting = [] if self.stopping else [hand for hand in self.hands if hand.fits()]
+            if not any(hand.put(task) for hand in fitting):
+                self._settle(task, Returned(*task.ids, free=False))
+        self.deal()  # their claims stand already
 
     def listen(self, hand: Hand) -> bool:
         """Take in what a realizer has to say; False when there is nothing, or never will be."""
         try:
             reports = hand.channel.receive()
+            for report in reports or ():
+                self._take_in(hand, report)
         except WireError as error:
             self._tell(RealizerDied(hand.pid, f"spoke nonsense and is killed: {error}"))
             reports = None
-        for report in reports or ():
-            self._take_in(hand, report)
         if reports is None:
             self._bury(hand)
         return bool(reports)
@@ -168,6 +172,7 @@ class Crew:
             self.started.append((task, time.time() - (now - since)))
             self._tell(JobStarted(task.claimed.id, self._name(task), task.claimed.attempt))
             hand.revoke()
+        hand.nudge()
         self.loose += hand.withdraw()
         _, current, since = hand.at()
         limit = current.claimed.timeout if current else None
@@ -183,37 +188,35 @@ class Crew:
             self._false_starts = 0
             hand.ready = True
             self.greetings.append(report)
-        follow_ups = defaultdict(list)
-        for f in report.follow_ups:
-            declaration = Declaration(Lane(f.queue, f.name, f.priority), *_rest(f))
-            follow_ups[f.sequence].append(declaration)
         took: defaultdict[int, list[float]] = defaultdict(list)
-        for sequence, began, ended, result in report.completed:
+        for sequence, began, ended, result, more in report.completed:
             task = hand.finish(sequence)
             if task is not None:
-                id, lane = task.claimed[:2]
+                id, lane = task.ids
                 took[lane].append(ended - began)
-                more = tuple(follow_ups[sequence]) if follow_ups else ()
-                self._verdict(hand, task, Completed(id, lane, began, ended, result, more))
+                follow_ups = tuple(map(declaration, more))
+                verdict = Completed(id, lane, began, ended, result, follow_ups)
+                self._verdict(hand, task, verdict)
         for lane, durations in took.items():
             self._pace.learn(lane, sum(durations) / len(durations))
         for failure in report.failed:
             task = hand.finish(failure.sequence)
             if task is not None:
                 self._pace.learn(task.claimed.lane, failure.finished_at - failure.started_at)
-                self._verdict(hand, task, Failed(*task.claimed[:2], *_words_of(failure)))
+                self._verdict(hand, task, Failed(*task.ids, *_words_of(failure)))
         self.loose += filter(None, map(hand.finish, report.dropped))
         for task in filter(None, map(hand.finish, report.unknown)):
             self.missing.add(self._name(task))
-            self._settle(task, Returned(*task.claimed[:2], free=False))
+            self._settle(task, Returned(*task.ids, free=False))
         if self.stopping and not hand.tasks:
             hand.dismiss()
 
     def _verdict(self, hand: Hand, task: Task, verdict: Completed | Failed) -> None:
         if hand.overdue is not None:
-            verdict = Failed(*verdict[:4], _too_long(hand.overdue))
+            id, lane, began, ended, *_ = verdict
+            verdict = Failed(id, lane, began, ended, _too_long(hand.overdue))
             hand.kill()  # it broke its limit, and so may what it has started
-        self._settle(task, verdict)
+        self.verdicts[task.token].append(verdict)
 
     def _settle(self, task: Task, verdict: Verdict) -> None:
         self.verdicts[task.token].append(verdict)
@@ -229,7 +232,7 @@ class Crew:
         if running is not None or not (self.stopping or hand.kill_at):
             self._tell(RealizerDied(hand.pid, how))
         for number, task in hand.tasks.items():
-            id, lane = task.claimed[:2]
+            id, lane = task.ids
             if number > sequence > 0:
                 self.loose.append(task)
             elif task is running and not (self.stopping and hand.overdue is None):
@@ -266,8 +269,13 @@ def _too_long(limit: float) -> str:
     return f"ran longer than {limit:g} s"
 
 
-def _rest(follow_up: Any) -> Iterator[Any]:
-    return (getattr(follow_up, field) for field in Declaration._fields[1:])
+def declaration(follow_up: FollowUp) -> Declaration:
+    """What a job has declared, checked once more; raises WireError."""
+    lane = Lane(follow_up.queue, follow_up.name, follow_up.priority)
+    try:
+        return checked(Declaration(lane, *follow_up.terms))
+    except BadOption as error:
+        raise WireError(str(error)) from None
 
 
 def _words_of(failure: Any) -> tuple[Any, ...]:

@@ -45,6 +45,11 @@ class Task(NamedTuple):
     cost: float
     """Seconds that it is expected to take."""
 
+    @property
+    def ids(self) -> tuple[int, int]:
+        """The declaration's id and its lane's."""
+        return self.claimed.id, self.claimed.lane
+
 
 class Hand:
     """One realizer. All times are monotonic seconds."""
@@ -54,25 +59,27 @@ class Hand:
     ) -> None:
         ours, theirs = socket.socketpair()
         alive, self._lifeline = os.pipe()
+        nudged, self._nudge = os.pipe()
         output, printed = os.pipe()
         self.board = Board.new()
         setup = Setup(
-            channel=theirs.fileno(), board=self.board.descriptor, lifeline=alive, lock=lock,
-            jobs=jobs, classes=list(classes), path=[os.path.abspath(entry) for entry in sys.path],
+            channel=theirs.fileno(), board=self.board.descriptor, lifeline=alive, nudge=nudged,
+            lock=lock, jobs=jobs, classes=list(classes),
+            path=[os.path.abspath(entry) for entry in sys.path],
         )  # fmt: skip
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-c", BOOT, _home(), msgspec.json.encode(setup).decode()],
             stdin=subprocess.DEVNULL,
             stdout=printed,
             stderr=printed,
-            pass_fds=(theirs.fileno(), self.board.descriptor, alive),
+            pass_fds=(theirs.fileno(), self.board.descriptor, alive, nudged),
             process_group=0,
         )
         self.ending = os.pidfd_open(self.process.pid) if hasattr(os, "pidfd_open") else -1
         """Becomes readable when the process ends, where the system has such a thing; else -1."""
         theirs.close()
-        os.close(alive)
-        os.close(printed)
+        for descriptor in (alive, nudged, printed):
+            os.close(descriptor)
         watch(output)
         ours.setblocking(False)
         self.channel = Channel(ours, Report)
@@ -98,16 +105,19 @@ class Hand:
     def pid(self) -> int:
         return self.process.pid
 
-    def fits(self, cost: float) -> bool:
-        """Whether it may be handed a job that takes so many seconds."""
+    def fits(self) -> bool:
+        """Whether it may be handed jobs at all, just now."""
         if not self.ready or self._revoked or self._long in self.tasks or self.kill_at is not None:
             return False
-        return self.load + cost <= LONG or not (self.tasks or self._batch)
+        return self.load < LONG or not (self.tasks or self._batch)
 
-    def put(self, task: Task) -> None:
-        """Add a job to the batch that is handed over next."""
+    def put(self, task: Task) -> bool:
+        """Add a job to the batch that is handed over next, unless that would be too much."""
+        if self.load + task.cost > LONG and (self.tasks or self._batch):
+            return False
         self._batch.append(task)
         self.load += task.cost
+        return True
 
     def deal(self, names: dict[int, str]) -> None:
         """Hand the batch over; the jobs' names by lane go with it."""
@@ -147,6 +157,13 @@ class Hand:
             return None
         self._long = sequence
         return task, since
+
+    def nudge(self) -> None:
+        """Have it report what it has done before the job it is at."""
+        sequence, _, _ = self.at()
+        if next(iter(self.tasks), sequence) < sequence:
+            with contextlib.suppress(BrokenPipeError):
+                os.write(self._nudge, b".")
 
     def revoke(self) -> None:
         """Forbid it to start what waits behind the job it is at."""
@@ -208,6 +225,7 @@ class Hand:
             os.close(self.ending)
         self.board.close()
         os.close(self._lifeline)
+        os.close(self._nudge)
         return code
 
     def _take(self, sequence: int) -> Task | None:

@@ -9,10 +9,11 @@ import os
 import select
 import socket
 import sys
+import threading
 import time
 import traceback
 from collections import deque
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import msgspec
 
@@ -22,9 +23,6 @@ from prokerja.worker import lifeline
 from prokerja.worker.board import AT, IDLE, REVOKED, SINCE, Board, revoked
 from prokerja.worker.output import Announcer
 from prokerja.worker.wire import Broken, Channel, Failure, FollowUp, Report, Work
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 NEWS_AFTER = 5_000_000
 """Nanoseconds after which results are reported, even if there is more to do."""
@@ -41,6 +39,7 @@ class Setup(msgspec.Struct):
     """Descriptors that it inherits."""
     board: int
     lifeline: int
+    nudge: int
     lock: str
     """Path of the worker's lock file, if it has one."""
     jobs: str
@@ -57,30 +56,32 @@ class Realizer:
     def __init__(self, setup: Setup, loaded: Loaded, announcer: Announcer) -> None:
         self._channel = Channel(socket.socket(fileno=setup.channel), Work)
         self._board = Board(setup.board)
-        self._words = self._board.words
         self._announcer = announcer
         self._classes = loaded.classes
-        self._jobs: deque[tuple[int, int, str, int, str]] = deque()
-        self._report = Report()
+        self._jobs: deque[tuple[int, int, str, str]] = deque()
+        """Sequence number, declaration id, job name, payload."""
+        self._news: deque[Any] = deque()
+        """What is not reported yet: completed jobs as tuples, and Failures."""
+        self._refused = Report()
+        self._sending = threading.Lock()
         self._slow: set[str] = set(self._classes)
         self._poll = select.poll()
         self._poll.register(self._channel.socket, select.POLLIN)
-        # Monotonic time orders what happens here; this turns it into the time of day.
-        self._epoch = time.time() - time.monotonic()
+        self._epoch = 0.0
+        threading.Thread(target=self._heed, args=(setup.nudge,), daemon=True).start()
 
     def run(self) -> None:
         """Work until the supervisor hangs up."""
         while self._read(wait=not self._jobs):
+            # Monotonic time orders what happens here; this turns it into the time of day.
             self._epoch = time.time() - time.monotonic()
             self._work()
             self._send()
 
     def hello(self, loaded: Loaded) -> None:
         """Tell the supervisor that the jobs are loaded, and what they are."""
-        report = Report(ready=True)
-        report.specs = [spec.to_json() for spec in loaded.specs.values()]
-        report.broken = [Broken(b.file, legible(b.error)) for b in loaded.broken]
-        self._post(report)
+        broken = [Broken(b.file, legible(b.error)) for b in loaded.broken]
+        self._channel.post(Report(ready=True, specs=list(loaded.specs.values()), broken=broken))
 
     def _read(self, *, wait: bool) -> bool:
         while wait or self._poll.poll(0):
@@ -89,72 +90,71 @@ class Realizer:
                 return False
             for work in frames:
                 for sequence, (id, lane, _, payload) in enumerate(work.jobs, work.first):
-                    self._jobs.append((sequence, id, work.names[lane], lane, payload))
+                    self._jobs.append((sequence, id, work.names[lane], payload))
                 wait = False
         return True
 
     def _work(self) -> None:
         """Run what is in hand until it is done or there is news to report."""
-        words, jobs, report = self._words, self._jobs, self._report
+        words, jobs = self._board.words, self._jobs
         now = time.monotonic_ns()
         report_at = now + NEWS_AFTER
         while jobs and now < report_at:
-            sequence, id, name, _, payload = jobs.popleft()
+            sequence, id, name, payload = jobs.popleft()
             words[SINCE] = now
             words[AT] = sequence
             if words[REVOKED] and revoked(words[REVOKED], sequence):
-                report.dropped.append(sequence)
+                self._refused.dropped.append(sequence)
             elif name not in self._classes:
-                report.unknown.append(sequence)
+                self._refused.unknown.append(sequence)
             else:
-                now = self._realize(sequence, id, name, payload, now)
+                self._announcer.job = id
+                now = self._realize(sequence, name, payload, now)
         if not jobs:
             words[AT] = IDLE
 
-    def _realize(self, sequence: int, id: int, name: str, payload: str, began: int) -> int:
-        announcer = self._announcer
-        announcer.job = id
+    def _realize(self, sequence: int, name: str, payload: str, began: int) -> int:
         if name in self._slow:
-            announcer.announce()
+            self._announcer.announce()
         try:
             job = self._classes[name](**json.loads(payload))
             result = job.handle()
             text = None if result is None else encode_result(result)
-            follow_ups = list(declared(job, sequence))
+            follow_ups = declared(job)
         except BaseException as error:  # noqa: BLE001  it ends this attempt, and no more
-            announcer.flush()
-            ended = time.monotonic_ns()
-            failure = self._failure(sequence, began, ended, error)
-            self._report.failed.append(failure)
-        else:
-            announcer.flush()
+            self._announcer.flush()
             ended = time.monotonic_ns()
             times = (self._moment(began), self._moment(ended))
-            self._report.completed.append((sequence, *times, text))
-            if follow_ups:
-                self._report.follow_ups += follow_ups
+            self._news.append(Failure(sequence, *times, in_one_line(error), told(error)))
+        else:
+            self._announcer.flush()
+            ended = time.monotonic_ns()
+            times = (self._moment(began), self._moment(ended))
+            self._news.append((sequence, *times, text, follow_ups))
         if ended - began > QUICK:
             self._slow.add(name)
         else:
             self._slow.discard(name)
         return ended
 
-    def _failure(self, sequence: int, began: int, ended: int, error: BaseException) -> Failure:
-        return Failure(
-            sequence, self._moment(began), self._moment(ended), in_one_line(error), told(error)
-        )
-
     def _moment(self, monotonic_ns: int) -> float:
         return self._epoch + monotonic_ns / 1e9
 
-    def _send(self) -> None:
-        if self._report != Report():
-            self._post(self._report)
-            self._report = Report()
+    def _heed(self, nudge: int) -> None:
+        """Report what is done, while the job at hand runs on: the supervisor asks for it."""
+        while os.read(nudge, 64):
+            self._send(refused=False)
 
-    def _post(self, report: Report) -> None:
-        self._channel.post(report)
-        self._channel.flush()
+    def _send(self, *, refused: bool = True) -> None:
+        with self._sending:
+            report = Report()
+            if refused:
+                report, self._refused = self._refused, report
+            while self._news:
+                item = self._news.popleft()
+                (report.failed if type(item) is Failure else report.completed).append(item)
+            if report.completed or report.failed or report.dropped or report.unknown:
+                self._channel.post(report)
 
 
 def encode_result(result: Any) -> str:
@@ -168,13 +168,16 @@ def encode_result(result: Any) -> str:
     return text
 
 
-def declared(job: Any, sequence: int) -> Iterator[FollowUp]:
+def declared(job: Any) -> list[FollowUp]:
     """What the job declared with `self.declare()` while it ran."""
-    now = time.time()
-    for follow_up, options in getattr(job, "_declared", ()):
-        d = request.from_job(follow_up, now, request.Options(**options))
-        policy = (d.retries, d.retry_after, d.timeout)
-        yield FollowUp(sequence, *d.lane, d.payload, d.due_at, *policy)
+    made = getattr(job, "_declared", ())
+    return [follow_up(other, request.Options(**options)) for other, options in made]
+
+
+def follow_up(job: Any, options: request.Options) -> FollowUp:
+    """A job's request to run another one, checked; raises RequestError."""
+    d = request.from_job(job, time.time(), options)
+    return FollowUp(*d.lane, d.payload, d.due_at, d.retries, d.retry_after, d.timeout)
 
 
 def in_one_line(error: BaseException) -> str:

@@ -32,7 +32,6 @@ from prokerja.events import (
 )
 from prokerja.model import Claimed, Completed, Failed, Fate, Returned
 from prokerja.repository.claims import TURNS
-from prokerja.spec import JobSpec
 from prokerja.watch import Watch
 from prokerja.worker.crew import Crew
 from prokerja.worker.hand import Hand
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
 
     from prokerja.repository import Repository
     from prokerja.repository.lanes import Waiting
+    from prokerja.spec import JobSpec
     from prokerja.worker.chores import Chores
     from prokerja.worker.output import Pump
     from prokerja.worker.stops import Stops
@@ -161,7 +161,8 @@ class Supervisor:
                     claims.started(task.token, [(task.claimed.id, since)])
                 if ranks:
                     token = self._id * TURNS + next(self._turns)
-                    claims.take(token, ranks, now, partial(self._accept, token))
+                    accept = self._counting(crew.acceptor(token))
+                    claims.take(token, ranks, now, accept)
         except StoreError:
             crew.undo()
             self._left = left
@@ -170,16 +171,22 @@ class Supervisor:
         crew.verdicts.clear()
         crew.started.clear()
 
-    def _accept(self, token: int, claimed: Claimed) -> bool:
-        if self._left == 0 or not self._crew.place(self._crew.task(token, claimed)):
-            return False
-        if self._left is not None:
+    def _counting(self, accept: Callable[[Claimed], bool]) -> Callable[[Claimed], bool]:
+        """The same, but no more jobs than the orders allow."""
+
+        def one_less(claimed: Claimed) -> bool:
+            if not self._left or not accept(claimed):
+                return False
             self._left -= 1
-        return True
+            return True
+
+        return accept if self._left is None else one_less
 
     def _report(self, fates: Sequence[Fate], now: float) -> None:
         verdicts = {v.id: v for some in self._crew.verdicts.values() for v in some}
-        counts = Counter(map(type, verdicts.values()))
+        counts = Counter(
+            type(v) for v in verdicts.values() if not isinstance(v, Returned) or v.free
+        )
         lost = sum(fate.retry_at is None for fate in fates)
         self._totals.update(counts)
         for fate in fates:
@@ -259,10 +266,9 @@ class Supervisor:
         self._names -= crew.missing
         while crew.greetings:
             report = crew.greetings[0]
-            specs = [JobSpec.from_json(spec) for spec in report.specs]
-            names = {spec.name for spec in specs}
+            names = {spec.name for spec in report.specs}
             if names != self._names or not crew.greeted:
-                self._record(specs)
+                self._record(report.specs)
                 for broken in report.broken:
                     self._tell(FileBroken(broken.file, broken.error))
                 started = (self._id, self._orders.realizers, self._orders.queues)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
+from prokerja.spec import JobSpec
+
 if TYPE_CHECKING:
     import socket
 
@@ -42,9 +44,8 @@ class Failure(msgspec.Struct, array_like=True):
 
 
 class FollowUp(msgspec.Struct, array_like=True):
-    """A declaration made by the job that has just completed."""
+    """A declaration made by a job that has completed."""
 
-    sequence: int
     queue: str
     name: str
     priority: int
@@ -54,21 +55,25 @@ class FollowUp(msgspec.Struct, array_like=True):
     retry_after: float
     timeout: float | None
 
+    @property
+    def terms(self) -> tuple[str, float, int, float, float | None]:
+        """All but the lane."""
+        return self.payload, self.due_at, self.retries, self.retry_after, self.timeout
+
 
 class Report(msgspec.Struct, array_like=True, omit_defaults=True):
     """Realizer to supervisor: what has come of its jobs since the last report."""
 
-    completed: list[tuple[int, float, float, str | None]] = []
-    """Sequence number, start, end (UTC seconds), result as JSON."""
+    completed: list[tuple[int, float, float, str | None, list[FollowUp]]] = []
+    """Sequence number, start, end (UTC seconds), result as JSON, and what it has declared."""
     failed: list[Failure] = []
-    follow_ups: list[FollowUp] = []
     dropped: list[int] = []
     """Jobs it did not start, since they were taken back."""
     unknown: list[int] = []
     """Jobs it did not start, since it has no such class."""
     ready: bool = False
     """The first report of all: the jobs are loaded."""
-    specs: list[dict[str, Any]] = []
+    specs: list[JobSpec] = []
     broken: list[Broken] = []
 
 
