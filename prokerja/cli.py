@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from importlib import import_module
 from typing import Annotated, Any
 
-from prokerja.commandline import Argument, Command, Parameter, parameters, quickly
+from prokerja.commandline import Argument, Command, Option, Parameter, parameters, quickly, whole
 from prokerja.errors import ProkerjaError
 
 COMMANDS = {
@@ -23,25 +24,34 @@ COMMANDS = {
     "jobs": "jobs",
 }
 """Every command, and the module in `prokerja.commands` whose `run` it is."""
-USAGE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
+FAILED, USAGE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
+LONGEST_LINE, LONGEST_USAGE = 1000, 300
+"""Characters of a complaint, and of what Typer says of a command line."""
 
 
 def main() -> None:
     """The `prokerja` program."""
-    words = sys.argv[1:]
+    _open_what_is_closed()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    sys.exit(obey(sys.argv[1:]))
+
+
+def obey(words: list[str]) -> int:
+    """Do what the words ask for, or say in one line why not; returns the exit code."""
     try:
-        code = dispatch(words)
+        code = _complaining(words)
         sys.stdout.flush()
-    except ProkerjaError as error:
-        code = complain(str(error), error.exit_code, words)
     except KeyboardInterrupt:
         code = INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python would complain at its exit
         code = BROKEN_PIPE
-    sys.exit(code)
+    except OSError as error:  # a full disk behind stdout, or no descriptor left
+        where = f" ({error.filename})" if error.filename else ""
+        complain(f"{error.strerror or error}{where}; check the disk and the output", FAILED, [])
+        code = FAILED
+    _let_go_of_broken_streams()
+    return code
 
 
 def dispatch(words: list[str]) -> int:
@@ -62,9 +72,9 @@ def load(name: str) -> Command:
 
 def complain(message: str, code: int, words: list[str]) -> int:
     """One line on stderr; with --json, the same as JSON on stdout. Returns the exit code."""
-    from prokerja.console import legible
+    from prokerja.console import legible, shortened
 
-    line = legible(" ".join(message.split()))
+    line = shortened(legible(" ".join(message.split())), LONGEST_LINE)
     print(f"prokerja: {line}", file=sys.stderr)
     if "--json" in words:
         import json
@@ -74,22 +84,25 @@ def complain(message: str, code: int, words: list[str]) -> int:
 
 
 def explain(words: list[str]) -> int:
-    """Leave it to Typer: help, and what is wrong with a command line."""
+    """Leave it to Typer: help, what is wrong with a command line, and what else it may mean."""
     import typer
+
+    from prokerja.console import shortened
 
     usage_error: Any = typer.BadParameter.__base__
     try:
-        result = app()(words or ["--help"], prog_name="prokerja", standalone_mode=False)
+        asked = app()(words or ["--help"], prog_name="prokerja", standalone_mode=False)
     except usage_error as error:
         where = error.ctx.command_path if error.ctx else "prokerja"
-        return complain(f"{error.format_message()} See `{where} --help`.", USAGE, words)
+        what = shortened(error.format_message().rstrip("."), LONGEST_USAGE)
+        return complain(f"{what}; see `{where} --help`", USAGE, words)
     except typer.Exit as leave:
         return leave.exit_code
-    return int(result or 0)
+    return (asked() or 0) if callable(asked) else int(asked or 0)
 
 
 def app() -> Any:
-    """Every command as a Typer application."""
+    """Every command as a Typer application, which returns a call that is still to be made."""
     import typer
 
     typer_app = typer.Typer(
@@ -102,36 +115,87 @@ def app() -> Any:
         epilog="Exit codes: 0 done, 1 it did not work, 2 the request was wrong,"
         " 75 try again later, 124 a wait ran out of time.",
     )
-    typer_app.callback(invoke_without_command=True)(_version)
+    typer_app.callback(invoke_without_command=True)(_for_typer(_version, _version, typer))
     for name in COMMANDS:
-        typer_app.command(name)(_for_typer(load(name), typer))
+        command = load(name)
+        typer_app.command(name)(_for_typer(command, partial(partial, command), typer))
     return typer.main.get_command(typer_app)
 
 
-def _version(*, version: bool = False) -> None:
+def _complaining(words: list[str]) -> int:
+    try:
+        return dispatch(words)
+    except ProkerjaError as error:
+        return complain(str(error), error.exit_code, words)
+
+
+def _version(
+    *, version: Annotated[bool, Option("Print the version and leave.", ("--version",))] = False
+) -> None:
     """A declaration-first job queue over one SQLite file."""
     if version:
         from importlib.metadata import version as installed
 
+        import typer
+
         print(installed("prokerja"))
-        sys.exit(0)
+        raise typer.Exit
 
 
-def _for_typer(command: Command, typer: Any) -> Command:
-    """The command with Typer's own markers in place of ours."""
-    hints = command.__annotations__
+def _for_typer(command: Command, action: Any, typer: Any) -> Any:
+    """`action` in the guise of a function that takes, in Typer's words, what `command` takes."""
+    import inspect
+
+    defaults = command.__kwdefaults__ or {}
+
+    def guise(**given: Any) -> Any:
+        return action(**given)
+
+    guise.__doc__ = command.__doc__
+    guise.__annotations__ = {}
+    takes = []
     for parameter in parameters(command):
-        kind = list[parameter.type] if parameter.many else parameter.type  # type: ignore[name-defined]
-        optional = parameter.name in (command.__kwdefaults__ or {})
-        hints[parameter.name] = Annotated[
-            kind | None if optional and not parameter.many else kind, _marker(parameter, typer)
-        ]
-    return command
+        default = defaults.get(parameter.name, inspect.Parameter.empty)
+        hint = guise.__annotations__[parameter.name] = _hint(parameter, default, typer)
+        kind = inspect.Parameter.KEYWORD_ONLY
+        takes.append(inspect.Parameter(parameter.name, kind, default=default, annotation=hint))
+    guise.__signature__ = inspect.Signature(takes)  # type: ignore[attr-defined]
+    return guise
+
+
+def _hint(parameter: Parameter, default: Any, typer: Any) -> Any:
+    kind = list[parameter.type] if parameter.many else parameter.type  # type: ignore[name-defined]
+    return Annotated[kind | None if default is None else kind, _marker(parameter, typer)]
 
 
 def _marker(parameter: Parameter, typer: Any) -> Any:
     marker = parameter.marker
     shared = {"help": marker.help, "metavar": marker.metavar or None, "show_default": False}
+    if parameter.type is int:
+        shared["parser"] = partial(_whole, typer)
     if isinstance(marker, Argument):
         return typer.Argument(**shared)
     return typer.Option(*parameter.flags, **shared)
+
+
+def _whole(typer: Any, text: str | int) -> int:
+    try:
+        return whole(str(text))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _open_what_is_closed() -> None:
+    """Whoever starts us without stdin, stdout or stderr gets nothing, rather than a traceback."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
+
+
+def _let_go_of_broken_streams() -> None:
+    """What cannot be written now cannot be at exit either, where Python would complain of it."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

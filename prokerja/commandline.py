@@ -7,11 +7,15 @@ abbreviation) goes to Typer, which reads the same function and explains.
 
 from __future__ import annotations
 
+import re
 import typing
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, get_args, get_origin
 
+from prokerja.times import shown
+
 Command = Callable[..., "int | None"]
+_WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 
 
 class Argument(NamedTuple):
@@ -76,6 +80,13 @@ def quickly(command: Command, words: Sequence[str]) -> dict[str, Any] | None:
     return given if _keep_places(given, takes, places, command) else None
 
 
+def whole(text: str) -> int:
+    """The whole number that a text spells, if the store can hold it; ValueError otherwise."""
+    if not _WHOLE.fullmatch(text):
+        raise ValueError(f"{shown(text)} is no whole number of at most 18 digits")
+    return int(text)
+
+
 def _parameter(name: str, hint: Any, marker: Argument | Option) -> Parameter:
     many = get_origin(hint) is list
     kinds = [kind for kind in get_args(hint) or (hint,) if kind is not type(None)]
@@ -89,9 +100,10 @@ def _keep(given: dict[str, Any], parameter: Parameter, text: str | None) -> bool
     if parameter.type is bool:
         value = True
     elif parameter.type is int:
-        if not text.isascii() or not text.lstrip("-").isdigit():
+        try:
+            value = whole(text)
+        except ValueError:
             return False
-        value = int(text)
     if parameter.many:
         given.setdefault(parameter.name, []).append(value)
     else:

@@ -41,6 +41,10 @@ class TryAgain(StoreError):
     exit_code = 75
 
 
+class Busy(TryAgain):
+    """Another process has been writing for as long as we could wait."""
+
+
 class NotFound(ProkerjaError):
     """Nothing matches what was asked for."""
 

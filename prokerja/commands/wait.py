@@ -38,7 +38,8 @@ def run(
             late = ", ".join(str(id) for id, state in states.items() if state not in ENDED)
             raise WaitedTooLong(f"waited {timeout} and job {late} has not ended; wait longer")
         watch.wait(min(left, 60.0))
-        with repository.database.reading():
+        # What woke us can be seen for certain by who has the write lock.
+        with repository.database.writing():
             states = _states(repository, ids)
     if json:
         print_json({str(id): state.value for id, state in states.items()})

@@ -8,14 +8,15 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from prokerja.errors import ProkerjaError, StoreError, TryAgain
+from prokerja.errors import Busy, ProkerjaError, StoreError, TryAgain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
 PATIENCE = 30.0
-"""Seconds for which a write waits for its turn before it says so."""
+"""Seconds for which a write waits for its turn, unless told otherwise."""
+LONGEST_PAUSE = 0.0025
 BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 PASSING = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM, *BUSY}
 
@@ -28,6 +29,8 @@ class Database:
         self.path = path
         self.execute = connection.execute
         self.executemany = connection.executemany
+        self.patience = PATIENCE
+        """Seconds for which a transaction waits for its turn."""
         self.lock = threading.RLock()
         """Held through each transaction, so that threads can share the connection."""
         self.on_commit: list[Callable[[], None]] = []
@@ -71,7 +74,7 @@ class Transaction:
     def __enter__(self) -> None:
         self.database.lock.acquire()
         try:
-            patiently(lambda: self.database.execute(self.begin))
+            patiently(lambda: self.database.execute(self.begin), self.database.patience)
         except sqlite3.Error as error:
             self.database.lock.release()
             raise explained(error, self.database.path) from error
@@ -105,22 +108,24 @@ class Transaction:
             self.database.execute("ROLLBACK")
 
 
-def patiently(attempt: Callable[[], object]) -> None:
-    """Repeat `attempt` while another process is in the way, for PATIENCE seconds at most.
+def patiently(attempt: Callable[[], object], patience: float = PATIENCE) -> None:
+    """Repeat `attempt` while another process is in the way, for `patience` seconds at most.
 
     The pauses are short and random, so that of many who wait none starves: SQLite's own busy
     handler backs off to 100 ms and keeps no order.
     """
     give_up = None
+    longest = LONGEST_PAUSE / 16
     while True:
         try:
             attempt()
         except sqlite3.OperationalError as error:
             now = time.monotonic()
-            give_up = give_up or now + PATIENCE
-            if primary_code(error) not in BUSY or now > give_up:
+            give_up = give_up or now + patience
+            if primary_code(error) not in BUSY or now >= give_up:
                 raise
-            time.sleep(0.0002 + os.urandom(1)[0] / 100_000)
+            time.sleep(longest * (0.5 + os.urandom(1)[0] / 512))
+            longest = min(2 * longest, LONGEST_PAUSE)
         else:
             return
 
@@ -135,9 +140,7 @@ def explained(error: sqlite3.Error, path: str) -> ProkerjaError:
     """One of our errors that says what SQLite's means for the person who meets it."""
     code = primary_code(error)
     if code in BUSY:
-        return TryAgain(
-            f"{path} has been locked by another process for {PATIENCE:.0f} s; try again"
-        )
+        return Busy(f"{path} is kept locked by another process; try again")
     if code == sqlite3.SQLITE_FULL:
         return TryAgain(f"{path}: the disk is full; nothing was changed; make room and try again")
     if code in PASSING:

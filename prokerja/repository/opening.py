@@ -79,7 +79,7 @@ def filesystem(path: str) -> str:
 
 def _connect(path: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
-        path, timeout=0.02, isolation_level=None, check_same_thread=False, cached_statements=256
+        path, timeout=0.0, isolation_level=None, check_same_thread=False, cached_statements=256
     )
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}")

@@ -49,6 +49,8 @@ class Crew:
         self._pace = Pace()
         self._hire_at = 0.0
         self._false_starts = 0
+        self._full = False
+        """Whether the next job in the queue was found to be too much for any realizer."""
         self.hands: list[Hand] = []
         self.names: dict[int, str] = {}
         """Job names by lane, as far as they were met."""
@@ -72,7 +74,7 @@ class Crew:
     @property
     def has_room(self) -> bool:
         """Whether there is a realizer that could take another job."""
-        return not self.stopping and any(hand.fits() for hand in self.hands)
+        return not (self.stopping or self._full) and any(hand.fits() for hand in self.hands)
 
     def muster(self, now: float) -> None:
         """Start realizers until the crew is complete."""
@@ -88,7 +90,8 @@ class Crew:
         def accept(claimed: Claimed) -> bool:
             task = Task(token, claimed, cost(claimed.lane, claimed.payload))
             hand = min(fitting, key=least) if len(fitting) > 1 else fitting[0]
-            return hand.put(task)
+            self._full = not hand.put(task)
+            return not self._full
 
         return accept
 
@@ -184,6 +187,7 @@ class Crew:
         hand.plan_look()
 
     def _take_in(self, hand: Hand, report: Report) -> None:
+        self._full = False
         if report.ready:
             self._false_starts = 0
             hand.ready = True
@@ -223,6 +227,7 @@ class Crew:
 
     def _bury(self, hand: Hand) -> None:
         """Settle what a dead realizer had in hand."""
+        self._full = False
         sequence, running, since = hand.at()
         self.hands.remove(hand)
         self._release(hand)

@@ -17,7 +17,7 @@ from selectors import EVENT_READ, EVENT_WRITE
 from typing import TYPE_CHECKING, NamedTuple
 
 from prokerja.catalog.files import scan
-from prokerja.errors import StoreError, TryAgain
+from prokerja.errors import Busy, StoreError, TryAgain
 from prokerja.events import (
     Event,
     FileBroken,
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from prokerja.repository import Repository
-    from prokerja.repository.lanes import Waiting
     from prokerja.spec import JobSpec
     from prokerja.worker.chores import Chores
     from prokerja.worker.output import Pump
@@ -48,6 +47,9 @@ if TYPE_CHECKING:
 
 LONGEST_SLEEP = 60.0
 """Seconds: the time of day may jump, so a due time is looked at again after this at most."""
+PATIENCE = 30.0
+"""Seconds for which others may keep the store locked before it is worth a line."""
+RETRY = 0.001
 TROUBLE = 1.0
 """Seconds before a turn that the store refused is tried again."""
 
@@ -93,6 +95,9 @@ class Supervisor:
         self._names: set[str] = set()
         self._others: set[int] = set()
         self._lock_let_go = True
+        self._woken = True
+        """Whether anybody may have written since we last looked for work."""
+        self._busy_since: float | None = None
         self._next_due: float | None = None
         self._grace_ends: float | None = None
         self._idle = False
@@ -102,6 +107,7 @@ class Supervisor:
         """Work until asked to stop, or until the orders are fulfilled."""
         repository, orders = self._repository, self._orders
         repository.database.durable(False)
+        repository.database.patience = 0.0
         self._id, lock = repository.workers.register(
             os.getpid(), time.time(), orders.realizers, orders.queues, ()
         )
@@ -126,9 +132,9 @@ class Supervisor:
             self._recover()
             self._turn()
             pause = self._until_next()
+            self._busy_since = None
         except TryAgain as error:
-            self._tell(StoreTroubled(str(error)))
-            pause = TROUBLE
+            pause = self._trouble(error)
         for hand in self._crew.hands:
             wanted = EVENT_READ | (EVENT_WRITE if hand.channel.outbox else 0)
             self._selector.modify(hand.channel, wanted, partial(self._hear, hand))
@@ -139,37 +145,58 @@ class Supervisor:
         """Settle, note what is running, and claim, in one transaction if there is a reason."""
         crew = self._crew
         crew.settle_loose()
-        ranks = self._ranks()
-        self._next_due = self._first_due(ranks)
+        has_room = crew.has_room and self._left != 0
         due = self._next_due is not None and self._next_due <= time.time()
-        if due or crew.verdicts or crew.started:
-            self._write(ranks if due else [])
+        if crew.verdicts or crew.started or (has_room and (self._woken or due)):
+            self._write()
             crew.deal()
-            self._look_around()  # at what we have just written ourselves, too
-            self._next_due = self._first_due(self._ranks())
         self._note_idleness()
 
-    def _write(self, ranks: Sequence[Sequence[Waiting]]) -> None:
+    def _write(self) -> None:
         crew, claims, left = self._crew, self._repository.claims, self._left
         now = time.time()
         fates: list[Fate] = []
+        # Others' writes wake us before they can be seen. Whoever has the write lock sees all
+        # of them, so it is here that we look for work, and nowhere else.
         try:
             with self._repository.database.writing():
                 for token, verdicts in crew.verdicts.items():
                     fates += claims.settle(token, verdicts, now, random.random)
                 for task, since in crew.started:
                     claims.started(task.token, [(task.claimed.id, since)])
-                if ranks:
-                    token = self._id * TURNS + next(self._turns)
-                    accept = self._counting(crew.acceptor(token))
-                    claims.take(token, ranks, now, accept)
+                self._next_due = self._claim(now)
         except StoreError:
             crew.undo()
             self._left = left
+            self._woken = True
             raise
         self._report(fates, now)
         crew.verdicts.clear()
         crew.started.clear()
+
+    def _claim(self, now: float) -> float | None:
+        """Claim what is due, as far as there is room; returns when the next one is."""
+        crew, lanes = self._crew, self._repository.lanes
+        if not crew.has_room or self._left == 0:
+            return None
+        self._woken = False
+        ranks = lanes.waiting(self._names, self._orders.queues)
+        for waiting in itertools.chain(*ranks):
+            crew.names[waiting.id] = waiting.lane.name
+        token = self._id * TURNS + next(self._turns)
+        self._repository.claims.take(token, ranks, now, self._counting(crew.acceptor(token)))
+        return lanes.next_due(itertools.chain(*ranks))
+
+    def _trouble(self, error: TryAgain) -> float:
+        """The store refused a turn: how long to wait before it is tried again, in seconds."""
+        if isinstance(error, Busy):
+            now = time.monotonic()
+            self._busy_since = self._busy_since or now
+            if now - self._busy_since < PATIENCE:
+                return RETRY * (0.5 + random.random())
+            self._busy_since = now
+        self._tell(StoreTroubled(str(error)))
+        return TROUBLE
 
     def _counting(self, accept: Callable[[Claimed], bool]) -> Callable[[Claimed], bool]:
         """The same, but no more jobs than the orders allow."""
@@ -198,26 +225,11 @@ class Supervisor:
         if counts[Completed] or lost:
             self._tell(JobsSettled(counts[Completed], lost))
 
-    def _ranks(self) -> list[list[Waiting]]:
-        """The lanes that may be claimed from now, best first."""
-        if not self._crew.has_room or self._left == 0:
-            return []
-        with self._repository.database.reading():
-            ranks = self._repository.lanes.waiting(self._names, self._orders.queues)
-        for rank in ranks:
-            self._crew.names.update((waiting.id, waiting.lane.name) for waiting in rank)
-        return ranks
-
-    def _first_due(self, ranks: Sequence[Sequence[Waiting]]) -> float | None:
-        if not ranks:
-            return None
-        with self._repository.database.reading():
-            return self._repository.lanes.next_due(itertools.chain(*ranks))
-
     def _note_idleness(self) -> None:
         crew = self._crew
         waits = self._next_due is None or self._next_due > time.time()
-        was_idle, self._idle = self._idle, waits and crew.has_room and not crew.busy
+        free = crew.has_room and not (crew.busy or crew.verdicts or self._woken)
+        was_idle, self._idle = self._idle, waits and free
         if not self._idle:
             self._chores.postpone(time.monotonic())
         elif not was_idle:
@@ -234,7 +246,7 @@ class Supervisor:
         if self._idle:
             moments.append(self._chores.at)
         pauses = [moment - now for moment in moments if moment is not None]
-        if self._next_due is not None:
+        if self._next_due is not None and self._crew.has_room:
             pauses.append(min(self._next_due - time.time(), LONGEST_SLEEP))
         if self._watch.pace is not None:
             pauses.append(self._watch.pace)
@@ -308,6 +320,7 @@ class Supervisor:
     def _look_around(self) -> None:
         if self._watch.drain():
             self._lock_let_go = True
+        self._woken = True
 
     def _hear(self, hand: Hand) -> None:
         hand.channel.flush()
@@ -331,7 +344,7 @@ class Supervisor:
         self._crew.kill()
         self._crew.settle_loose()
         try:
-            self._write([])
+            self._write()
             self._repository.workers.leave(self._id, lock)
         except StoreError as error:  # the next worker finds our lock free, and puts all back
             self._tell(StoreTroubled(str(error)))
