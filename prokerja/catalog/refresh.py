@@ -10,6 +10,8 @@ from prokerja.errors import CatalogError, UnknownJob
 from prokerja.times import shown
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from prokerja.repository import Repository
     from prokerja.settings import Settings
     from prokerja.spec import JobSpec
@@ -52,6 +54,14 @@ def refresh(repository: Repository, settings: Settings) -> list[CatalogError]:
                 del changed[file]  # what was known of it stands, until it can be read
         repository.catalog.record(changed, gone, specs)
     return broken
+
+
+def record(repository: Repository, directory: str, specs: Sequence[JobSpec]) -> None:
+    """Write down what an import of the whole directory has found; `` if there is none."""
+    stamps = scan(directory) if directory else {}
+    with repository.database.reading():
+        known = repository.catalog.stamps(directory) if directory else {}
+    repository.catalog.record(stamps, known.keys() - stamps.keys(), specs)
 
 
 def _unknown(name: str, names: list[str], broken: list[CatalogError], settings: Settings) -> str:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections import defaultdict
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from prokerja.errors import BadOption, CatalogError
+from prokerja.errors import CatalogError
 from prokerja.events import JobStarted, RealizerDied
-from prokerja.model import Claimed, Completed, Declaration, Failed, Lane, Returned, Verdict
-from prokerja.request import checked
+from prokerja.model import Claimed, Completed, Failed, Returned, Verdict
 from prokerja.worker.hand import Hand, Task
 from prokerja.worker.pace import Pace
-from prokerja.worker.wire import FollowUp, Report, WireError
+from prokerja.worker.verdicts import Death, completed, died, failed, in_words, overdue, too_long
+from prokerja.worker.wire import Report, WireError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,7 +120,7 @@ class Crew:
             for report in reports or ():
                 self._take_in(hand, report)
         except WireError as error:
-            self._tell(RealizerDied(hand.pid, f"spoke nonsense and is killed: {error}"))
+            self._tell(RealizerDied(hand.pid, f"it spoke nonsense, and is killed: {error}"))
             reports = None
         if reports is None:
             self._bury(hand)
@@ -159,12 +158,14 @@ class Crew:
     def hurry(self) -> None:
         """The time is up: end what still runs."""
         for hand in self.hands:
+            hand.excused = True
             hand.hurry(LAST_WORDS)
             hand.plan_look()
 
     def kill(self) -> None:
         """End everything at once."""
         for hand in list(self.hands):
+            hand.excused = True
             hand.kill()
             self._bury(hand)
 
@@ -196,18 +197,15 @@ class Crew:
         for sequence, began, ended, result, more in report.completed:
             task = hand.finish(sequence)
             if task is not None:
-                id, lane = task.ids
-                took[lane].append(ended - began)
-                follow_ups = tuple(map(declaration, more))
-                verdict = Completed(id, lane, began, ended, result, follow_ups)
-                self._verdict(hand, task, verdict)
-        for lane, durations in took.items():
-            self._pace.learn(lane, sum(durations) / len(durations))
+                took[task.claimed.lane].append(ended - began)
+                self._verdict(hand, task, completed(task, began, ended, result, more))
         for failure in report.failed:
             task = hand.finish(failure.sequence)
             if task is not None:
-                self._pace.learn(task.claimed.lane, failure.finished_at - failure.started_at)
-                self._verdict(hand, task, Failed(*task.ids, *_words_of(failure)))
+                took[task.claimed.lane].append(failure.finished_at - failure.started_at)
+                self._verdict(hand, task, failed(task, failure))
+        for lane, durations in took.items():
+            self._pace.learn(lane, sum(durations) / len(durations))
         self.loose += filter(None, map(hand.finish, report.dropped))
         for task in filter(None, map(hand.finish, report.unknown)):
             self.missing.add(self._name(task))
@@ -217,10 +215,9 @@ class Crew:
 
     def _verdict(self, hand: Hand, task: Task, verdict: Completed | Failed) -> None:
         if hand.overdue is not None:
-            id, lane, began, ended, *_ = verdict
-            verdict = Failed(id, lane, began, ended, _too_long(hand.overdue))
+            verdict = overdue(verdict, hand.overdue)
             hand.kill()  # it broke its limit, and so may what it has started
-        self.verdicts[task.token].append(verdict)
+        self._settle(task, verdict)
 
     def _settle(self, task: Task, verdict: Verdict) -> None:
         self.verdicts[task.token].append(verdict)
@@ -228,60 +225,29 @@ class Crew:
     def _bury(self, hand: Hand) -> None:
         """Settle what a dead realizer had in hand."""
         self._full = False
-        sequence, running, since = hand.at()
+        at, running, began = hand.at()
         self.hands.remove(hand)
         self._release(hand)
         how = in_words(hand.bury())
         if not hand.ready:
             self._false_start(how)
-        if running is not None or not (self.stopping or hand.kill_at):
+        if running is not None or not hand.excused:
             self._tell(RealizerDied(hand.pid, how))
-        for number, task in hand.tasks.items():
-            id, lane = task.ids
-            if number > sequence > 0:
+        if hand.overdue is not None:
+            how = too_long(hand.overdue)
+        death = Death(how, at, began, excused=hand.excused and hand.overdue is None)
+        for sequence, task in hand.tasks.items():
+            verdict = died(task, sequence, death)
+            if verdict is None:
                 self.loose.append(task)
-            elif task is running and not (self.stopping and hand.overdue is None):
-                now = time.time()
-                error = how if hand.overdue is None else _too_long(hand.overdue)
-                began = now - (time.monotonic() - since)
-                self._settle(task, Failed(id, lane, began, now, error))
             else:
-                self._settle(task, Returned(id, lane, free=True))
+                self._settle(task, verdict)
 
     def _false_start(self, how: str) -> None:
         if not self.greeted and not self._false_starts and not self.stopping:
-            raise CatalogError(
-                f"a realizer {how} while loading the jobs; `prokerja jobs` tells more"
-            )
+            raise CatalogError(f"no realizer can load the jobs: {how}; `prokerja jobs` tells more")
         self._false_starts += 1
         self._hire_at = time.monotonic() + min(2.0**self._false_starts, SLOWEST_START)
 
     def _name(self, task: Task) -> str:
         return self.names.get(task.claimed.lane, "?")
-
-
-def in_words(code: int) -> str:
-    """A process's end, from its exit code as `subprocess` gives it."""
-    if code >= 0:
-        return f"ended with exit status {code} in the middle of the job"
-    name = signal.Signals(-code).name if -code in list(signal.Signals) else f"signal {-code}"
-    reason = signal.strsignal(-code) or "unknown"
-    hint = ", perhaps by the kernel for want of memory" if -code == signal.SIGKILL else ""
-    return f"was killed by {name} ({reason}){hint}"
-
-
-def _too_long(limit: float) -> str:
-    return f"ran longer than {limit:g} s"
-
-
-def declaration(follow_up: FollowUp) -> Declaration:
-    """What a job has declared, checked once more; raises WireError."""
-    lane = Lane(follow_up.queue, follow_up.name, follow_up.priority)
-    try:
-        return checked(Declaration(lane, *follow_up.terms))
-    except BadOption as error:
-        raise WireError(str(error)) from None
-
-
-def _words_of(failure: Any) -> tuple[Any, ...]:
-    return failure.started_at, failure.finished_at, failure.error, failure.traceback

@@ -91,6 +91,8 @@ class Hand:
         self.overdue: float | None = None
         """The limit that the job at hand has broken, in seconds, if it has."""
         self.kill_at: float | None = None
+        self.excused = False
+        """Whether we end it in good order, whatever it is at."""
         self.load = 0.0
         """Seconds of work in its hands, as far as we know."""
         self._batch: list[Task] = []
@@ -213,6 +215,7 @@ class Hand:
 
     def dismiss(self) -> None:
         """Hang up: an idle realizer leaves."""
+        self.excused = True
         with contextlib.suppress(OSError):
             self.channel.socket.shutdown(socket.SHUT_RDWR)
 

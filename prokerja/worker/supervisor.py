@@ -11,36 +11,32 @@ import os
 import random
 import selectors
 import time
-from collections import Counter
 from functools import partial
 from selectors import EVENT_READ, EVENT_WRITE
 from typing import TYPE_CHECKING, NamedTuple
 
-from prokerja.catalog.files import scan
+from prokerja.catalog.refresh import record
 from prokerja.errors import Busy, StoreError, TryAgain
 from prokerja.events import (
     Event,
     FileBroken,
-    JobFailed,
-    JobsRecovered,
-    JobsSettled,
     QueueEmptied,
     StoreTroubled,
     WorkerStarted,
-    WorkerStopped,
     WorkerStopping,
 )
-from prokerja.model import Claimed, Completed, Failed, Fate, Returned
 from prokerja.repository.claims import TURNS
 from prokerja.watch import Watch
 from prokerja.worker.crew import Crew
 from prokerja.worker.hand import Hand
+from prokerja.worker.harvest import Harvest
+from prokerja.worker.neighbours import Neighbours
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
+    from prokerja.model import Claimed, Fate
     from prokerja.repository import Repository
-    from prokerja.spec import JobSpec
     from prokerja.worker.chores import Chores
     from prokerja.worker.output import Pump
     from prokerja.worker.stops import Stops
@@ -93,15 +89,13 @@ class Supervisor:
         self._turns = itertools.count(1)
         self._left = orders.max_jobs
         self._names: set[str] = set()
-        self._others: set[int] = set()
-        self._lock_let_go = True
         self._woken = True
         """Whether anybody may have written since we last looked for work."""
         self._busy_since: float | None = None
         self._next_due: float | None = None
         self._grace_ends: float | None = None
         self._idle = False
-        self._totals: Counter[type] = Counter()
+        self._harvest = Harvest(self._crew.names, tell)
 
     def run(self) -> None:
         """Work until asked to stop, or until the orders are fulfilled."""
@@ -111,6 +105,7 @@ class Supervisor:
         self._id, lock = repository.workers.register(
             os.getpid(), time.time(), orders.realizers, orders.queues, ()
         )
+        self._neighbours = Neighbours(repository, self._id, self._watch, self._tell)
         self._lock_path = repository.workers.lock_path(self._id) if lock >= 0 else ""
         repository.database.on_commit.append(self._watch.poke)
         self._chores.postpone(time.monotonic())
@@ -129,7 +124,7 @@ class Supervisor:
         self._crew.look(time.monotonic())
         try:
             self._greet()
-            self._recover()
+            self._neighbours.look()
             self._turn()
             pause = self._until_next()
             self._busy_since = None
@@ -170,7 +165,7 @@ class Supervisor:
             self._left = left
             self._woken = True
             raise
-        self._report(fates, now)
+        self._harvest.bring_in(itertools.chain(*crew.verdicts.values()), fates, now)
         crew.verdicts.clear()
         crew.started.clear()
 
@@ -208,22 +203,6 @@ class Supervisor:
             return True
 
         return accept if self._left is None else one_less
-
-    def _report(self, fates: Sequence[Fate], now: float) -> None:
-        verdicts = {v.id: v for some in self._crew.verdicts.values() for v in some}
-        counts = Counter(
-            type(v) for v in verdicts.values() if not isinstance(v, Returned) or v.free
-        )
-        lost = sum(fate.retry_at is None for fate in fates)
-        self._totals.update(counts)
-        for fate in fates:
-            verdict = verdicts[fate.id]
-            if isinstance(verdict, Failed):
-                name = self._crew.names.get(verdict.lane, "?")
-                again = None if fate.retry_at is None else fate.retry_at - now
-                self._tell(JobFailed(fate.id, name, fate.attempt, verdict.error, again))
-        if counts[Completed] or lost:
-            self._tell(JobsSettled(counts[Completed], lost))
 
     def _note_idleness(self) -> None:
         crew = self._crew
@@ -280,7 +259,8 @@ class Supervisor:
             report = crew.greetings[0]
             names = {spec.name for spec in report.specs}
             if names != self._names or not crew.greeted:
-                self._record(report.specs)
+                self._repository.workers.learn(self._id, sorted(names))
+                record(self._repository, self._orders.jobs, report.specs)
                 for broken in report.broken:
                     self._tell(FileBroken(broken.file, broken.error))
                 started = (self._id, self._orders.realizers, self._orders.queues)
@@ -290,36 +270,9 @@ class Supervisor:
             crew.greeted = True
             del crew.greetings[0]
 
-    def _record(self, specs: Sequence[JobSpec]) -> None:
-        repository = self._repository
-        stamps = {} if self._orders.classes else scan(self._orders.jobs)
-        gone = repository.catalog.stamps(self._orders.jobs).keys() - stamps.keys()
-        repository.catalog.record(stamps, gone, specs)
-        repository.workers.learn(self._id, [spec.name for spec in specs])
-
-    def _recover(self) -> None:
-        """Put back what dead workers held, the moment their locks are let go."""
-        workers = self._repository.workers
-        others = set(workers.ids()) - {self._id}
-        if others == self._others and not self._lock_let_go:
-            return
-        self._lock_let_go = False
-        self._others = others
-        self._watch.locks(map(workers.lock_path, others))
-        dead = [id for id in others if not workers.alive(id)]
-        if not dead:
-            return
-        with self._repository.database.writing():
-            now = time.time()
-            counts = [(id, self._repository.claims.recover(id, now)) for id in dead]
-            workers.forget(dead)
-        workers.clear(dead)
-        for recovered in counts:
-            self._tell(JobsRecovered(*recovered))
-
     def _look_around(self) -> None:
         if self._watch.drain():
-            self._lock_let_go = True
+            self._neighbours.suspect = True
         self._woken = True
 
     def _hear(self, hand: Hand) -> None:
@@ -351,5 +304,4 @@ class Supervisor:
         self._repository.database.on_commit.remove(self._watch.poke)
         self._selector.close()
         self._watch.close()
-        returned = self._totals[Returned]
-        self._tell(WorkerStopped(self._totals[Completed], self._totals[Failed], returned))
+        self._tell(self._harvest.summary())

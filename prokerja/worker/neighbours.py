@@ -1,0 +1,54 @@
+"""The other workers on the file: noticed when they come, and relieved when they die."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from prokerja.events import JobsRecovered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from prokerja.events import Event
+    from prokerja.repository import Repository
+    from prokerja.watch import Watch
+
+
+class Neighbours:
+    """Puts back what dead workers held, the moment their locks are let go."""
+
+    def __init__(
+        self, repository: Repository, own: int, watch: Watch, tell: Callable[[Event], None]
+    ) -> None:
+        self._repository = repository
+        self._own = own
+        self._watch = watch
+        self._tell = tell
+        self._known: set[int] = set()
+        self.suspect = True
+        """Whether one of them may have died since the last look."""
+
+    def look(self) -> None:
+        """Recover what the dead held, if there is reason to think that somebody died."""
+        workers = self._repository.workers
+        with self._repository.database.reading():
+            others = set(workers.ids()) - {self._own}
+        if others == self._known and not self.suspect:
+            return
+        self._watch.locks(map(workers.lock_path, others))
+        dead = [id for id in others if not workers.alive(id)]
+        if dead:
+            self._recover(dead)
+        self._known = others.difference(dead)
+        self.suspect = False
+
+    def _recover(self, dead: list[int]) -> None:
+        workers = self._repository.workers
+        with self._repository.database.writing():
+            now = time.time()
+            counts = [(id, self._repository.claims.recover(id, now)) for id in dead]
+            workers.forget(dead)
+        workers.clear(dead)
+        for worker, count in counts:
+            self._tell(JobsRecovered(worker, count))

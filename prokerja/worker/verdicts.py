@@ -1,0 +1,83 @@
+"""From what a realizer says, or leaves unsaid by dying, to what is written down."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from prokerja.errors import BadOption
+from prokerja.model import Completed, Declaration, Failed, Lane, Returned, Verdict
+from prokerja.request import checked
+from prokerja.worker.wire import Failure, FollowUp, WireError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from prokerja.worker.hand import Task
+
+
+class Death(NamedTuple):
+    """How a realizer ended, and the job it was at."""
+
+    how: str
+    at: int
+    """Sequence number of that job, 0 for none."""
+    began: float
+    """When it began, in monotonic seconds."""
+    excused: bool
+    """Whether we ended it in an orderly stop, which is no fault of the job's."""
+
+
+def completed(
+    task: Task, began: float, ended: float, result: str | None, more: Sequence[FollowUp]
+) -> Completed:
+    """A job returned; raises WireError for follow-ups that no job could declare."""
+    return Completed(*task.ids, began, ended, result, tuple(map(_declaration, more)))
+
+
+def failed(task: Task, failure: Failure) -> Failed:
+    """A job raised."""
+    times = (failure.started_at, failure.finished_at)
+    return Failed(*task.ids, *times, failure.error, failure.traceback)
+
+
+def overdue(verdict: Completed | Failed, limit: float) -> Failed:
+    """A job ended after its limit: that is what it failed of, whatever it says itself."""
+    return Failed(
+        verdict.id, verdict.lane, verdict.started_at, verdict.finished_at, too_long(limit)
+    )
+
+
+def died(task: Task, sequence: int, death: Death) -> Verdict | None:
+    """What becomes of a job in a dead realizer's hands; None if it was certainly not begun."""
+    if sequence > death.at > 0:
+        return None
+    if sequence < death.at or death.at == 0 or death.excused:
+        # Done, perhaps, but not reported; or cut short by us.
+        return Returned(*task.ids, free=True)
+    now = time.time()
+    return Failed(*task.ids, now - (time.monotonic() - death.began), now, death.how)
+
+
+def too_long(limit: float) -> str:
+    """The error of a job that has broken its time limit."""
+    return f"ran longer than {limit:g} s"
+
+
+def in_words(code: int) -> str:
+    """A process's end, from its exit code as `subprocess` gives it."""
+    if code >= 0:
+        return f"its process ended with exit status {code} in the middle of the job"
+    name = signal.Signals(-code).name if -code in list(signal.Signals) else f"signal {-code}"
+    reason = signal.strsignal(-code) or "unknown"
+    hint = ", perhaps by the kernel for want of memory" if -code == signal.SIGKILL else ""
+    return f"its process was killed by {name} ({reason}){hint}"
+
+
+def _declaration(follow_up: FollowUp) -> Declaration:
+    lane = Lane(follow_up.queue, follow_up.name, follow_up.priority)
+    try:
+        return checked(Declaration(lane, *follow_up.terms))
+    except BadOption as error:
+        raise WireError(str(error)) from None
