@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from prokerja.errors import RequestError
 from prokerja.repository import Repository
-from prokerja.request import Options, from_job
+from prokerja.request import ASKS_NOTHING, Options, from_job
 from prokerja.settings import settings
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from prokerja.model import Declaration
+
+KNOWN = frozenset(Options._fields)
 
 
 class Queue:
@@ -51,7 +53,7 @@ class Queue:
         Raises RequestError for what is no job or no option, TryAgain if the file is locked.
         """
         now = time.time()
-        declaration = from_job(job, now, Options(**_known(options)))
+        declaration = from_job(job, now, _options(options))
         if connection is not None:
             return self._declare_within(connection, declaration, now)
         return self.repository.declarations.add((declaration,), now)[0]
@@ -59,7 +61,7 @@ class Queue:
     def declare_many(self, jobs: Iterable[Any], **options: Any) -> range:
         """Register all jobs or none, in one transaction; returns their ids, in order."""
         now = time.time()
-        given = Options(**_known(options))
+        given = _options(options)
         return self.repository.declarations.add((from_job(job, now, given) for job in jobs), now)
 
     def retry(self, *ids: int) -> None:
@@ -97,10 +99,12 @@ def _default(path: str) -> Queue:
     return Queue(path)
 
 
-def _known(options: dict[str, Any]) -> dict[str, Any]:
-    unknown = options.keys() - set(Options._fields)
-    if unknown:
+def _options(options: dict[str, Any]) -> Options:
+    if not options:
+        return ASKS_NOTHING
+    if not options.keys() <= KNOWN:
+        unknown = options.keys() - KNOWN
         raise RequestError(
             f"unknown option {', '.join(sorted(unknown))}; there are {', '.join(Options._fields)}"
         )
-    return options
+    return Options(**options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prokerja.errors import BadOption, BadPayload, RequestError
@@ -54,9 +54,9 @@ ASKS_NOTHING = Options()
 def from_job(job: Any, now: float, options: Options = ASKS_NOTHING) -> Declaration:
     """The declaration of a job instance; raises RequestError for what is no job."""
     cls: type = type(job)
-    declaration = _plain(cls, options)
-    payload = encode(payload_of(job), declaration.lane.name)
-    return declaration._replace(payload=payload, due_at=due(options, now))
+    lane, _, _, retries, retry_after, timeout = _plain(cls, options)
+    payload = encode(payload_of(job), lane.name)
+    return Declaration(lane, payload, due(options, now), retries, retry_after, timeout)
 
 
 def from_spec(
@@ -87,7 +87,7 @@ def payload_of(job: Any) -> Any:
 def encode(payload: Any, name: str) -> str:
     """The payload as JSON, in ASCII, so that every string survives; raises BadPayload."""
     try:
-        text = json.dumps(payload, allow_nan=False, separators=(",", ":"), default=_path)
+        text = _encoder().encode(payload)
     except (TypeError, ValueError, RecursionError) as error:
         raise BadPayload(f"{name}: the payload is not JSON: {error}") from None
     if len(text) > LARGEST:
@@ -100,6 +100,8 @@ def encode(payload: Any, name: str) -> str:
 
 def due(options: Options, now: float) -> float:
     """When a declaration with these options is due; a moment in the past means now."""
+    if options is ASKS_NOTHING:
+        return now
     if options.delay is not None:
         if options.at is not None:
             raise BadOption("a delay and a time at once; give one of them")
@@ -162,7 +164,12 @@ def _number(value: Any, what: str, least: float, most: float = LONGEST) -> float
     return float(value)
 
 
-def _path(value: Any) -> Any:
+@cache
+def _encoder() -> json.JSONEncoder:
+    return json.JSONEncoder(allow_nan=False, separators=(",", ":"), default=_plainer)
+
+
+def _plainer(value: Any) -> Any:
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if hasattr(value, "__dataclass_fields__"):

@@ -74,7 +74,7 @@ class Transaction:
     def __enter__(self) -> None:
         self.database.lock.acquire()
         try:
-            patiently(lambda: self.database.execute(self.begin), self.database.patience)
+            patiently(self.database.execute, self.begin, self.database.patience)
         except sqlite3.Error as error:
             self.database.lock.release()
             raise explained(error, self.database.path) from error
@@ -90,7 +90,7 @@ class Transaction:
     def _end(self, error: BaseException | None) -> None:
         if error is None:
             try:
-                patiently(lambda: self.database.execute("COMMIT"))
+                patiently(self.database.execute, "COMMIT")
             except sqlite3.Error as failure:
                 error = failure
         if error is None:
@@ -108,8 +108,10 @@ class Transaction:
             self.database.execute("ROLLBACK")
 
 
-def patiently(attempt: Callable[[], object], patience: float = PATIENCE) -> None:
-    """Repeat `attempt` while another process is in the way, for `patience` seconds at most.
+def patiently(
+    execute: Callable[[str], sqlite3.Cursor], statement: str, patience: float = PATIENCE
+) -> sqlite3.Cursor:
+    """Execute again while another process is in the way, for `patience` seconds at most.
 
     The pauses are short and random, so that of many who wait none starves: SQLite's own busy
     handler backs off to 100 ms and keeps no order.
@@ -118,7 +120,7 @@ def patiently(attempt: Callable[[], object], patience: float = PATIENCE) -> None
     longest = LONGEST_PAUSE / 16
     while True:
         try:
-            attempt()
+            return execute(statement)
         except sqlite3.OperationalError as error:
             now = time.monotonic()
             give_up = give_up or now + patience
@@ -126,8 +128,6 @@ def patiently(attempt: Callable[[], object], patience: float = PATIENCE) -> None
                 raise
             time.sleep(longest * (0.5 + os.urandom(1)[0] / 512))
             longest = min(2 * longest, LONGEST_PAUSE)
-        else:
-            return
 
 
 def primary_code(error: sqlite3.Error) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections import Counter
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from prokerja.errors import NotFound, RequestError
@@ -26,6 +27,11 @@ INSERT = """
     INSERT INTO declaration
         (id, lane, declared_at, due_at, payload, retries, retry_after, timeout)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
+NEXT_ID = """
+    SELECT 1 + max((SELECT id FROM purged), (SELECT coalesce(max(id), 0) FROM declaration))"""
+QUEUE_FROM = """
+    INSERT INTO pending (lane, due_at, declaration)
+    SELECT lane, due_at, id FROM declaration WHERE id >= ?"""
 QUEUE = "INSERT INTO pending (lane, due_at, declaration) VALUES (?, ?, ?)"
 
 
@@ -43,18 +49,18 @@ class Declarations:
 
     def insert(self, declarations: Iterable[Declaration], now: float) -> range:
         """Register them inside the transaction at hand; returns their ids, in order."""
-        query = "SELECT seq FROM sqlite_sequence WHERE name = 'declaration'"
-        row = self._database.execute(query).fetchone()
-        first = next_id = (row[0] if row else 0) + 1
+        [first] = self._database.execute(NEXT_ID).fetchone()
+        next_id: int = first
+        lane_of = self._lanes.id_of
         counts: Counter[int] = Counter()
         for chunk in _chunks(declarations):
             rows = [
-                (id, self._lanes.id_of(d.lane), now, max(d.due_at, now), *d[1:2], *d[3:])
-                for id, d in enumerate(chunk, next_id)
+                (id, lane_of(lane), now, max(now, due_at), payload, *policy)
+                for id, (lane, payload, due_at, *policy) in enumerate(chunk, next_id)
             ]
             self._database.executemany(INSERT, rows)
-            self._database.executemany(QUEUE, [(row[1], row[3], row[0]) for row in rows])
-            counts.update(row[1] for row in rows)
+            self._database.execute(QUEUE_FROM, (next_id,))
+            counts.update(map(itemgetter(1), rows))
             next_id += len(rows)
         self._lanes.count({(lane, Status.PENDING): n for lane, n in counts.items()})
         return range(first, next_id)
@@ -124,6 +130,9 @@ class Declarations:
         with self._database.writing():
             rows = self._database.execute(query, given).fetchall()
             ids = [(id,) for id, _ in rows]
+            if ids:
+                highest = "UPDATE purged SET id = max(id, ?)"
+                self._database.execute(highest, max(ids))
             if status is Status.PENDING:
                 delete = "DELETE FROM pending WHERE lane = ? AND due_at = ? AND declaration = ?"
                 self._database.executemany(delete, [(lane, due_at, id) for id, due_at in rows])

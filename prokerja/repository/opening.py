@@ -140,7 +140,7 @@ def _settle_version(database: Database) -> None:
             f" {schema.VERSION}); upgrade this program"
         )
     if version < schema.VERSION:
-        patiently(lambda: database.execute("PRAGMA journal_mode = WAL"))
+        patiently(database.execute, "PRAGMA journal_mode = WAL")
         with database.writing():
             if _version(database) < schema.VERSION:
                 schema.migrate(database.connection)
@@ -148,15 +148,13 @@ def _settle_version(database: Database) -> None:
 
 def _version(database: Database) -> int:
     """The file's schema version, 0 for an empty one; raises StoreError for a file not ours."""
-    found: list[tuple[int, int, int]] = []
     # One statement, so that a file another process is just making is seen whole or empty.
     query = """
         SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema)
         FROM pragma_application_id, pragma_user_version"""
-    patiently(lambda: found.append(database.execute(query).fetchone()))
-    application, version, tables = found[0]
+    application, version, tables = patiently(database.execute, query).fetchone()
     if application == schema.APPLICATION:
-        return version
+        return int(version)
     if application or version or tables:
         raise StoreError(
             f"{database.path} is a database, but not one of prokerja's; pass another --db"

@@ -14,7 +14,7 @@ CREATE TABLE lane (
 -- What was asked for, and what came of it. Status: 0 open, 1 completed, 2 failed; an open one
 -- stands either in pending or in a claim. Times are UTC seconds since the epoch.
 CREATE TABLE declaration (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    id INTEGER PRIMARY KEY,              -- never used again: see purged
     lane INTEGER NOT NULL,
     status INTEGER NOT NULL DEFAULT 0,
     declared_at REAL NOT NULL,
@@ -30,6 +30,11 @@ CREATE TABLE declaration (
     finished_at REAL,
     result TEXT
 ) STRICT;
+
+-- One row: the highest id that may have been purged. New ids are above it, and above all there
+-- are. AUTOINCREMENT would say the same, for one more page to write with each declaration.
+CREATE TABLE purged (id INTEGER NOT NULL) STRICT;
+INSERT INTO purged (id) VALUES (0);
 
 -- Finished ones by lane and end, for lists and for purging.
 CREATE INDEX settled ON declaration (lane, status, finished_at) WHERE status > 0;
@@ -130,8 +135,9 @@ BEGIN
         coalesce(NEW.priority, json_extract(spec, '$.priority'))
     FROM catalog WHERE name = NEW.job;
 
-    INSERT INTO declaration (lane, declared_at, due_at, payload, retries, retry_after, timeout)
+    INSERT INTO declaration (id, lane, declared_at, due_at, payload, retries, retry_after, timeout)
     SELECT
+        1 + max((SELECT id FROM purged), (SELECT coalesce(max(id), 0) FROM declaration)),
         lane.id, moment.now,
         max(moment.now, coalesce(CASE typeof(NEW.due_at)
             WHEN 'text' THEN (julianday(NEW.due_at) - 2440587.5) * 86400.0
