@@ -42,6 +42,8 @@ class Declaration(NamedTuple):
 class Claimed(NamedTuple):
     """One attempt that a worker has the right to."""
 
+    token: int
+    """Of the claim that covers it."""
     due_at: float
     id: int
     lane: int
@@ -50,6 +52,11 @@ class Claimed(NamedTuple):
     attempt: int
     """The number of this attempt, from 1."""
     timeout: float | None
+
+    @property
+    def ids(self) -> tuple[int, int]:
+        """Its own id and its lane's."""
+        return self.id, self.lane
 
 
 class Completed(NamedTuple):

@@ -26,7 +26,7 @@ TURNS = 2**32
 """A token is its worker's id times this, plus the number of the worker's turn."""
 
 READY = """
-    SELECT p.due_at, d.id, d.lane, d.payload, d.attempt + 1, d.timeout
+    SELECT ?, p.due_at, d.id, d.lane, d.payload, d.attempt + 1, d.timeout
     FROM pending AS p CROSS JOIN declaration AS d ON d.id = p.declaration
     WHERE p.lane = ? AND p.due_at <= ? ORDER BY p.due_at, p.declaration"""
 COMPLETE = """
@@ -54,35 +54,30 @@ class Claims:
         token: int,
         ranks: Sequence[Sequence[Waiting]],
         now: float,
-        accept: Callable[[Claimed], bool],
-    ) -> int:
+        choose: Callable[[Iterator[Claimed]], list[Claimed]],
+    ) -> None:
         """Claim due declarations in the order of `ranks`, then of their due time.
 
-        Each is offered to `accept`, until it says that there is no room for one more. Returns
-        how many were taken.
+        `choose` is given an iterator of them for each rank and returns those it has taken from
+        its front; once it leaves one, nothing more is offered.
         """
-        taken: list[int] = []
+        taken: list[Claimed] = []
         for rank in ranks:
+            offered = self._ready(token, rank, now)
+            some = choose(offered)
             # The last of each lane that was taken: all before it in that lane were taken too.
-            reached: dict[int, Claimed] = {}
-            full = False
-            for claimed in self._ready(rank, now):
-                if not accept(claimed):
-                    full = True
-                    break
-                reached[claimed.lane] = claimed
-                taken.append(claimed.id)
-            for lane, last in reached.items():
+            for lane, last in {claimed.lane: claimed for claimed in some}.items():
                 self._unqueue(lane, last)
-            if full:
+            taken += some
+            if next(offered, None) is not None:
                 break
         if taken:
+            ids = json.dumps([claimed.id for claimed in taken])
             self._database.execute(
                 "INSERT INTO claim (token, worker, claimed_at, declarations) VALUES (?, ?, ?, ?)",
-                (token, token // TURNS, now, json.dumps(taken)),
+                (token, token // TURNS, now, ids),
             )
             self._tally()
-        return len(taken)
 
     def started(self, token: int, ids: Iterable[tuple[int, float]]) -> None:
         """Remember that these of the claim's declarations are running, and since when."""
@@ -135,9 +130,9 @@ class Claims:
         self._tally()
         return count
 
-    def _ready(self, rank: Sequence[Waiting], now: float) -> Iterator[Claimed]:
-        rows = [self._database.execute(READY, (lane.id, now)) for lane in rank]
-        merged = heapq.merge(*rows, key=itemgetter(0, 1)) if len(rows) > 1 else rows[0]
+    def _ready(self, token: int, rank: Sequence[Waiting], now: float) -> Iterator[Claimed]:
+        rows = [self._database.execute(READY, (token, lane.id, now)) for lane in rank]
+        merged = heapq.merge(*rows, key=itemgetter(1, 2)) if len(rows) > 1 else rows[0]
         return map(Claimed._make, merged)
 
     def _unqueue(self, lane: int, last: Claimed) -> None:

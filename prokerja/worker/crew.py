@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 from prokerja.errors import CatalogError
 from prokerja.events import JobStarted, RealizerDied
 from prokerja.model import Claimed, Completed, Failed, Returned, Verdict
-from prokerja.worker.hand import Hand, Task
 from prokerja.worker.pace import Pace
 from prokerja.worker.verdicts import Death, completed, died, failed, in_words, overdue, too_long
 from prokerja.worker.wire import Report, WireError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from prokerja.events import Event
+    from prokerja.worker.hand import Hand
 
 LAST_WORDS = 5.0
 """Seconds between asking a job's process group to end and killing it."""
@@ -54,9 +54,9 @@ class Crew:
         self.names: dict[int, str] = {}
         """Job names by lane, as far as they were met."""
         self.verdicts: defaultdict[int, list[Verdict]] = defaultdict(list)
-        self.started: list[tuple[Task, float]] = []
+        self.started: list[tuple[Claimed, float]] = []
         """Long jobs and when they began, in seconds since the epoch."""
-        self.loose: list[Task] = []
+        self.loose: list[Claimed] = []
         """Claimed, but in no realizer's hands just now."""
         self.greetings: list[Report] = []
         """What realizers said when their jobs were loaded."""
@@ -80,19 +80,20 @@ class Crew:
         while not self.stopping and len(self.hands) < self._size and now >= self._hire_at:
             self.hands.append(self._hire())
 
-    def acceptor(self, token: int) -> Callable[[Claimed], bool]:
-        """What takes claimed jobs one by one, until no realizer has room for one more."""
+    def choose(self, offered: Iterator[Claimed]) -> list[Claimed]:
+        """Put jobs into the realizers' next batches, until there is no room for one more."""
         fitting = [hand for hand in self.hands if hand.fits()]
-        cost = self._pace.cost
-        least = attrgetter("load")
-
-        def accept(claimed: Claimed) -> bool:
-            task = Task(token, claimed, cost(claimed.lane, claimed.payload))
+        cost, least = self._pace.cost, attrgetter("load")
+        taken: list[Claimed] = []
+        if not fitting:
+            return taken
+        for claimed in offered:
             hand = min(fitting, key=least) if len(fitting) > 1 else fitting[0]
-            self._full = not hand.put(task)
-            return not self._full
-
-        return accept
+            if not hand.put(claimed, cost(claimed.lane, claimed.payload)):
+                self._full = True
+                break
+            taken.append(claimed)
+        return taken
 
     def deal(self) -> None:
         """Hand over all that was placed, now that its claims are written down."""
@@ -107,10 +108,11 @@ class Crew:
     def settle_loose(self) -> None:
         """Find new hands for what was taken back, or give it back."""
         loose, self.loose = self.loose, []
-        for task in loose:
+        for job in loose:
             fitting = [] if self.stopping else [hand for hand in self.hands if hand.fits()]
-            if not any(hand.put(task) for hand in fitting):
-                self._settle(task, Returned(*task.ids, free=False))
+            cost = self._pace.cost(job.lane, job.payload)
+            if not any(hand.put(job, cost) for hand in fitting):
+                self._settle(job, Returned(*job.ids, free=False))
         self.deal()  # their claims stand already
 
     def listen(self, hand: Hand) -> bool:
@@ -172,14 +174,14 @@ class Crew:
     def _look(self, hand: Hand, now: float) -> None:
         long = hand.became_long()
         if long is not None:
-            task, since = long
-            self.started.append((task, time.time() - (now - since)))
-            self._tell(JobStarted(task.claimed.id, self._name(task), task.claimed.attempt))
+            job, since = long
+            self.started.append((job, time.time() - (now - since)))
+            self._tell(JobStarted(job.id, self._name(job), job.attempt))
             hand.revoke()
         hand.nudge()
         self.loose += hand.withdraw()
         _, current, since = hand.at()
-        limit = current.claimed.timeout if current else None
+        limit = current.timeout if current else None
         if limit is not None and now - since >= limit and hand.overdue is None:
             hand.overdue = limit
             hand.hurry(LAST_WORDS)
@@ -194,33 +196,37 @@ class Crew:
             hand.ready = True
             self.greetings.append(report)
         took: defaultdict[int, list[float]] = defaultdict(list)
-        for sequence, began, ended, result, more in report.completed:
-            task = hand.finish(sequence)
-            if task is not None:
-                took[task.claimed.lane].append(ended - began)
-                self._verdict(hand, task, completed(task, began, ended, result, more))
-        for failure in report.failed:
-            task = hand.finish(failure.sequence)
-            if task is not None:
-                took[task.claimed.lane].append(failure.finished_at - failure.started_at)
-                self._verdict(hand, task, failed(task, failure))
+        jobs = hand.done([done[0] for done in report.completed])
+        for job, (_, began, ended, result, more) in zip(jobs, report.completed, strict=True):
+            if job is not None:
+                took[job.lane].append(ended - began)
+                self._verdict(hand, job, completed(job, began, ended, result, more))
+        jobs = hand.done([failure.sequence for failure in report.failed])
+        for job, failure in zip(jobs, report.failed, strict=True):
+            if job is not None:
+                took[job.lane].append(failure.finished_at - failure.started_at)
+                self._verdict(hand, job, failed(job, failure))
         for lane, durations in took.items():
             self._pace.learn(lane, sum(durations) / len(durations))
-        self.loose += filter(None, map(hand.finish, report.dropped))
-        for task in filter(None, map(hand.finish, report.unknown)):
-            self.missing.add(self._name(task))
-            self._settle(task, Returned(*task.ids, free=False))
+        self._take_back(hand, report)
+
+    def _take_back(self, hand: Hand, report: Report) -> None:
+        """What a realizer has not begun."""
+        self.loose += filter(None, hand.done(report.dropped))
+        for job in filter(None, hand.done(report.unknown)):
+            self.missing.add(self._name(job))
+            self._settle(job, Returned(*job.ids, free=False))
         if self.stopping and not hand.tasks:
             hand.dismiss()
 
-    def _verdict(self, hand: Hand, task: Task, verdict: Completed | Failed) -> None:
+    def _verdict(self, hand: Hand, job: Claimed, verdict: Completed | Failed) -> None:
         if hand.overdue is not None:
             verdict = overdue(verdict, hand.overdue)
             hand.kill()  # it broke its limit, and so may what it has started
-        self._settle(task, verdict)
+        self.verdicts[job.token].append(verdict)
 
-    def _settle(self, task: Task, verdict: Verdict) -> None:
-        self.verdicts[task.token].append(verdict)
+    def _settle(self, job: Claimed, verdict: Verdict) -> None:
+        self.verdicts[job.token].append(verdict)
 
     def _bury(self, hand: Hand) -> None:
         """Settle what a dead realizer had in hand."""
@@ -236,12 +242,12 @@ class Crew:
         if hand.overdue is not None:
             how = too_long(hand.overdue)
         death = Death(how, at, began, excused=hand.excused and hand.overdue is None)
-        for sequence, task in hand.tasks.items():
-            verdict = died(task, sequence, death)
+        for sequence, job in hand.tasks.items():
+            verdict = died(job, sequence, death)
             if verdict is None:
-                self.loose.append(task)
+                self.loose.append(job)
             else:
-                self._settle(task, verdict)
+                self._settle(job, verdict)
 
     def _false_start(self, how: str) -> None:
         if not self.greeted and not self._false_starts and not self.stopping:
@@ -249,5 +255,5 @@ class Crew:
         self._false_starts += 1
         self._hire_at = time.monotonic() + min(2.0**self._false_starts, SLOWEST_START)
 
-    def _name(self, task: Task) -> str:
-        return self.names.get(task.claimed.lane, "?")
+    def _name(self, job: Claimed) -> str:
+        return self.names.get(job.lane, "?")

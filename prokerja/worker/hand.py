@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -35,20 +35,6 @@ from prokerja.worker.realizer import start
 start(sys.argv[2])
 """
 """How a realizer begins: with this very package, wherever it was imported from."""
-
-
-class Task(NamedTuple):
-    """A claimed job and the token of its claim."""
-
-    token: int
-    claimed: Claimed
-    cost: float
-    """Seconds that it is expected to take."""
-
-    @property
-    def ids(self) -> tuple[int, int]:
-        """The declaration's id and its lane's."""
-        return self.claimed.id, self.claimed.lane
 
 
 class Hand:
@@ -83,7 +69,7 @@ class Hand:
         watch(output)
         ours.setblocking(False)
         self.channel = Channel(ours, Report)
-        self.tasks: dict[int, Task] = {}
+        self.tasks: dict[int, Claimed] = {}
         """What it has in hand, by sequence number, in order."""
         self.ready = False
         self.look_at: float | None = None
@@ -95,7 +81,7 @@ class Hand:
         """Whether we end it in good order, whatever it is at."""
         self.load = 0.0
         """Seconds of work in its hands, as far as we know."""
-        self._batch: list[Task] = []
+        self._batch: list[Claimed] = []
         self._long = 0
         """The last job that was seen to be long."""
         self._revoked = range(0)
@@ -113,46 +99,47 @@ class Hand:
             return False
         return self.load < LONG or not (self.tasks or self._batch)
 
-    def put(self, task: Task) -> bool:
-        """Add a job to the batch that is handed over next, unless that would be too much."""
-        if self.load + task.cost > LONG and (self.tasks or self._batch):
+    def put(self, claimed: Claimed, cost: float) -> bool:
+        """Add a job that takes `cost` seconds to the next batch, unless that is too much."""
+        if self.load + cost > LONG and (self.tasks or self._batch):
             return False
-        self._batch.append(task)
-        self.load += task.cost
+        self._batch.append(claimed)
+        self.load += cost
         return True
 
     def deal(self, names: dict[int, str]) -> None:
         """Hand the batch over; the jobs' names by lane go with it."""
-        if not self._batch:
+        batch, self._batch = self._batch, []
+        if not batch:
             return
-        first = self._next
-        self._next += len(self._batch)
-        self.tasks.update(enumerate(self._batch, first))
-        claims = [task.claimed for task in self._batch]
-        jobs = [(claim.id, claim.lane, claim.attempt, claim.payload) for claim in claims]
-        self.channel.post(Work(first, {claim.lane: names[claim.lane] for claim in claims}, jobs))
-        self._batch = []
+        jobs = [(claimed.id, claimed.lane, claimed.payload) for claimed in batch]
+        self.channel.post(Work(self._next, {c.lane: names[c.lane] for c in batch}, jobs))
+        self.tasks.update(enumerate(batch, self._next))
+        self._next += len(batch)
         if self.look_at is None:
             self.look_at = time.monotonic() + LONG
 
     def undo(self) -> None:
         """Forget the batch."""
-        self.load -= sum(task.cost for task in self._batch)
+        self._weigh(len(self.tasks) + len(self._batch))
         self._batch = []
 
-    def finish(self, sequence: int) -> Task | None:
-        """It says that it is done with this job; None for one that it does not have (any more)."""
-        if self._revoked and sequence == self._revoked[-1]:
+    def done(self, sequences: Sequence[int]) -> list[Claimed | None]:
+        """It says that it is done with these jobs; None for one it does not have (any more)."""
+        before = len(self.tasks)
+        if self._revoked and max(sequences, default=0) >= self._revoked[-1]:
             self._revoked = range(0)
             self.board.allow()
-        return self._take(sequence)
+        jobs = [self.tasks.pop(sequence, None) for sequence in sequences]
+        self._weigh(before)
+        return jobs
 
-    def at(self) -> tuple[int, Task | None, float]:
+    def at(self) -> tuple[int, Claimed | None, float]:
         """The number of the job it is at, by its own word, the job, and the moment it began."""
         sequence, since = self.board.running()
         return sequence, self.tasks.get(sequence), since / 1e9
 
-    def became_long(self) -> tuple[Task, float] | None:
+    def became_long(self) -> tuple[Claimed, float] | None:
         """The job at hand with the moment it began, the first time it is seen to be long."""
         sequence, task, since = self.at()
         if task is None or sequence == self._long or time.monotonic() - since < LONG:
@@ -176,15 +163,17 @@ class Hand:
             self.board.revoke(behind[0], behind[-1])
             self._certain_at = time.monotonic() + CERTAIN
 
-    def withdraw(self) -> list[Task]:
+    def withdraw(self) -> list[Claimed]:
         """What was revoked and is now certain not to be started: taken out of its hands."""
         if not self._revoked or time.monotonic() < self._certain_at:
             return []
         sequence, _, _ = self.at()
         if not IDLE < sequence < self._revoked[0]:
             return []  # it has moved on, and will tell by itself what it dropped
-        tasks = [self._take(number) for number in self._revoked if number in self.tasks]
-        return [task for task in tasks if task is not None]
+        before = len(self.tasks)
+        taken = [self.tasks.pop(number) for number in self._revoked if number in self.tasks]
+        self._weigh(before)
+        return taken
 
     def plan_look(self) -> None:
         """Decide when the board is worth a look again."""
@@ -198,8 +187,8 @@ class Hand:
             self.look_at = self.kill_at
         elif task is None or now - since < LONG:
             self.look_at = now + LONG
-        elif task.claimed.timeout is not None:
-            self.look_at = since + task.claimed.timeout
+        elif task.timeout is not None:
+            self.look_at = since + task.timeout
         else:
             self.look_at = None
 
@@ -231,14 +220,13 @@ class Hand:
         os.close(self._nudge)
         return code
 
-    def _take(self, sequence: int) -> Task | None:
-        task = self.tasks.pop(sequence, None)
-        if task is not None:
-            self.load -= task.cost
-        if not self.tasks:
+    def _weigh(self, before: int) -> None:
+        """Take off the load what has gone; `before` is how many jobs there were."""
+        if self.tasks:
+            self.load *= len(self.tasks) / before
+        else:
+            self.load = 0.0
             self.look_at = None
-            self.load = sum(task.cost for task in self._batch)
-        return task
 
     def _signal(self, number: signal.Signals) -> None:
         if self.process.returncode is None:

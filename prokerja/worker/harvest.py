@@ -9,7 +9,7 @@ from prokerja.events import JobFailed, JobsSettled, WorkerStopped
 from prokerja.model import Completed, Failed, Fate, Returned, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from prokerja.events import Event
 
@@ -22,15 +22,11 @@ class Harvest:
         self._tell = tell
         self._totals: Counter[type] = Counter()
 
-    def bring_in(self, verdicts: Iterable[Verdict], fates: Iterable[Fate], now: float) -> None:
+    def bring_in(self, verdicts: Sequence[Verdict], fates: Iterable[Fate], now: float) -> None:
         """One turn's verdicts; `fates` are those of the failed ones."""
-        counts: Counter[type] = Counter()
-        failed: dict[int, Failed] = {}
-        for verdict in verdicts:
-            counts[type(verdict)] += not isinstance(verdict, Returned) or verdict.free
-            if isinstance(verdict, Failed):
-                failed[verdict.id] = verdict
+        counts = Counter(map(type, verdicts))
         self._totals.update(counts)
+        failed = {v.id: v for v in verdicts if type(v) is Failed}
         lost = 0
         for id, attempt, retry_at in fates:
             name = self._names.get(failed[id].lane, "?")

@@ -89,7 +89,7 @@ class Realizer:
             if frames is None:
                 return False
             for work in frames:
-                for sequence, (id, lane, _, payload) in enumerate(work.jobs, work.first):
+                for sequence, (id, lane, payload) in enumerate(work.jobs, work.first):
                     self._jobs.append((sequence, id, work.names[lane], payload))
                 wait = False
         return True

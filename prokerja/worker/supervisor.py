@@ -33,7 +33,7 @@ from prokerja.worker.harvest import Harvest
 from prokerja.worker.neighbours import Neighbours
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from prokerja.model import Claimed, Fate
     from prokerja.repository import Repository
@@ -157,15 +157,15 @@ class Supervisor:
             with self._repository.database.writing():
                 for token, verdicts in crew.verdicts.items():
                     fates += claims.settle(token, verdicts, now, random.random)
-                for task, since in crew.started:
-                    claims.started(task.token, [(task.claimed.id, since)])
+                for job, since in crew.started:
+                    claims.started(job.token, [(job.id, since)])
                 self._next_due = self._claim(now)
         except StoreError:
             crew.undo()
             self._left = left
             self._woken = True
             raise
-        self._harvest.bring_in(itertools.chain(*crew.verdicts.values()), fates, now)
+        self._harvest.bring_in(list(itertools.chain(*crew.verdicts.values())), fates, now)
         crew.verdicts.clear()
         crew.started.clear()
 
@@ -179,7 +179,7 @@ class Supervisor:
         for waiting in itertools.chain(*ranks):
             crew.names[waiting.id] = waiting.lane.name
         token = self._id * TURNS + next(self._turns)
-        self._repository.claims.take(token, ranks, now, self._counting(crew.acceptor(token)))
+        self._repository.claims.take(token, ranks, now, self._choose)
         return lanes.next_due(itertools.chain(*ranks))
 
     def _trouble(self, error: TryAgain) -> float:
@@ -193,16 +193,13 @@ class Supervisor:
         self._tell(StoreTroubled(str(error)))
         return TROUBLE
 
-    def _counting(self, accept: Callable[[Claimed], bool]) -> Callable[[Claimed], bool]:
-        """The same, but no more jobs than the orders allow."""
-
-        def one_less(claimed: Claimed) -> bool:
-            if not self._left or not accept(claimed):
-                return False
-            self._left -= 1
-            return True
-
-        return accept if self._left is None else one_less
+    def _choose(self, offered: Iterator[Claimed]) -> list[Claimed]:
+        """As many as the crew has room for and the orders allow."""
+        if self._left is None:
+            return self._crew.choose(offered)
+        taken = self._crew.choose(itertools.islice(offered, self._left))
+        self._left -= len(taken)
+        return taken
 
     def _note_idleness(self) -> None:
         crew = self._crew

@@ -14,7 +14,7 @@ from prokerja.worker.wire import Failure, FollowUp, WireError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from prokerja.worker.hand import Task
+    from prokerja.model import Claimed
 
 
 class Death(NamedTuple):
@@ -30,16 +30,17 @@ class Death(NamedTuple):
 
 
 def completed(
-    task: Task, began: float, ended: float, result: str | None, more: Sequence[FollowUp]
+    job: Claimed, began: float, ended: float, result: str | None, more: Sequence[FollowUp]
 ) -> Completed:
     """A job returned; raises WireError for follow-ups that no job could declare."""
-    return Completed(*task.ids, began, ended, result, tuple(map(_declaration, more)))
+    follow_ups = tuple(map(_declaration, more)) if more else ()
+    return Completed(job.id, job.lane, began, ended, result, follow_ups)
 
 
-def failed(task: Task, failure: Failure) -> Failed:
+def failed(job: Claimed, failure: Failure) -> Failed:
     """A job raised."""
     times = (failure.started_at, failure.finished_at)
-    return Failed(*task.ids, *times, failure.error, failure.traceback)
+    return Failed(*job.ids, *times, failure.error, failure.traceback)
 
 
 def overdue(verdict: Completed | Failed, limit: float) -> Failed:
@@ -49,15 +50,15 @@ def overdue(verdict: Completed | Failed, limit: float) -> Failed:
     )
 
 
-def died(task: Task, sequence: int, death: Death) -> Verdict | None:
+def died(job: Claimed, sequence: int, death: Death) -> Verdict | None:
     """What becomes of a job in a dead realizer's hands; None if it was certainly not begun."""
     if sequence > death.at > 0:
         return None
     if sequence < death.at or death.at == 0 or death.excused:
         # Done, perhaps, but not reported; or cut short by us.
-        return Returned(*task.ids, free=True)
+        return Returned(*job.ids, free=True)
     now = time.time()
-    return Failed(*task.ids, now - (time.monotonic() - death.began), now, death.how)
+    return Failed(*job.ids, now - (time.monotonic() - death.began), now, death.how)
 
 
 def too_long(limit: float) -> str:

@@ -83,8 +83,8 @@ class Work(msgspec.Struct, array_like=True):
     first: int
     names: dict[int, str]
     """Job names by lane."""
-    jobs: list[tuple[int, int, int, str]]
-    """Declaration id, lane, attempt, payload."""
+    jobs: list[tuple[int, int, str]]
+    """Declaration id, lane, payload."""
 
 
 class Channel(Generic[M]):
