@@ -11,9 +11,10 @@ from prokerja.repository import Repository
 from prokerja.repository.opening import refuse_network
 from prokerja.settings import Settings, settings
 from prokerja.worker.chores import Chores
+from prokerja.worker.orders import Orders
 from prokerja.worker.output import Pump
 from prokerja.worker.stops import Stops
-from prokerja.worker.supervisor import Orders, Supervisor
+from prokerja.worker.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -117,6 +117,9 @@ class Crew:
 
     def listen(self, hand: Hand) -> bool:
         """Take in what a realizer has to say; False when there is nothing, or never will be."""
+        if hand not in self.hands:
+            return False  # it was found dead a moment ago
+        hand.channel.flush()
         try:
             reports = hand.channel.receive()
             for report in reports or ():

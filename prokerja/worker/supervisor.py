@@ -9,11 +9,8 @@ from __future__ import annotations
 import itertools
 import os
 import random
-import selectors
 import time
-from functools import partial
-from selectors import EVENT_READ, EVENT_WRITE
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from prokerja.catalog.refresh import record
 from prokerja.errors import Busy, StoreError, TryAgain
@@ -28,6 +25,7 @@ from prokerja.events import (
 from prokerja.repository.claims import TURNS
 from prokerja.watch import Watch
 from prokerja.worker.crew import Crew
+from prokerja.worker.ears import Ears
 from prokerja.worker.hand import Hand
 from prokerja.worker.harvest import Harvest
 from prokerja.worker.neighbours import Neighbours
@@ -38,6 +36,7 @@ if TYPE_CHECKING:
     from prokerja.model import Claimed, Fate
     from prokerja.repository import Repository
     from prokerja.worker.chores import Chores
+    from prokerja.worker.orders import Orders
     from prokerja.worker.output import Pump
     from prokerja.worker.stops import Stops
 
@@ -48,21 +47,6 @@ PATIENCE = 30.0
 RETRY = 0.001
 TROUBLE = 1.0
 """Seconds before a turn that the store refused is tried again."""
-
-
-class Orders(NamedTuple):
-    """What a worker is asked to do."""
-
-    jobs: str
-    """The jobs directory, unless `classes` are given as `module:qualified.name`."""
-    classes: tuple[str, ...] = ()
-    queues: tuple[str, ...] = ()
-    """The queues to take from, in this order; empty for all."""
-    realizers: int = 1
-    until_empty: bool = False
-    max_jobs: int | None = None
-    grace: float = 30.0
-    """Seconds that running jobs have to end after a request to stop."""
 
 
 class Supervisor:
@@ -84,8 +68,8 @@ class Supervisor:
         self._chores = chores
         self._tell = tell
         self._watch = Watch(repository.path)
-        self._crew = Crew(orders.realizers, self._hire, self._release, tell)
-        self._selector = selectors.DefaultSelector()
+        self._ears = Ears()
+        self._crew = Crew(orders.realizers, self._hire, self._ears.drop_hand, tell)
         self._turns = itertools.count(1)
         self._left = orders.max_jobs
         self._names: set[str] = set()
@@ -101,17 +85,17 @@ class Supervisor:
         """Work until asked to stop, or until the orders are fulfilled."""
         repository, orders = self._repository, self._orders
         repository.database.durable(False)
-        repository.database.patience = 0.0
         self._id, lock = repository.workers.register(
             os.getpid(), time.time(), orders.realizers, orders.queues, ()
         )
         self._neighbours = Neighbours(repository, self._id, self._watch, self._tell)
         self._lock_path = repository.workers.lock_path(self._id) if lock >= 0 else ""
+        # From here on, nobody's long write keeps this loop from its realizers.
+        repository.database.patience = 0.0
         repository.database.on_commit.append(self._watch.poke)
         self._chores.postpone(time.monotonic())
-        self._selector.register(self._stops, selectors.EVENT_READ, self._stops.drain)
-        if self._watch.fileno() >= 0:
-            self._selector.register(self._watch, selectors.EVENT_READ, self._look_around)
+        self._ears.add(self._stops, self._stops.drain)
+        self._ears.add(self._watch, self._look_around)
         try:
             while not self._finished():
                 self._step()
@@ -130,11 +114,7 @@ class Supervisor:
             self._busy_since = None
         except TryAgain as error:
             pause = self._trouble(error)
-        for hand in self._crew.hands:
-            wanted = EVENT_READ | (EVENT_WRITE if hand.channel.outbox else 0)
-            self._selector.modify(hand.channel, wanted, partial(self._hear, hand))
-        for key, _ in self._selector.select(pause):
-            key.data()
+        self._ears.wait(pause, self._crew)
 
     def _turn(self) -> None:
         """Settle, note what is running, and claim, in one transaction if there is a reason."""
@@ -272,24 +252,14 @@ class Supervisor:
             self._neighbours.suspect = True
         self._woken = True
 
-    def _hear(self, hand: Hand) -> None:
-        hand.channel.flush()
-        self._crew.listen(hand)
-
     def _hire(self) -> Hand:
         orders = self._orders
         hand = Hand(orders.jobs, orders.classes, self._lock_path, self._pump.add)
-        self._selector.register(hand.channel, EVENT_READ, partial(self._hear, hand))
-        if hand.ending >= 0:
-            self._selector.register(hand.ending, EVENT_READ, partial(self._crew.ended, hand))
+        self._ears.add_hand(hand, self._crew)
         return hand
 
-    def _release(self, hand: Hand) -> None:
-        self._selector.unregister(hand.channel)
-        if hand.ending >= 0:
-            self._selector.unregister(hand.ending)
-
     def _leave(self, lock: int) -> None:
+        self._repository.database.patience = PATIENCE
         self._crew.stopping = True
         self._crew.kill()
         self._crew.settle_loose()
@@ -299,6 +269,6 @@ class Supervisor:
         except StoreError as error:  # the next worker finds our lock free, and puts all back
             self._tell(StoreTroubled(str(error)))
         self._repository.database.on_commit.remove(self._watch.poke)
-        self._selector.close()
+        self._ears.close()
         self._watch.close()
         self._tell(self._harvest.summary())

@@ -1,0 +1,55 @@
+"""What a supervisor sleeps on: signals, the file, and its realizers."""
+
+from __future__ import annotations
+
+from functools import partial
+from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from prokerja.worker.crew import Crew
+    from prokerja.worker.hand import Hand
+
+
+class Source(Protocol):
+    """Something that can be waited for; a negative descriptor never says anything."""
+
+    def fileno(self) -> int: ...
+
+
+class Ears:
+    """Waits for many things at once, and lets each act when it stirs."""
+
+    def __init__(self) -> None:
+        self._selector = DefaultSelector()
+
+    def add(self, source: Source, act: Callable[[], object]) -> None:
+        """Call `act` when the source becomes readable."""
+        if source.fileno() >= 0:
+            self._selector.register(source, EVENT_READ, act)
+
+    def add_hand(self, hand: Hand, crew: Crew) -> None:
+        """Listen to a realizer, and for its end."""
+        self._selector.register(hand.channel, EVENT_READ, partial(crew.listen, hand))
+        if hand.ending >= 0:
+            self._selector.register(hand.ending, EVENT_READ, partial(crew.ended, hand))
+
+    def drop_hand(self, hand: Hand) -> None:
+        """Listen to a realizer no more."""
+        self._selector.unregister(hand.channel)
+        if hand.ending >= 0:
+            self._selector.unregister(hand.ending)
+
+    def wait(self, pause: float | None, crew: Crew) -> None:
+        """Sleep until something stirs, for `pause` seconds at most (None: for ever)."""
+        for hand in crew.hands:
+            wanted = EVENT_READ | (EVENT_WRITE if hand.channel.outbox else 0)
+            self._selector.modify(hand.channel, wanted, partial(crew.listen, hand))
+        for key, _ in self._selector.select(pause):
+            key.data()
+
+    def close(self) -> None:
+        """Wait for nothing any more."""
+        self._selector.close()
