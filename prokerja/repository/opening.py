@@ -114,6 +114,8 @@ def _make(path: str) -> None:
         os.makedirs(directory, mode=0o700, exist_ok=True)
         refuse_network(directory)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        for folder in (directory, os.path.dirname(directory)):
+            _sync(folder)
     except FileExistsError as error:
         if not os.path.isfile(path):
             raise StoreError(f"{error.filename} is in the way; pass another --db") from None
@@ -121,6 +123,15 @@ def _make(path: str) -> None:
         raise StoreError(
             f"cannot make {path}: {error.strerror}; check {directory} or pass another --db"
         ) from None
+
+
+def _sync(directory: str) -> None:
+    """Make a directory's entries survive a power cut."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _rights(path: str) -> str:

@@ -61,7 +61,7 @@ class Hand:
             pass_fds=(theirs.fileno(), self.board.descriptor, alive, nudged),
             process_group=0,
         )
-        self.ending = os.pidfd_open(self.process.pid) if hasattr(os, "pidfd_open") else -1
+        self.ending = _ending(self.process.pid)
         """Becomes readable when the process ends, where the system has such a thing; else -1."""
         theirs.close()
         for descriptor in (alive, nudged, printed):
@@ -232,6 +232,13 @@ class Hand:
         if self.process.returncode is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, number)
+
+
+def _ending(pid: int) -> int:
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):  # a sandbox may not have it
+            return os.pidfd_open(pid)
+    return -1
 
 
 def _home() -> str:
