@@ -170,7 +170,8 @@ def _hint(parameter: Parameter, default: Any, typer: Any) -> Any:
 
 def _marker(parameter: Parameter, typer: Any) -> Any:
     marker = parameter.marker
-    shared = {"help": marker.help, "metavar": marker.metavar or None, "show_default": False}
+    shared: dict[str, Any] = {"help": marker.help, "show_default": False}
+    shared["metavar"] = marker.metavar or None
     if parameter.type is int:
         shared["parser"] = partial(_whole, typer)
     if isinstance(marker, Argument):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from prokerja.errors import RequestError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
@@ -30,6 +32,17 @@ def legible(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def shortened(text: str, most: int) -> str:
+    """At most so many characters of a text: its begin and its end, which says what to do."""
+    half = most // 2 - 1
+    return text if len(text) <= most else f"{text[:half]}…{text[-half:]}"
+
+
+def many(count: int, noun: str) -> str:
+    """`1 job`, `2,000 jobs`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def print_json(answer: Any) -> None:
     """The answer as JSON, in ASCII, so that every reader takes it."""
     import json
@@ -37,10 +50,16 @@ def print_json(answer: Any) -> None:
     print(json.dumps(answer))
 
 
+def print_fields(rows: Iterable[Sequence[str]]) -> None:
+    """Rows for programs: a line each, tabs between the cells, which hold none themselves."""
+    for row in rows:
+        print("\t".join(map(legible, row)))
+
+
 def print_table(
     columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()
 ) -> None:
-    """A table with rules only where they help; statuses in colour."""
+    """Rows for people: a table with rules only where they help, statuses in colour."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -52,16 +71,18 @@ def print_table(
         table.add_column(column, justify=justify, overflow="fold")
     for row in rows:
         table.add_row(*(Text(legible(cell), style=STYLES.get(cell, "")) for cell in row))
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=10_000)
-    console.print(table)
+    Console().print(table)
 
 
-def confirmed(question: str) -> bool:
-    """Ask on the terminal; no for an answer if there is none to ask on."""
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return False
+def agreed(question: str) -> bool:
+    """Ask whoever sits at the terminal; where nobody does, the command itself is the answer.
+
+    Raises RequestError if there is somebody, who could not see the question.
+    """
+    if not sys.stdin.isatty():
+        return True
+    if not sys.stderr.isatty():
+        raise RequestError(f"cannot ask on stderr: {question} Say so with --yes")
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
@@ -38,12 +39,13 @@ class Job:
 
     def payload(self) -> dict[str, Any]:
         """The JSON object this job is rebuilt from; dataclasses get it for nothing."""
-        fields = getattr(self, "__dataclass_fields__", None)
-        if fields is None:
+        cls: type = type(self)
+        names = field_names(cls)
+        if names is None:
             raise NotImplementedError(
                 f"{type(self).__name__} is no dataclass, so it needs a payload() of its own"
             )
-        return {name: getattr(self, name) for name, field in fields.items() if field.init}
+        return {name: getattr(self, name) for name in names}
 
     def declare(self, job: Any, **options: Any) -> None:
         """Declare a follow-up from inside `handle()`; it exists if and only if this job completes.
@@ -61,9 +63,19 @@ def name_of(cls: type) -> str:
     return snake_case(cls.__name__)
 
 
+@cache
+def field_names(cls: type) -> tuple[str, ...] | None:
+    """The fields that a dataclass is rebuilt from; None for another class."""
+    if not hasattr(cls, "__dataclass_fields__"):
+        return None
+    from dataclasses import fields
+
+    return tuple(field.name for field in fields(cls) if field.init)
+
+
 def option(cls: type, key: str) -> Any:
     """A class's option, or the default; a payload field of the same name is not an option."""
-    if key in getattr(cls, "__dataclass_fields__", {}):
+    if key in (field_names(cls) or ()):
         return OPTIONS.get(key)
     return getattr(cls, key, OPTIONS.get(key))
 

@@ -6,29 +6,29 @@ would drop SQLite's own locks.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 
 
 def hold(path: str) -> int:
-    """Take a share in the lock, until the returned descriptor or its last holder is gone."""
+    """Take the lock; whoever inherits the returned descriptor holds it, too.
+
+    It is free again when the last of them has closed it, or died.
+    """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
     return descriptor
 
 
 def held(path: str) -> bool:
-    """Whether anybody holds a share in the lock."""
+    """Whether anybody holds the lock; many may look at once."""
     try:
         probe = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(probe, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno not in (errno.EWOULDBLOCK, errno.EAGAIN):
-            raise
+        fcntl.flock(probe, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
         return True
     finally:
         os.close(probe)

@@ -83,8 +83,8 @@ def detail_json(record: Record, attempts: list[Attempt], why: str | None) -> dic
     """All about one job as JSON."""
     return {
         **record_json(record),
-        "payload": json.loads(record.payload),
-        "result": None if record.result is None else json.loads(record.result),
+        "payload": loaded(record.payload),
+        "result": None if record.result is None else loaded(record.result),
         "retries": record.retries,
         "retry_after": record.retry_after,
         "timeout": record.timeout,
@@ -108,9 +108,7 @@ def attempt_json(attempt: Attempt) -> dict[str, Any]:
 def why_not_running(repository: Repository, record: Record, now: float) -> str | None:
     """Why a job is not running just now; None if it is."""
     if record.status is Status.PROCESSING:
-        return (
-            None if record.started_at is not None else "it is in a worker's hands, about to start"
-        )
+        return _why_not_yet(repository, record)
     if record.status is Status.COMPLETED:
         return "it is completed"
     if record.status is Status.FAILED:
@@ -118,6 +116,12 @@ def why_not_running(repository: Repository, record: Record, now: float) -> str |
     if record.due_at > now:
         return f"it is not due until {iso(record.due_at)}, in {words(record.due_at - now)}"
     return _why_waiting(repository, record, now)
+
+
+def _why_not_yet(repository: Repository, record: Record) -> str | None:
+    if not repository.workers.living():
+        return "its worker is dead; `prokerja realization:start` puts it back at once"
+    return None if record.started_at is not None else "it is in a worker's hands, about to start"
 
 
 def _why_waiting(repository: Repository, record: Record, now: float) -> str:
@@ -134,4 +138,15 @@ def _why_waiting(repository: Repository, record: Record, now: float) -> str:
             " and restart one"
         )
     ahead = repository.history.ahead(record, now)
-    return f"it waits its turn behind {ahead:,}{'+' if ahead >= MANY else ''} other jobs"
+    if not ahead:
+        return "it is the next; a worker takes it as soon as a realizer is free"
+    others = f"{ahead:,}{'+' if ahead >= MANY else ''} other job{'' if ahead == 1 else 's'}"
+    return f"it waits its turn behind {others}"
+
+
+def loaded(text: str) -> Any:
+    """The JSON value of a stored text; the text itself where it cannot be read as such."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text

@@ -8,9 +8,9 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prokerja.errors import BadOption, BadPayload, RequestError
-from prokerja.job import name_of, option
+from prokerja.job import field_names, name_of, option
 from prokerja.model import Declaration, Lane
-from prokerja.times import LONGEST, shown
+from prokerja.times import LATEST, LONGEST, shown
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -54,7 +54,10 @@ ASKS_NOTHING = Options()
 def from_job(job: Any, now: float, options: Options = ASKS_NOTHING) -> Declaration:
     """The declaration of a job instance; raises RequestError for what is no job."""
     cls: type = type(job)
-    lane, _, _, retries, retry_after, timeout = _plain(cls, options)
+    try:
+        lane, _, _, retries, retry_after, timeout = _plain(cls, options)
+    except TypeError:
+        raise BadOption(f"an option of {cls.__name__} is of no use: {options}; mend it") from None
     payload = encode(payload_of(job), lane.name)
     return Declaration(lane, payload, due(options, now), retries, retry_after, timeout)
 
@@ -74,14 +77,17 @@ def from_spec(
 
 def payload_of(job: Any) -> Any:
     """What a job instance is rebuilt from; dataclasses need no `payload()`."""
+    cls: type = type(job)
+    names = field_names(cls)
+    fit = hasattr(job, "payload") or (names is not None and hasattr(job, "handle"))
+    if isinstance(job, type) or not fit:
+        raise RequestError(
+            f"{shown(str(job))} is no job; give an instance of a class with handle() and"
+            " payload(), or of a dataclass with handle()"
+        )
     if hasattr(job, "payload"):
         return job.payload()
-    fields = getattr(job, "__dataclass_fields__", None)
-    if fields is None or not hasattr(job, "handle"):
-        raise RequestError(
-            f"{type(job).__name__} is no job: a job has handle() and payload(), or is a dataclass"
-        )
-    return {name: getattr(job, name) for name, field in fields.items() if field.init}
+    return {name: getattr(job, name) for name in names or ()}
 
 
 def encode(payload: Any, name: str) -> str:
@@ -108,8 +114,7 @@ def due(options: Options, now: float) -> float:
         return now + _number(options.delay, "delay", 0.0)
     if options.at is None:
         return now
-    at = options.at if isinstance(options.at, (int, float)) else options.at.timestamp()
-    return max(now, _number(at, "at", -LONGEST * 100, LONGEST * 100))
+    return max(now, _number(_epoch(options.at), "at", -LATEST, LATEST))
 
 
 def named(text: Any, what: str) -> str:
@@ -133,7 +138,7 @@ def checked(declaration: Declaration) -> Declaration:
     return Declaration(
         lane=Lane(named(queue, "queue"), named(name, "job"), _whole(priority, "priority")),
         payload=payload,
-        due_at=_number(due_at, "due_at", -LONGEST * 100, LONGEST * 100),
+        due_at=_number(due_at, "due_at", -LATEST, LATEST),
         retries=_whole(retries, "retries", RETRIES),
         retry_after=_number(retry_after, "retry_after", 0.0),
         timeout=timeout,
@@ -164,6 +169,13 @@ def _number(value: Any, what: str, least: float, most: float = LONGEST) -> float
     return float(value)
 
 
+def _epoch(at: Any) -> Any:
+    try:
+        return at.timestamp() if hasattr(at, "timestamp") else at
+    except (ValueError, OverflowError):
+        return None  # a datetime at the very edge of what there is
+
+
 @cache
 def _encoder() -> json.JSONEncoder:
     return json.JSONEncoder(allow_nan=False, separators=(",", ":"), default=_plainer)
@@ -172,6 +184,8 @@ def _encoder() -> json.JSONEncoder:
 def _plainer(value: Any) -> Any:
     if isinstance(value, os.PathLike):
         return os.fspath(value)
-    if hasattr(value, "__dataclass_fields__"):
-        return {name: getattr(value, name) for name in value.__dataclass_fields__}
+    cls: type = type(value)
+    names = field_names(cls)
+    if names is not None:
+        return {name: getattr(value, name) for name in names}
     raise TypeError(f"{type(value).__name__} has no JSON form; use strings, numbers, lists, dicts")

@@ -36,7 +36,10 @@ def settings(db: str | None = None, jobs: str | None = None) -> Settings:
     """
     config = os.path.join(_directory("config"), FILE)
     given: dict[str, Any] = {**_from_file(config), **_from_environment()}
-    given.update({k: v for k, v in (("db", db), ("jobs", jobs)) if v is not None})
+    given.update({k: v for k, v in (("db", db), ("jobs", jobs)) if v})
+    for key, value in given.items():
+        if "\0" in value:
+            raise BadOption(f"{key} has a NUL in it; give a path without one")
     path = given.get("db") or os.path.join(_directory("data"), "prokerja.sqlite3")
     directory = given.get("jobs") or _default_jobs()
     return Settings(
@@ -73,7 +76,7 @@ def _from_file(path: str) -> dict[str, str]:
     try:
         with open(path, "rb") as file:
             given = tomllib.load(file)
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadOption(f"{path}: {error}; mend it or move it away") from None
     for key, value in given.items():
         if key not in KEYS:

@@ -134,9 +134,9 @@ def fits(value: Any, schema: dict[str, Any]) -> bool:
     if "enum" in schema:
         return any(_kind(value) == _kind(one) and value == one for one in schema["enum"])
     wanted, kind = schema.get("type"), _kind(value)
-    if kind == "array" == wanted:
+    if kind == wanted == "array":
         return all(fits(item, schema.get("items", {})) for item in value)
-    if kind == "object" == wanted:
+    if kind == wanted == "object":
         return all(fits(item, schema.get("additionalProperties", {})) for item in value.values())
     return wanted in (None, kind) or (wanted == "number" and kind == "integer")
 

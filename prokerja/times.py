@@ -9,6 +9,8 @@ from prokerja.errors import BadOption
 UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 LONGEST = 100 * 365 * 86400.0
 """No duration is longer than a hundred years, in seconds."""
+LATEST = 253402300799.0
+"""No moment is later than the end of the year 9999 (UTC), in seconds since the epoch."""
 
 _DURATION = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)([smhdw]?)", re.ASCII)
 
@@ -29,11 +31,13 @@ def moment(text: str, what: str = "time") -> float:
     from datetime import datetime
 
     try:
-        return datetime.fromisoformat(text.strip()).timestamp()
+        seconds = datetime.fromisoformat(text.strip()).timestamp()
+        iso(seconds)  # at the edges of the calendar, a time zone can lead beyond it
     except (ValueError, OverflowError, OSError):
         raise BadOption(
             f"{what}: {shown(text)} is no time; write 2030-01-31T18:00 or 2030-01-31T18:00Z"
         ) from None
+    return seconds
 
 
 def iso(seconds: float) -> str:

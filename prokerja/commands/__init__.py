@@ -14,3 +14,5 @@ Jobs = Annotated[
 ]
 Json = Annotated[bool, Option("Answer in JSON.", ("--json",))]
 QueueOption = Annotated[str | None, Option("Only this queue.", ("--queue",), metavar="QUEUE")]
+Duration = "DURATION"
+Number = "N"

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 from prokerja.catalog.refresh import known_job
 from prokerja.commandline import Argument, Option
 from prokerja.commands import Db, Jobs, Json
-from prokerja.commands.input import options_from, parse_json
-from prokerja.console import counted, print_json, say
+from prokerja.commands.input import LONGEST, options_from, parse_json, unreadable
+from prokerja.commands.spool import spooled
+from prokerja.console import counted, many, print_json, say
 from prokerja.errors import ProkerjaError, RequestError
 from prokerja.repository import Repository
-from prokerja.request import LARGEST, Options, from_spec
+from prokerja.request import Options, from_spec
 from prokerja.settings import settings
 from prokerja.times import shown
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 KEYS = frozenset(
     ("job", "payload", "queue", "priority", "in", "at", "retries", "retry_after", "timeout")
 )
-LONGEST_LINE = 2 * LARGEST
 
 
 def run(
@@ -38,15 +38,17 @@ def run(
     jobs: Jobs = None,
     json: Json = False,
 ) -> None:
-    """Declare many jobs from JSON Lines, all or nothing."""
+    """Declare many jobs from JSON Lines, all or nothing.
+
+    Prints how many, the first id and the last.
+    """
     now = time.time()
     where = settings(db, jobs)
     repository = Repository(where.db)
     specs = cache(lambda name: known_job(repository, where, name))
     with _opened(file) as source:
-        # Names are looked up before the transaction that the lines are written in.
-        declarations = counted(_declarations(source, specs, now), "declared")
-        done = repository.declarations.add(declarations, now)
+        declarations = spooled(counted(_declarations(source, specs, now), "read"))
+    done = repository.declarations.add(counted(declarations, "declared"), now)
     repository.close()
     if json:
         span = {"first": done[0], "last": done[-1]} if done else {"first": None, "last": None}
@@ -57,7 +59,7 @@ def run(
         print(f"{len(done)} {done[0]} {done[-1]}")
     else:
         print("0")
-    say(f"Declared {len(done):,} jobs." if done else "Declared nothing: no lines came.")
+    say(f"Declared {many(len(done), 'job')}." if done else "Declared nothing: no lines came.")
 
 
 def _opened(file: str) -> BinaryIO:
@@ -65,15 +67,15 @@ def _opened(file: str) -> BinaryIO:
         return sys.stdin.buffer
     try:
         return open(file, "rb")
-    except OSError as error:
-        raise RequestError(f"cannot read {shown(file)}: {error.strerror}; check the path") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise RequestError(unreadable(file, error)) from None
 
 
 def _declarations(
     source: BinaryIO, specs: Callable[[str], JobSpec], now: float
 ) -> Iterator[Declaration]:
     number = 0
-    while line := source.readline(LONGEST_LINE + 1):
+    while line := source.readline(LONGEST + 1):
         number += 1
         if line.strip():
             try:
@@ -83,7 +85,7 @@ def _declarations(
 
 
 def _declaration(line: bytes, specs: Callable[[str], JobSpec], now: float) -> Declaration:
-    if len(line) > LONGEST_LINE:
+    if len(line) > LONGEST:
         raise RequestError("the line is longer than 2 MiB; pass the path of a file instead")
     given = parse_json(line.decode("utf-8", "surrogateescape"), "the line")
     if not isinstance(given, dict) or not isinstance(given.get("job"), str):

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from prokerja.catalog.refresh import known_job
 from prokerja.commandline import Argument, Option
-from prokerja.commands import Db, Jobs, Json
+from prokerja.commands import Db, Duration, Jobs, Json, Number
 from prokerja.commands.input import options_from, parse_json, read_all, values
-from prokerja.console import print_json, say
-from prokerja.errors import BadPayload, RequestError
+from prokerja.console import many, print_json, say
+from prokerja.errors import BadPayload, ProkerjaError, RequestError
 from prokerja.repository import Repository
 from prokerja.request import from_spec
 from prokerja.settings import settings
@@ -20,16 +20,17 @@ from prokerja.times import shown
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from prokerja.model import Declaration
+    from prokerja.request import Options
     from prokerja.spec import JobSpec
-
-Duration = "DURATION"
 
 
 def run(
     *,
     name: Annotated[str, Argument("The job's name; `prokerja jobs` lists them.", "NAME")],
     pairs: Annotated[
-        list[str], Argument("Payload: key=value, or key:=JSON for richer values.", "KEY=VALUE")
+        list[str],
+        Argument("Payload: key=value, or key:=JSON for richer values.", "[KEY=VALUE]..."),
     ] = [],  # noqa: B006
     data: Annotated[
         str | None, Option("The payload as JSON, from @FILE, or - for stdin.", metavar="JSON")
@@ -39,10 +40,12 @@ def run(
     ] = None,
     null: Annotated[bool, Option("With --each: values end in NUL.", ("-0", "--null"))] = False,
     queue: Annotated[str | None, Option("The queue to declare it in.", metavar="QUEUE")] = None,
-    priority: Annotated[int | None, Option("Higher goes first; 0 if not said.")] = None,
+    priority: Annotated[
+        int | None, Option("Higher goes first; 0 if nobody says.", metavar=Number)
+    ] = None,
     in_: Annotated[str | None, Option("Due after this.", ("--in",), metavar=Duration)] = None,
     at: Annotated[str | None, Option("Due then, in ISO 8601; local time.", metavar="TIME")] = None,
-    retries: Annotated[int | None, Option("More attempts after the first.")] = None,
+    retries: Annotated[int | None, Option("More attempts after the first.", metavar=Number)] = None,
     retry_after: Annotated[
         str | None, Option("Wait before the second attempt; then it doubles.", metavar=Duration)
     ] = None,
@@ -51,29 +54,32 @@ def run(
     jobs: Jobs = None,
     json: Json = False,
 ) -> None:
-    """Declare a job: register it, print its id, return at once."""
+    """Register a request to run a job, and print its id."""
     now = time.time()
     options = options_from(
         queue=queue, priority=priority, in_=in_, at=at, retries=retries,
         retry_after=retry_after, timeout=timeout,
     )  # fmt: skip
+    if null and each is None:
+        raise RequestError("-0 goes with --each; leave it out, or add --each KEY")
     where = settings(db, jobs)
     repository = Repository(where.db)
     spec = known_job(repository, where, name)
     payload = _payload(spec, pairs, data, each)
-    payloads = iter([payload]) if each is None else _each(spec, payload, each, null)
-    ids = repository.declarations.add((from_spec(spec, p, now, options) for p in payloads), now)
+    if each is None:
+        ids = repository.declarations.add((from_spec(spec, payload, now, options),), now)
+    else:
+        from prokerja.commands.spool import spooled
+
+        found = spooled(_each(spec, payload, each, null, now, options))
+        ids = repository.declarations.add(found, now)
     repository.close()
     if json:
         answer: dict[str, Any] = {"ids": list(ids)} if each is not None else {"id": ids[0]}
         print_json({**answer, "job": spec.name})
     else:
         sys.stdout.writelines(f"{id}\n" for id in ids)
-    say(f"Declared {len(ids):,} {spec.name}; a worker will realize {_them(len(ids))}.")
-
-
-def _them(count: int) -> str:
-    return "it" if count == 1 else "them"
+    say(f"Declared {many(len(ids), f'{spec.name} job')}; a worker does what is declared.")
 
 
 def _payload(spec: JobSpec, pairs: list[str], data: str | None, each: str | None) -> Any:
@@ -89,8 +95,16 @@ def _payload(spec: JobSpec, pairs: list[str], data: str | None, each: str | None
     return payload
 
 
-def _each(spec: JobSpec, payload: dict[str, Any], key: str, null: bool) -> Iterator[Any]:
+def _each(
+    spec: JobSpec, payload: dict[str, Any], key: str, null: bool, now: float, options: Options
+) -> Iterator[Declaration]:
     if key in payload:
         raise RequestError(f"{shown(key)} is given both by --each and in the payload; use one")
-    for value in values(null):
-        yield {**payload, **spec.read([f"{key}={value}"])}
+    if not key or "=" in key:
+        raise RequestError(f"--each: {shown(key)} is no field; `prokerja jobs` lists them")
+    for number, value in values(null):
+        try:
+            given = {**payload, **spec.read([f"{key}={value}"])}
+            yield from_spec(spec, given, now, options)
+        except ProkerjaError as error:
+            raise type(error)(f"value {number}: {error}") from None

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PIECE = 2**16
+"""Bytes that are read at once."""
+LONGEST = 2 * LARGEST
+"""Bytes of JSON as somebody has written it; a payload may make up half of them."""
 
 
 def options_from(
@@ -27,7 +30,7 @@ def options_from(
     retry_after: str | None,
     timeout: str | None,
 ) -> Options:
-    """Options of a declaration from the texts of a command line."""
+    """Options of a declaration from the texts of a command line; raises BadOption."""
     return Options(
         queue,
         priority,
@@ -40,45 +43,64 @@ def options_from(
 
 
 def read_all(source: str) -> str:
-    """The text itself, that of `@file`, or stdin for `-`; refuses more than a payload may have."""
+    """The text itself, that of `@file`, or stdin for `-`; refuses what no payload can fill."""
     try:
         if source == "-":
-            raw = sys.stdin.buffer.read(LARGEST + 1)
+            raw = sys.stdin.buffer.read(LONGEST + 1)
         elif source.startswith("@"):
             with open(source[1:], "rb") as file:
-                raw = file.read(LARGEST + 1)
+                raw = file.read(LONGEST + 1)
         else:
             return source
-    except OSError as error:
-        raise RequestError(
-            f"cannot read {shown(source)}: {error.strerror}; check the path"
-        ) from None
-    if len(raw) > LARGEST:
-        raise BadPayload("the payload is larger than 1 MiB; write it to a file and pass the path")
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise RequestError(unreadable(source, error)) from None
+    if len(raw) > LONGEST:
+        raise BadPayload("the JSON is longer than 2 MiB; write it to a file and pass the path")
     return raw.decode("utf-8", "surrogateescape")
+
+
+def unreadable(source: str, error: Exception) -> str:
+    """What to say of a file that cannot be read."""
+    return f"cannot read {shown(source)}: {getattr(error, 'strerror', error)}; check the path"
 
 
 def parse_json(text: str, what: str) -> Any:
     """The JSON value of a text; raises BadPayload, naming `what`, also for NaN and Infinity."""
     try:
-        return json.loads(text, parse_constant=_no_constant)
+        return _JSON.decode(text.removeprefix("\ufeff"))
     except json.JSONDecodeError as error:
         where = f"line {error.lineno} column {error.colno}"
         raise BadPayload(f"{what} is not JSON: {error.msg} at {where}; mend it") from None
-    except (ValueError, RecursionError) as error:
+    except BadPayload as error:
         raise BadPayload(f"{what} is not JSON: {error}; mend it") from None
+    except ValueError:  # Python reads no integer of more than 4300 digits
+        raise BadPayload(f"{what}: a number has too many digits; write fewer") from None
+    except RecursionError:
+        raise BadPayload(f"{what} is nested too deeply; make it flatter") from None
 
 
-def values(null: bool) -> Iterator[str]:
-    """The lines of stdin, or with `null` what stands between its NULs; empty ones are skipped."""
+def values(null: bool) -> Iterator[tuple[int, str]]:
+    """The lines of stdin, or with `null` what stands between its NULs, numbered from 1.
+
+    Empty ones are skipped. Raises BadPayload for one that no payload could hold.
+    """
     end = b"\0" if null else b"\n"
     rest = b""
+    number = 0
     while piece := os.read(sys.stdin.fileno(), PIECE):
         *whole, rest = (rest + piece).split(end)
-        yield from (os.fsdecode(value) for value in whole if value)
+        for value in whole:
+            number += 1
+            if value:
+                yield number, os.fsdecode(value)
+        if len(rest) > LARGEST:
+            raise BadPayload(f"value {number + 1} is larger than 1 MiB; pass the path of a file")
     if rest:
-        yield os.fsdecode(rest)
+        yield number + 1, os.fsdecode(rest)
 
 
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} has no place in JSON")
+    raise BadPayload(f"{name} has no place in JSON")
+
+
+_JSON = json.JSONDecoder(parse_constant=_no_constant)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import Annotated
 
 from prokerja.commandline import Option
-from prokerja.commands import Db, Json, QueueOption
+from prokerja.commands import Db, Duration, Jobs, Json, QueueOption
 from prokerja.commands.report_jobs import status_of
-from prokerja.console import confirmed, print_json, say
+from prokerja.console import agreed, legible, many, print_json, say
 from prokerja.errors import BadOption
 from prokerja.model import Status
 from prokerja.repository import Repository
 from prokerja.settings import settings
-from prokerja.times import duration, words
+from prokerja.times import duration, shown, words
 
 
 def run(
@@ -23,29 +22,33 @@ def run(
         str, Option("completed, failed or pending ones; completed if not said.", metavar="STATUS")
     ] = "completed",
     older_than: Annotated[
-        str, Option("Only those that ended (or were due) so long ago.", metavar="DURATION")
+        str, Option("Only those that ended (or were due) so long ago.", metavar=Duration)
     ] = "0",
     queue: QueueOption = None,
     yes: Annotated[bool, Option("Do not ask.", ("--yes", "-y"))] = False,
     db: Db = None,
+    jobs: Jobs = None,
     json: Json = False,
 ) -> int:
-    """Delete completed jobs (or others, if told), never processing ones."""
+    """Delete completed jobs, or others if told to; never processing ones."""
     wanted = status_of(status)
     if wanted is Status.PROCESSING:
         raise BadOption("--status: processing jobs cannot be purged; wait until they have ended")
     age = duration(older_than, "--older-than")
     # Pending jobs that are due later have no age yet: without one given, they all go.
     before = time.time() - age if age or wanted is not Status.PENDING else float("inf")
-    repository = Repository(settings(db).db, create=False)
-    asks = sys.stdin.isatty() and sys.stderr.isatty()
-    which = f"{wanted.value} jobs{f' older than {words(age)}' if age else ''}"
-    if asks and not yes and not confirmed(f"Delete all {which} from {repository.path}?"):
+    repository = Repository(settings(db, jobs).db, create=False)
+    which = f"all {wanted.value} jobs{_of(queue)}{f' older than {words(age)}' if age else ''}"
+    if not yes and not agreed(f"Delete {which} from {legible(repository.path)}?"):
         say("Deleted nothing.")
         return 1
     with repository.database.reading():
         lanes = repository.lanes.matching(queue, None)
     count = repository.declarations.purge(lanes, wanted, before)
     print_json({"purged": count}) if json else print(count)
-    say(f"Deleted {count:,} {wanted.value} {'job' if count == 1 else 'jobs'}.")
+    say(f"Deleted {many(count, f'{wanted.value} job')}.")
     return 0
+
+
+def _of(queue: str | None) -> str:
+    return "" if queue is None else f" of the queue {shown(queue)}"

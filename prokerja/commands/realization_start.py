@@ -6,24 +6,32 @@ import sys
 from typing import Annotated
 
 from prokerja.commandline import Option
-from prokerja.commands import Db, Jobs
+from prokerja.commands import Db, Duration, Jobs, Number
 from prokerja.commands.talk import Progress, Talk
+from prokerja.errors import BadOption
 from prokerja.queue import Queue
+from prokerja.request import named
 from prokerja.settings import settings
 from prokerja.times import duration
 from prokerja.worker import Worker
+
+MOST = 1000
+"""Realizers; each is a process."""
 
 
 def run(
     *,
     queue: Annotated[
-        list[str], Option("Take from this queue; repeat for more, the first goes first.")
+        list[str],
+        Option("Take from this queue; repeat for more, the first goes first.", metavar="QUEUE"),
     ] = [],  # noqa: B006
-    realizers: Annotated[int, Option("How many jobs to run at once; 1 if not said.")] = 1,
+    realizers: Annotated[
+        int, Option("How many jobs to run at once; 1 if not said.", metavar=Number)
+    ] = 1,
     until_empty: Annotated[bool, Option("Leave when nothing is due and nothing runs.")] = False,
-    max_jobs: Annotated[int | None, Option("Leave after so many jobs.")] = None,
+    max_jobs: Annotated[int | None, Option("Leave after so many jobs.", metavar=Number)] = None,
     grace: Annotated[
-        str, Option("How long running jobs may take to end after TERM.", metavar="DURATION")
+        str, Option("Time for running jobs to end after TERM; 30s if not said.", metavar=Duration)
     ] = "30s",
     db: Db = None,
     jobs: Jobs = None,
@@ -31,11 +39,15 @@ def run(
     """Start a worker: realize jobs until told to stop."""
     where = settings(db, jobs)
     patience = duration(grace, "--grace")
-    talk = Progress() if until_empty and sys.stderr.isatty() else Talk()
+    if realizers > MOST:
+        raise BadOption(f"realizers: {realizers} are too many; give {MOST} or fewer")
+    queues = [named(name, "--queue") for name in queue]
+    source = Queue(where.db)
+    talk = Progress(_waiting(source, queues)) if until_empty and sys.stderr.isatty() else Talk()
     worker = Worker(
-        Queue(where.db),
+        source,
         where.jobs,
-        queues=queue,
+        queues=queues,
         realizers=realizers,
         until_empty=until_empty,
         max_jobs=max_jobs,
@@ -44,3 +56,11 @@ def run(
     )
     with talk:
         worker.run()
+
+
+def _waiting(source: Queue, queues: list[str]) -> int:
+    """How many jobs are pending in these queues, or in all if none is named."""
+    repository = source.repository
+    with repository.database.reading():
+        tallies = repository.lanes.tallies()
+    return sum(tally.pending for tally in tallies if not queues or tally.queue in queues)

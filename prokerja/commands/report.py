@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from prokerja import report
-from prokerja.commands import Db, Json, QueueOption
+from prokerja.commands import Db, Jobs, Json, QueueOption
 from prokerja.console import on_terminal, print_json, print_table
 from prokerja.repository import Repository
 from prokerja.settings import settings
@@ -14,10 +14,10 @@ from prokerja.times import words
 TITLE = "ProKerja Report"
 
 
-def run(*, queue: QueueOption = None, db: Db = None, json: Json = False) -> None:
+def run(*, queue: QueueOption = None, db: Db = None, jobs: Jobs = None, json: Json = False) -> None:
     """Count jobs by status."""
     now = time.time()
-    summary = report.summary(Repository(settings(db).db, create=False), queue, now)
+    summary = report.summary(Repository(settings(db, jobs).db, create=False), queue, now)
     if json:
         print_json(summary.to_json())
     elif on_terminal():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from prokerja import report
 from prokerja.commandline import Argument
-from prokerja.commands import Db, Json
+from prokerja.commands import Db, Jobs, Json
 from prokerja.console import legible, print_json
 from prokerja.errors import NotFound
 from prokerja.repository import Repository
@@ -23,11 +23,12 @@ def run(
     *,
     id: Annotated[int, Argument("The job's id.", "ID")],
     db: Db = None,
+    jobs: Jobs = None,
     json: Json = False,
 ) -> None:
-    """Show everything about one job: its attempts, and why it is not running."""
+    """Show all about one job, and why it is not running."""
     now = time.time()
-    repository = Repository(settings(db).db, create=False)
+    repository = Repository(settings(db, jobs).db, create=False)
     with repository.database.reading():
         record = repository.history.one(id)
         if record is None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from prokerja import report
 from prokerja.commandline import Option
-from prokerja.commands import Db, Json, QueueOption
-from prokerja.console import print_json, print_table
+from prokerja.commands import Db, Jobs, Json, Number, QueueOption
+from prokerja.console import on_terminal, print_fields, print_json, print_table
 from prokerja.errors import BadOption
 from prokerja.model import Status
 from prokerja.repository import Repository
 from prokerja.settings import settings
-from prokerja.times import shown, words
+from prokerja.times import iso, shown, words
+
+if TYPE_CHECKING:
+    from prokerja.repository.history import Record
 
 COLUMNS = ("id", "job", "queue", "status", "attempts", "declared", "error")
 
@@ -25,29 +28,36 @@ def run(
     ] = None,
     queue: QueueOption = None,
     job: Annotated[str | None, Option("Only jobs of this name.", metavar="NAME")] = None,
-    limit: Annotated[int, Option("At most so many.")] = 20,
+    limit: Annotated[int, Option("At most so many; 20 if not said.", metavar=Number)] = 20,
     db: Db = None,
+    jobs: Jobs = None,
     json: Json = False,
 ) -> None:
-    """List jobs, newest first: finished ones by their end, others by their id."""
+    """List jobs, the newest first.
+
+    With --status completed or failed, that is by their end; otherwise by their id.
+    """
     if limit < 1:
         raise BadOption(f"--limit: {limit} is too few; give 1 or more")
     wanted = None if status is None else status_of(status)
-    repository = Repository(settings(db).db, create=False)
+    repository = Repository(settings(db, jobs).db, create=False)
     with repository.database.reading():
         records = repository.history.newest(wanted, queue, job, limit)
     if json:
         print_json([report.record_json(record) for record in records])
-        return
-    now = time.time()
-    rows = []
-    for record in records:
-        facts = report.record_json(record)
-        ago = f"{words(now - record.declared_at)} ago"
-        error = (facts["error"] or "").splitlines()[:1]
-        row = (record.id, record.lane.name, record.lane.queue, record.status, record.attempts)
-        rows.append((*map(str, row), ago, *(error or [""])))
-    print_table(COLUMNS, rows, right=("id", "attempts"))
+    elif on_terminal():
+        now = time.time()
+        rows = [_row(record, f"{words(now - record.declared_at)} ago") for record in records]
+        print_table(COLUMNS, rows, right=("id", "attempts"))
+    else:
+        print_fields(_row(record, iso(record.declared_at)) for record in records)
+
+
+def _row(record: Record, declared: str) -> tuple[str, ...]:
+    facts = report.record_json(record)
+    error = (facts["error"] or "").splitlines() or [""]
+    columns = (facts[key] for key in ("id", "job", "queue", "status", "attempts"))
+    return (*map(str, columns), declared, error[0])
 
 
 def status_of(text: str) -> Status:

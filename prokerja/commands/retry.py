@@ -6,8 +6,8 @@ import time
 from typing import Annotated
 
 from prokerja.commandline import Argument, Option
-from prokerja.commands import Db, Json, QueueOption
-from prokerja.console import print_json, say
+from prokerja.commands import Db, Jobs, Json
+from prokerja.console import many, print_json, say
 from prokerja.errors import RequestError
 from prokerja.repository import Repository
 from prokerja.settings import settings
@@ -15,19 +15,20 @@ from prokerja.settings import settings
 
 def run(
     *,
-    ids: Annotated[list[int], Argument("Failed jobs.", "ID")] = [],  # noqa: B006
+    ids: Annotated[list[int], Argument("Failed jobs.", "[ID]...")] = [],  # noqa: B006
     failed: Annotated[bool, Option("All failed jobs.")] = False,
-    queue: QueueOption = None,
+    queue: Annotated[str | None, Option("With --failed: of this queue.", metavar="QUEUE")] = None,
     job: Annotated[str | None, Option("With --failed: of this name.", metavar="NAME")] = None,
     db: Db = None,
+    jobs: Jobs = None,
     json: Json = False,
 ) -> None:
-    """Put failed jobs back to pending, their attempts counted anew."""
+    """Put failed jobs back to pending, for a fresh start."""
     if bool(ids) == failed:
         raise RequestError("say which jobs to retry: ids, or --failed for all that have failed")
-    if not failed and (queue or job):
+    if ids and (queue is not None or job is not None):
         raise RequestError("--queue and --job go with --failed; leave them out with ids")
-    repository = Repository(settings(db).db, create=False)
+    repository = Repository(settings(db, jobs).db, create=False)
     now = time.time()
     if failed:
         with repository.database.reading():
@@ -37,4 +38,4 @@ def run(
         repository.declarations.retry(ids, now)
         count = len(set(ids))
     print_json({"retried": count}) if json else print(count)
-    say(f"Put {count:,} failed {'job' if count == 1 else 'jobs'} back.")
+    say(f"Put {many(count, 'failed job')} back.")

@@ -8,7 +8,7 @@ from functools import singledispatchmethod
 from typing import TYPE_CHECKING, Any
 
 from prokerja import events
-from prokerja.console import legible
+from prokerja.console import legible, many
 from prokerja.times import words
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Talk:
     def _(self, event: events.WorkerStarted) -> None:
         queues = ", ".join(event.queues) or "all"
         self.say(
-            f"worker {event.worker} started: {event.realizers} realizers, queues: {queues},"
+            f"worker {event.worker} started: {many(event.realizers, 'realizer')}, queues: {queues},"
             f" jobs: {', '.join(event.names) or 'none'}"
         )
 
@@ -55,7 +55,9 @@ class Talk:
 
     @tell.register
     def _(self, event: events.JobsRecovered) -> None:
-        self.say(f"worker {event.worker} is dead; put back what it held: {event.count} jobs")
+        self.say(
+            f"worker {event.worker} is dead; put back what it held: {many(event.count, 'job')}"
+        )
 
     @tell.register
     def _(self, event: events.JobStarted) -> None:
@@ -74,7 +76,7 @@ class Talk:
 
     @tell.register
     def _(self, event: events.RealizerDied) -> None:
-        self.say(f"realizer {event.pid} {event.how}")
+        self.say(f"realizer {event.pid}: {event.how}")
 
     @tell.register
     def _(self, event: events.StoreTroubled) -> None:
@@ -92,8 +94,8 @@ class Talk:
     def _(self, event: events.WorkerStopped) -> None:
         self._count()
         self.say(
-            f"worker stopped: {event.completed} attempts completed, {event.failed} failed,"
-            f" {event.returned} given back"
+            f"worker stopped: {many(event.completed, 'attempt')} completed,"
+            f" {event.failed:,} failed, {event.returned:,} given back"
         )
 
     def settled(self, completed: int, failed: int) -> None:
@@ -104,15 +106,15 @@ class Talk:
 
     def _count(self) -> None:
         if self._completed:
-            self.say(f"completed {self._completed} jobs")
+            self.say(f"completed {many(self._completed, 'job')}")
         self._completed = 0
         self._said_at = time.monotonic()
 
 
 class Progress(Talk):
-    """The same, with a bar below."""
+    """The same, with a bar below; `total` is how many jobs there are to begin with."""
 
-    def __init__(self, total: int | None = None) -> None:
+    def __init__(self, total: int) -> None:
         super().__init__()
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
@@ -139,6 +141,9 @@ class Progress(Talk):
         """Some jobs have ended."""
         self._completed += completed
         self._bar.advance(self._task, completed + failed)
+        task = self._bar.tasks[0]
+        if task.total is not None and task.completed > task.total:
+            self._bar.update(self._task, total=task.completed)
 
     def _count(self) -> None:
         self._completed = 0

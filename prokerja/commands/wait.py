@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from prokerja.commandline import Argument, Option
-from prokerja.commands import Db, Json
+from prokerja.commands import Db, Duration, Jobs, Json
 from prokerja.console import print_json
 from prokerja.errors import NotFound, WaitedTooLong
 from prokerja.model import Status
@@ -15,42 +15,63 @@ from prokerja.settings import settings
 from prokerja.times import duration
 from prokerja.watch import Watch
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 ENDED = (Status.COMPLETED, Status.FAILED)
+LONGEST_SLEEP = 60.0
+"""Seconds after which the store is looked at, whether it has changed or not."""
+REST = 9
+"""A look at many jobs is followed by a rest so many times as long: a worker needs the machine."""
 
 
 def run(
     *,
-    ids: Annotated[list[int], Argument("The jobs to wait for.", "ID")],
-    timeout: Annotated[str | None, Option("Wait no longer than this.", metavar="DURATION")] = None,
+    ids: Annotated[list[int], Argument("The jobs to wait for.", "ID...")],
+    timeout: Annotated[str | None, Option("Wait no longer than this.", metavar=Duration)] = None,
     db: Db = None,
+    jobs: Jobs = None,
     json: Json = False,
 ) -> int:
-    """Wait until jobs have ended: exit 0 if all completed, 1 if one failed, 124 out of time."""
+    """Wait until jobs have ended.
+
+    Exit code 0 if all completed, 1 if one failed, 124 if the time ran out.
+    """
     patience = float("inf") if timeout is None else duration(timeout, "--timeout")
     give_up = time.monotonic() + patience
-    repository = Repository(settings(db).db, create=False)
-    with repository.database.reading():
-        states = _states(repository, ids)
-    watch = Watch(repository.path)
-    while not all(state in ENDED for state in states.values()):
-        left = give_up - time.monotonic()
+    repository = Repository(settings(db, jobs).db, create=False)
+    watch = Watch(repository.path)  # before the first look, so that no change escapes
+    began = time.monotonic()
+    states = _states(repository, ids)
+    while late := [id for id, state in states.items() if state not in ENDED]:
+        now = time.monotonic()
+        left = give_up - now
         if left <= 0:
-            late = ", ".join(str(id) for id, state in states.items() if state not in ENDED)
-            raise WaitedTooLong(f"waited {timeout} and job {late} has not ended; wait longer")
-        watch.wait(min(left, 60.0))
-        # What woke us can be seen for certain by who has the write lock.
-        with repository.database.writing():
-            states = _states(repository, ids)
+            raise WaitedTooLong(_too_long(late, patience))
+        time.sleep(min(left, (now - began) * REST))
+        watch.wait(min(max(give_up - time.monotonic(), 0.0), LONGEST_SLEEP))
+        began = time.monotonic()
+        states.update(_states(repository, late))
     if json:
         print_json({str(id): state.value for id, state in states.items()})
-    return int(any(state is Status.FAILED for state in states.values()))
+    return int(Status.FAILED in states.values())
 
 
-def _states(repository: Repository, ids: list[int]) -> dict[int, Status]:
+def _states(repository: Repository, ids: Iterable[int]) -> dict[int, Status]:
     states = {}
-    for id in ids:
-        record = repository.history.one(id)
-        if record is None:
-            raise NotFound(f"there is no job {id}; `prokerja report:jobs` lists them")
-        states[id] = record.status
+    with repository.database.reading():
+        for id in ids:
+            record = repository.history.one(id)
+            if record is None:
+                raise NotFound(f"there is no job {id}; `prokerja report:jobs` lists them")
+            states[id] = record.status
     return states
+
+
+def _too_long(late: list[int], patience: float) -> str:
+    which = f"job {late[0]}" if len(late) == 1 else f"{len(late):,} jobs, the first is {late[0]},"
+    has = "has" if len(late) == 1 else "have"
+    return (
+        f"waited {patience:g} s and {which} {has} not ended;"
+        f" `prokerja report:job {late[0]}` says why"
+    )

@@ -6,6 +6,7 @@ import os
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from prokerja.errors import StoreError
 from prokerja.repository.catalog import Catalog
 from prokerja.repository.declarations import Declarations
 from prokerja.repository.lanes import Lanes
@@ -24,6 +25,8 @@ class Repository:
     """
 
     def __init__(self, path: str, *, create: bool = True) -> None:
+        if "\0" in path:
+            raise StoreError(f"{path!r} has a NUL in it; pass a --db without one")
         self.path = path if path == ":memory:" else os.path.realpath(path)
         self.database = open_database(self.path, create=create)
         self.lanes = Lanes(self.database)

@@ -80,10 +80,14 @@ class Claims:
             self._tally()
 
     def started(self, token: int, ids: Iterable[tuple[int, float]]) -> None:
-        """Remember that these of the claim's declarations are running, and since when."""
+        """Remember that these of the claim's declarations are running, and since when.
+
+        What the claim does not hold (any more) changes nothing.
+        """
+        held = self._held(token)
         self._database.executemany(
             "INSERT OR REPLACE INTO running (declaration, token, started_at) VALUES (?, ?, ?)",
-            [(id, token, started_at) for id, started_at in ids],
+            [(id, token, started_at) for id, started_at in ids if id in held],
         )
 
     def settle(

@@ -47,7 +47,8 @@ class Database:
 
     def durable(self, wanted: bool) -> None:
         """Whether a commit is on the disk when it returns, or only safe from a killed process."""
-        self.execute(f"PRAGMA synchronous = {'FULL' if wanted else 'NORMAL'}")
+        with self.lock:  # not in the middle of another thread's transaction
+            self.execute(f"PRAGMA synchronous = {'FULL' if wanted else 'NORMAL'}")
 
     def shorten_log(self) -> None:
         """Move the write-ahead log into the file and cut it off, if nobody is in the way."""
@@ -98,8 +99,10 @@ class Transaction:
                 notice()
             return
         self._roll_back()
-        if isinstance(error, sqlite3.Error):
+        if isinstance(error, (sqlite3.Error, UnicodeDecodeError)):
             raise explained(error, self.database.path) from error
+        if isinstance(error, (UnicodeEncodeError, OverflowError)):
+            raise StoreError(f"{self.database.path} cannot hold it: {error}; mend it") from error
 
     def _roll_back(self) -> None:
         for forget in self.database.on_rollback:
@@ -136,23 +139,24 @@ def primary_code(error: sqlite3.Error) -> int | None:
     return None if code is None else code & 0xFF
 
 
-def explained(error: sqlite3.Error, path: str) -> ProkerjaError:
-    """One of our errors that says what SQLite's means for the person who meets it."""
+def explained(error: sqlite3.Error | UnicodeDecodeError, path: str) -> ProkerjaError:
+    """One of our errors that says, in a line, what SQLite's means for the person who meets it."""
+    if isinstance(error, UnicodeDecodeError):
+        return StoreError(f"{path} is damaged: it holds text that is none; restore a backup")
     code = primary_code(error)
+    text = " ".join(str(error).split())
     if code in BUSY:
         return Busy(f"{path} is kept locked by another process; try again")
     if code == sqlite3.SQLITE_FULL:
         return TryAgain(f"{path}: the disk is full; nothing was changed; make room and try again")
     if code in PASSING:
-        return TryAgain(f"{path}: {error}; nothing was changed; check the disk and try again")
+        return TryAgain(f"{path}: {text}; nothing was changed; check the disk and try again")
     if code == sqlite3.SQLITE_READONLY:
         return StoreError(f"{path} is read-only for this user; check its owner and mode")
     if code == sqlite3.SQLITE_NOTADB:
         return StoreError(f"{path} is not an SQLite database; pass another --db")
     if code == sqlite3.SQLITE_CORRUPT:
-        return StoreError(
-            f"{path} is damaged ({error}); restore a backup or try sqlite3's .recover"
-        )
+        return StoreError(f"{path} is damaged ({text}); restore a backup or try sqlite3's .recover")
     if code == sqlite3.SQLITE_CANTOPEN:
         return StoreError(f"{path} cannot be opened; check that its directory can be written to")
-    return StoreError(f"{path}: {error}; nothing was changed")
+    return StoreError(f"{path}: {text}; nothing was changed; check the file with `sqlite3`")

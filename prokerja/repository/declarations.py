@@ -8,7 +8,7 @@ from collections import Counter
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from prokerja.errors import NotFound, RequestError
+from prokerja.errors import NotFound, RequestError, TryAgain
 from prokerja.model import Declaration, Status
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 CHUNK = 5000
 """Rows that a bulk declaration holds in memory at once."""
+HIGHEST_ID = 2**63 - 1
 SLICE = 500
 """Rows that one transaction of a purge or a retry takes: a few milliseconds."""
 CODES = {Status.COMPLETED: 1, Status.FAILED: 2}
@@ -73,7 +74,7 @@ class Declarations:
         with self._database.writing():
             for id in dict.fromkeys(ids):
                 row = self._database.execute(
-                    "SELECT lane, status FROM declaration WHERE id = ?", (id,)
+                    "SELECT lane, status FROM declaration WHERE id = ?", (min(id, HIGHEST_ID),)
                 ).fetchone()
                 if row is None:
                     raise NotFound(f"there is no job {id}; `prokerja report:jobs` lists them")
@@ -110,11 +111,19 @@ class Declarations:
         for lane in lanes:
             for _ in _slices():
                 limit = SLICE if most is None else min(SLICE, most - done)
-                gone = self._purge_slice(lane, status, before, limit)
+                gone = self._purge_with_room(lane, status, before, limit)
                 done += gone
                 if gone < limit or done == most:
                     break
         return done
+
+    def _purge_with_room(self, lane: int, status: Status, before: float, limit: int) -> int:
+        try:
+            return self._purge_slice(lane, status, before, limit)
+        except TryAgain:
+            # On a full disk, the log's own space is what there is to work with.
+            self._database.shorten_log()
+            return self._purge_slice(lane, status, before, limit)
 
     def _purge_slice(self, lane: int, status: Status, before: float, limit: int) -> int:
         if status is Status.PENDING:
@@ -125,7 +134,7 @@ class Declarations:
         else:
             query = """
                 SELECT id, due_at FROM declaration WHERE lane = ? AND status = ?
-                AND status > 0 AND finished_at < ? ORDER BY finished_at LIMIT ?"""
+                AND finished_at < ? ORDER BY finished_at LIMIT ?"""
             given = (lane, CODES[status], before, limit)
         with self._database.writing():
             rows = self._database.execute(query, given).fetchall()

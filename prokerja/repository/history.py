@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-import heapq
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prokerja.model import Attempt, Lane, Status
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
     from prokerja.repository.database import Database
     from prokerja.repository.lanes import Lanes
 
 MANY = 1000
 """How far the jobs ahead of one are counted."""
+HIGHEST_ID = 2**63 - 1
+WINDOW = 50_000
+"""How many of the newest declarations are searched one by one for those that match."""
 CLAIMED = "SELECT value FROM claim, json_each(claim.declarations)"
+CODES = {
+    Status.PENDING: 0,
+    Status.PROCESSING: 0,
+    Status.COMPLETED: 1,
+    Status.FAILED: 2,
+}
 COLUMNS = """
     d.id, d.lane, d.status, d.declared_at, d.due_at, d.started_at, d.finished_at, d.attempt,
     d.retries, d.retry_after, d.timeout, d.returns, d.payload, d.result,
@@ -54,26 +64,27 @@ class History:
 
     def one(self, id: int) -> Record | None:
         """One declaration by its id."""
+        if not 0 < id <= HIGHEST_ID:
+            return None
         row = self._database.execute(f"{ALL} WHERE d.id = ?", (id,)).fetchone()
-        return self._records([row])[0] if row else None
+        claimed = {id for (id,) in self._database.execute(CLAIMED)}
+        return self._record(row, self._lanes.matching(None, None), claimed) if row else None
 
     def newest(
         self, status: Status | None, queue: str | None, name: str | None, limit: int
     ) -> list[Record]:
-        """The newest declarations that match: finished ones by their end, others by their id."""
-        lanes = list(self._lanes.matching(queue, name))
-        everywhere = queue is None and name is None
-        if status in (Status.COMPLETED, Status.FAILED):
-            rows = self._settled(lanes, 1 if status is Status.COMPLETED else 2, limit)
-        elif status is Status.PROCESSING:
-            rows = self._processing(lanes, limit)
-        elif status is Status.PENDING:
-            rows = self._pending(lanes, limit)
-        elif everywhere:
-            rows = list(self._database.execute(f"{ALL} ORDER BY d.id DESC LIMIT ?", (limit,)))
-        else:
-            rows = self._any(lanes, limit)
-        return self._records(rows)
+        """The declarations that match, highest id first.
+
+        Exactly so among the newest WINDOW of the file; if those are too few, the list goes on
+        with each status's latest: the finished by their end, the pending by their due time.
+        """
+        lanes = self._lanes.matching(queue, name)
+        claimed = {id for (id,) in self._database.execute(CLAIMED)}
+        rows = self._recent(status, lanes, limit)
+        if len(rows) < limit:
+            rows = sorted({*rows, *self._older(status, list(lanes), limit)}, reverse=True)
+        records = (self._record(row, lanes, claimed) for row in rows)
+        return [r for r in records if status in (None, r.status)][:limit]
 
     def attempts(self, record: Record) -> list[Attempt]:
         """Every attempt that has ended, first to last."""
@@ -101,42 +112,39 @@ class History:
         count = 0
         for id, lane in self._lanes.matching(None, None).items():
             if lane.priority >= record.lane.priority:
-                due_at = record.due_at if lane.priority == record.lane.priority else now
-                row = self._database.execute(before, (id, due_at, record.id, MANY)).fetchone()
+                ranks_alike = lane.priority == record.lane.priority
+                last = (record.due_at, record.id) if ranks_alike else (now, HIGHEST_ID)
+                row = self._database.execute(before, (id, *last, MANY)).fetchone()
                 count += row[0]
         return count
 
-    def _settled(self, lanes: list[int], code: int, limit: int) -> list[Any]:
-        query = f"""{ALL} WHERE d.lane = ? AND d.status = ? AND d.status > 0
-            ORDER BY d.finished_at DESC LIMIT ?"""
-        found = [self._database.execute(query, (lane, code, limit)).fetchall() for lane in lanes]
-        return heapq.nlargest(limit, (row for rows in found for row in rows), key=lambda r: r[6])
+    def _recent(self, status: Status | None, lanes: Iterable[int], limit: int) -> list[Any]:
+        marks = ", ".join(str(lane) for lane in lanes)
+        query = f"""{ALL} WHERE d.id > (SELECT max(id) FROM declaration) - {WINDOW}
+            AND d.lane IN ({marks}) AND (?1 IS NULL OR d.status = ?1)
+            AND (?2 IS NULL OR (d.id IN ({CLAIMED})) = ?2) ORDER BY d.id DESC LIMIT ?3"""
+        given = None if status is None else CODES[status]
+        in_hand = status is Status.PROCESSING if given == 0 else None
+        return self._database.execute(query, (given, in_hand, limit)).fetchall()
 
-    def _pending(self, lanes: list[int], limit: int) -> list[Any]:
-        query = f"""{ALL} JOIN (SELECT declaration FROM pending WHERE lane = ?
-            ORDER BY due_at DESC, declaration DESC LIMIT ?) ON declaration = d.id"""
-        found = [self._database.execute(query, (lane, limit)).fetchall() for lane in lanes]
-        return heapq.nlargest(limit, (row for rows in found for row in rows))
+    def _older(self, status: Status | None, lanes: list[int], limit: int) -> list[Any]:
+        rows: list[Any] = []
+        if status in (None, Status.PROCESSING):
+            found = self._database.execute(f"{ALL} WHERE d.id IN ({CLAIMED})")
+            rows += [row for row in found if row[1] in lanes]
+        for lane in lanes:
+            if status in (None, Status.PENDING):
+                query = f"""{ALL} JOIN (SELECT declaration FROM pending WHERE lane = ?
+                    ORDER BY due_at DESC, declaration DESC LIMIT ?) ON declaration = d.id"""
+                rows += self._database.execute(query, (lane, limit))
+            for settled in (Status.COMPLETED, Status.FAILED):
+                if status in (None, settled):
+                    query = f"""{ALL} WHERE d.lane = ? AND d.status = ?
+                        AND d.finished_at IS NOT NULL ORDER BY d.finished_at DESC LIMIT ?"""
+                    rows += self._database.execute(query, (lane, CODES[settled], limit))
+        return rows
 
-    def _processing(self, lanes: list[int], limit: int) -> list[Any]:
-        rows = self._database.execute(f"{ALL} WHERE d.id IN ({CLAIMED})")
-        return heapq.nlargest(limit, (row for row in rows if row[1] in lanes))
-
-    def _any(self, lanes: list[int], limit: int) -> list[Any]:
-        rows = [
-            *self._pending(lanes, limit),
-            *self._processing(lanes, limit),
-            *self._settled(lanes, 1, limit),
-            *self._settled(lanes, 2, limit),
-        ]
-        return sorted(rows, reverse=True)[:limit]
-
-    def _records(self, rows: list[Any]) -> list[Record]:
-        lanes = self._lanes.matching(None, None)
-        claimed = {id for (id,) in self._database.execute(CLAIMED)}
-        return [self._record(row, lanes, claimed) for row in rows]
-
-    def _record(self, row: Any, lanes: dict[int, Lane], claimed: set[int]) -> Record:
+    def _record(self, row: Any, lanes: Mapping[int, Lane], claimed: Collection[int]) -> Record:
         id, lane, code, declared, due, started, finished, *rest, running, error = row
         attempts, retries, retry_after, timeout, returns, payload, result = rest
         if code == 0:

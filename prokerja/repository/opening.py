@@ -29,6 +29,8 @@ FORCE = "PROKERJA_ALLOW_NETWORK_FILESYSTEM"
 WAL_LIMIT = 64 * 2**20
 """Bytes that the write-ahead log keeps on disk after a checkpoint."""
 
+_LEFT_OPEN: list[sqlite3.Connection] = []
+
 
 def open_database(path: str, *, create: bool = True) -> Database:
     """Open `path`, or make it: the directory 0700, the file 0600.
@@ -43,11 +45,23 @@ def open_database(path: str, *, create: bool = True) -> Database:
         )
     if path != ":memory:":
         _prepare(path, create)
+    unfinished = os.path.exists(f"{path}-wal")
     try:
-        database = Database(_connect(path), path)
-        _settle_version(database)
+        connection = _connect(path)
     except sqlite3.Error as error:
         raise explained(error, path) from error
+    try:
+        database = Database(connection, path)
+        _settle_version(database)
+    except BaseException as error:
+        # Closing would move somebody else's log into their file; that is theirs to do.
+        if not unfinished:
+            connection.close()
+        else:
+            _LEFT_OPEN.append(connection)
+        if isinstance(error, (sqlite3.Error, UnicodeDecodeError)):
+            raise explained(error, path) from error
+        raise
     return database
 
 
@@ -78,12 +92,9 @@ def filesystem(path: str) -> str:
 
 
 def _connect(path: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(
+    return sqlite3.connect(
         path, timeout=0.0, isolation_level=None, check_same_thread=False, cached_statements=256
     )
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
-    return connection
 
 
 def _prepare(path: str, create: bool) -> None:
@@ -96,6 +107,8 @@ def _prepare(path: str, create: bool) -> None:
         return
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}; check the path and its permissions") from None
+    except ValueError as error:
+        raise StoreError(f"{path!r} is no path: {error}; pass another --db") from None
     if not stat.S_ISREG(mode):
         raise StoreError(f"{path} is not a file; pass a --db that names one")
     if not os.access(path, os.R_OK | os.W_OK):
@@ -144,30 +157,33 @@ def _rights(path: str) -> str:
 
 def _settle_version(database: Database) -> None:
     path = database.path
-    version = _version(database)
+    version, mode = _version(database)
     if version > schema.VERSION:
         raise StoreError(
             f"{path} was written by a newer prokerja (schema {version}, this one knows"
             f" {schema.VERSION}); upgrade this program"
         )
-    if version < schema.VERSION:
+    if mode not in ("wal", "memory"):
         patiently(database.execute, "PRAGMA journal_mode = WAL")
+    patiently(database.execute, "PRAGMA synchronous = FULL")
+    patiently(database.execute, f"PRAGMA journal_size_limit = {WAL_LIMIT}")
+    if version < schema.VERSION:
         with database.writing():
-            if _version(database) < schema.VERSION:
+            if _version(database)[0] < schema.VERSION:
                 schema.migrate(database.connection)
 
 
-def _version(database: Database) -> int:
-    """The file's schema version, 0 for an empty one; raises StoreError for a file not ours."""
+def _version(database: Database) -> tuple[int, str]:
+    """The file's schema version, 0 for an empty one, and its journal mode; or StoreError."""
     # One statement, so that a file another process is just making is seen whole or empty.
     query = """
-        SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema)
-        FROM pragma_application_id, pragma_user_version"""
-    application, version, tables = patiently(database.execute, query).fetchone()
+        SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema), journal_mode
+        FROM pragma_application_id, pragma_user_version, pragma_journal_mode"""
+    application, version, tables, mode = patiently(database.execute, query).fetchone()
     if application == schema.APPLICATION:
-        return int(version)
+        return int(version), mode
     if application or version or tables:
         raise StoreError(
             f"{database.path} is a database, but not one of prokerja's; pass another --db"
         )
-    return 0
+    return 0, mode

@@ -24,18 +24,25 @@ def insert_within(
     itself does so here; one in autocommit mode must have begun one. Raises RequestError for a
     connection to another file, or without a transaction.
     """
-    files = {name: file for _, name, file in connection.execute("PRAGMA database_list")}
-    if not files["main"] or os.path.realpath(files["main"]) != path:
-        raise RequestError(
-            f"the connection is to {files['main'] or 'a database in memory'}, not to {path};"
-            " both must be one file, or the two could not commit together"
-        )
-    _ensure_transaction(connection)
-    database = Database(connection, path)
+    ways = connection.row_factory, connection.text_factory
+    connection.row_factory, connection.text_factory = None, str
     try:
-        return Declarations(database, Lanes(database)).insert((declaration,), now)[0]
+        return _insert(Database(connection, path), declaration, now)
     except sqlite3.Error as error:
         raise explained(error, path) from error
+    finally:
+        connection.row_factory, connection.text_factory = ways
+
+
+def _insert(database: Database, declaration: Declaration, now: float) -> int:
+    [main] = [file for _, name, file in database.execute("PRAGMA database_list") if name == "main"]
+    if not main or os.path.realpath(main) != database.path:
+        raise RequestError(
+            f"the connection is to {main or 'a database in memory'}, not to {database.path};"
+            " both must be one file, or the two could not commit together"
+        )
+    _ensure_transaction(database.connection)
+    return Declarations(database, Lanes(database)).insert((declaration,), now)[0]
 
 
 def _ensure_transaction(connection: sqlite3.Connection) -> None:
@@ -45,4 +52,4 @@ def _ensure_transaction(connection: sqlite3.Connection) -> None:
     autocommit = getattr(connection, "autocommit", -1)
     if autocommit is True or (autocommit == -1 and connection.isolation_level is None):
         raise RequestError("the connection is in autocommit mode; execute BEGIN before declaring")
-    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("BEGIN IMMEDIATE")  # it knows itself how long to wait

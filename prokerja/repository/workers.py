@@ -20,7 +20,7 @@ class Workers:
     """Who has registered, and not left in good order.
 
     A worker's lock file stands beside the database and is held by its supervisor and by each of
-    its realizers, so it is free only when the last of them is dead.
+    its realizers, which inherit it; so it is free only when the last of them is dead.
     """
 
     def __init__(self, database: Database) -> None:

@@ -37,7 +37,7 @@ CREATE TABLE purged (id INTEGER NOT NULL) STRICT;
 INSERT INTO purged (id) VALUES (0);
 
 -- Finished ones by lane and end, for lists and for purging.
-CREATE INDEX settled ON declaration (lane, status, finished_at) WHERE status > 0;
+CREATE INDEX settled ON declaration (lane, status, finished_at) WHERE finished_at IS NOT NULL;
 
 -- The queue itself: a lane's waiting declarations in the order of their due time.
 CREATE TABLE pending (
@@ -112,7 +112,9 @@ BEGIN
     WHERE length(CAST(NEW.payload AS BLOB)) > 1048576;
     SELECT RAISE(ABORT, 'the payload is no JSON object; write it like {"n": 1}')
     WHERE NEW.payload IS NOT NULL
-        AND CASE WHEN json_valid(NEW.payload) THEN json_type(NEW.payload) IS NOT 'object' ELSE 1 END;
+        AND CASE WHEN typeof(NEW.payload) = 'text' AND json_valid(NEW.payload)
+            AND instr(CAST(NEW.payload AS BLOB), x'00') = 0
+            THEN json_type(NEW.payload) IS NOT 'object' ELSE 1 END;
     SELECT RAISE(ABORT, 'the payload has a field that the job does not take; see `prokerja jobs`')
     FROM catalog JOIN json_each(coalesce(NEW.payload, '{}')) AS given
     WHERE catalog.name = NEW.job AND NOT json_extract(catalog.spec, '$.open') AND given.key NOT IN (
@@ -125,22 +127,48 @@ BEGIN
             SELECT given.key FROM json_each(coalesce(NEW.payload, '{}')) AS given
         );
     SELECT RAISE(ABORT, 'due_at is neither UTC seconds nor a time such as 2030-01-31 18:00')
-    WHERE typeof(NEW.due_at) NOT IN ('null', 'integer', 'real') AND julianday(NEW.due_at) IS NULL;
-    SELECT RAISE(ABORT, 'the queue needs a name of 1 to 255 characters')
-    WHERE NEW.queue IS NOT NULL AND length(NEW.queue) NOT BETWEEN 1 AND 255;
+    WHERE CASE typeof(NEW.due_at)
+        WHEN 'null' THEN 0
+        WHEN 'text' THEN julianday(NEW.due_at) IS NULL
+        WHEN 'blob' THEN 1
+        ELSE NEW.due_at > 253402300799 END;
+    SELECT RAISE(ABORT, 'the queue needs a name of 1 to 255 characters, none of them a control one')
+    WHERE typeof(NEW.queue) <> 'null' AND (typeof(NEW.queue) <> 'text'
+        OR length(NEW.queue) NOT BETWEEN 1 AND 255
+        OR NEW.queue GLOB '*[' || char(1) || '-' || char(31, 127) || ']*'
+        OR instr(NEW.queue, char(0)));
+    SELECT RAISE(ABORT, 'priority must be a whole number from -1000 to 1000')
+    WHERE typeof(NEW.priority) <> 'null' AND (typeof(NEW.priority) <> 'integer'
+        OR NEW.priority NOT BETWEEN -1000 AND 1000);
+    SELECT RAISE(ABORT, 'retries must be a whole number from 0 to 1000')
+    WHERE typeof(NEW.retries) <> 'null' AND (typeof(NEW.retries) <> 'integer'
+        OR NEW.retries NOT BETWEEN 0 AND 1000);
+    SELECT RAISE(ABORT, 'retry_after must be seconds, from 0 to a hundred years')
+    WHERE typeof(NEW.retry_after) <> 'null' AND (typeof(NEW.retry_after) NOT IN ('integer', 'real')
+        OR NEW.retry_after NOT BETWEEN 0 AND 3153600000);
+    SELECT RAISE(ABORT, 'timeout must be seconds, more than 0 and up to a hundred years')
+    WHERE typeof(NEW.timeout) <> 'null' AND (typeof(NEW.timeout) NOT IN ('integer', 'real')
+        OR NEW.timeout NOT BETWEEN 1e-6 AND 3153600000);
 
-    INSERT OR IGNORE INTO lane (queue, name, priority)
-    SELECT
-        coalesce(NEW.queue, json_extract(spec, '$.queue')), name,
-        coalesce(NEW.priority, json_extract(spec, '$.priority'))
-    FROM catalog WHERE name = NEW.job;
+    -- From here on nothing can fail, whatever conflict clause the caller's INSERT has.
+    INSERT INTO lane (queue, name, priority)
+    SELECT queue, name, priority FROM (
+        SELECT
+            coalesce(NEW.queue, json_extract(spec, '$.queue')) AS queue, name,
+            coalesce(NEW.priority, json_extract(spec, '$.priority')) AS priority
+        FROM catalog WHERE name = NEW.job
+    ) AS wanted
+    WHERE NOT EXISTS (
+        SELECT 1 FROM lane WHERE lane.queue = wanted.queue AND lane.name = wanted.name
+        AND lane.priority = wanted.priority
+    );
 
     INSERT INTO declaration (id, lane, declared_at, due_at, payload, retries, retry_after, timeout)
     SELECT
         1 + max((SELECT id FROM purged), (SELECT coalesce(max(id), 0) FROM declaration)),
         lane.id, moment.now,
         max(moment.now, coalesce(CASE typeof(NEW.due_at)
-            WHEN 'text' THEN (julianday(NEW.due_at) - 2440587.5) * 86400.0
+            WHEN 'text' THEN round((julianday(NEW.due_at) - 2440587.5) * 86400.0, 3)
             ELSE NEW.due_at END, moment.now)),
         coalesce(NEW.payload, '{}'),
         coalesce(NEW.retries, json_extract(spec, '$.retries')),
@@ -154,8 +182,8 @@ BEGIN
     WHERE catalog.name = NEW.job;
 
     INSERT INTO pending (lane, due_at, declaration)
-    SELECT lane, due_at, id FROM declaration WHERE id = last_insert_rowid();
+    SELECT lane, due_at, id FROM declaration WHERE id = (SELECT max(id) FROM declaration);
 
     UPDATE lane SET pending = pending + 1
-    WHERE id = (SELECT lane FROM declaration WHERE id = last_insert_rowid());
+    WHERE id = (SELECT lane FROM declaration WHERE id = (SELECT max(id) FROM declaration));
 END;

@@ -57,6 +57,7 @@ class Worker:
         )
         self._on_event = on_event
         self._stops: Stops | None = None
+        self._asked_to_stop = False
 
     def run(self, on_idle: Callable[[], object] | None = None) -> str:
         """Block until asked to stop; returns why it stopped, empty if its work was done.
@@ -73,6 +74,8 @@ class Worker:
 
         with Stops() as stops:
             self._stops = stops
+            if self._asked_to_stop:
+                self.stop()
             repository = self._repository()
             pump = Pump(sys.stderr.buffer)
             chores = Chores(repository, self._settings)
@@ -86,7 +89,8 @@ class Worker:
             return stops.reason
 
     def stop(self) -> None:
-        """Ask a running worker to stop in good order; from any thread."""
+        """Ask the worker to stop in good order; from any thread, and for good."""
+        self._asked_to_stop = True
         if self._stops is not None:
             self._stops.request("was asked to stop")
 

@@ -30,7 +30,10 @@ CERTAIN = 0.002
 
 BOOT = """
 import sys
-sys.path.append(sys.argv[1])
+from importlib.util import module_from_spec, spec_from_file_location
+spec = spec_from_file_location("prokerja", sys.argv[1])
+sys.modules["prokerja"] = module_from_spec(spec)
+spec.loader.exec_module(sys.modules["prokerja"])
 from prokerja.worker.realizer import start
 start(sys.argv[2])
 """
@@ -41,7 +44,7 @@ class Hand:
     """One realizer. All times are monotonic seconds."""
 
     def __init__(
-        self, jobs: str, classes: Sequence[str], lock: str, watch: Callable[[int], None]
+        self, jobs: str, classes: Sequence[str], lock: int, watch: Callable[[int], None]
     ) -> None:
         ours, theirs = socket.socketpair()
         alive, self._lifeline = os.pipe()
@@ -53,12 +56,13 @@ class Hand:
             lock=lock, jobs=jobs, classes=list(classes),
             path=[os.path.abspath(entry) for entry in sys.path],
         )  # fmt: skip
+        inherited = (theirs.fileno(), self.board.descriptor, alive, nudged, lock)
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-c", BOOT, _home(), msgspec.json.encode(setup).decode()],
             stdin=subprocess.DEVNULL,
             stdout=printed,
             stderr=printed,
-            pass_fds=(theirs.fileno(), self.board.descriptor, alive, nudged),
+            pass_fds=[descriptor for descriptor in inherited if descriptor >= 0],
             process_group=0,
         )
         self.ending = _ending(self.process.pid)
@@ -242,5 +246,5 @@ def _ending(pid: int) -> int:
 
 
 def _home() -> str:
-    """The directory that this package is imported from."""
-    return os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    """The file of this very package."""
+    return os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "__init__.py")

@@ -2,11 +2,13 @@
 
 The realizer announces a job in its pipe before that job's first line; the supervisor's pump
 turns announcements into labels at the start of each line. What a child process or a C library
-writes to the bare descriptors goes the same way.
+writes to the bare descriptors goes the same way; only what a job of less than a moment writes
+to them by itself may bear the id of the one before.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
@@ -16,6 +18,8 @@ import threading
 from typing import BinaryIO
 
 ANNOUNCEMENT = re.compile(rb"\x1e(\d{1,19})\x1e")
+STARTS = frozenset({"subprocess.Popen", "os.system", "os.posix_spawn", "os.fork", "os.exec"})
+"""Audit events of a job that starts another process."""
 PIECE = 2**16
 LONGEST_LINE = 2**13
 """Bytes of a line without an end that are held back for its end."""
@@ -48,32 +52,35 @@ class Announcer:
         self._announced = 0
         self._spare = os.dup(1)
         self._open()
+        sys.addaudithook(self._overhear)
 
     def announce(self) -> None:
         """Say in the pipe, once, which job speaks from here on."""
         if self._announced != self.job:
             self._announced = self.job
-            os.write(1, b"\x1e%d\x1e" % self.job)
+            os.write(self._spare, b"\x1e%d\x1e" % self.job)
 
     def flush(self) -> None:
-        """Send what the job at hand has printed; mend what it closed or replaced."""
+        """Send what the job at hand has printed; mend what it closed, redirected or replaced."""
         try:
             self._out.flush()
             self._err.flush()
             intact = sys.stdout is self._out and sys.stderr is self._err
-        except (OSError, ValueError):
+        except Exception:  # noqa: BLE001  a job may have put anything in their place
             intact = False
+        os.dup2(self._spare, 1)
+        os.dup2(self._spare, 2)
         if not intact:
             self._mend()
 
+    def _overhear(self, event: str, _: object) -> None:
+        if event in STARTS:  # what the job starts may write to the bare descriptors
+            self.announce()
+
     def _mend(self) -> None:
-        for stream in (sys.stdout, sys.stderr):
-            try:
-                stream.flush()
-            except (OSError, ValueError, AttributeError):
-                continue
-        os.dup2(self._spare, 1)
-        os.dup2(self._spare, 2)
+        for name in ("stdout", "stderr"):
+            with contextlib.suppress(Exception):
+                getattr(sys, name).flush()
         self._open()
 
     def _open(self) -> None:

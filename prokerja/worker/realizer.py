@@ -17,7 +17,7 @@ from typing import Any, cast
 
 import msgspec
 
-from prokerja import lock, request
+from prokerja import request
 from prokerja.catalog.loading import Loaded, load, load_classes
 from prokerja.worker import lifeline
 from prokerja.worker.board import AT, IDLE, REVOKED, SINCE, Board, revoked
@@ -40,8 +40,8 @@ class Setup(msgspec.Struct):
     board: int
     lifeline: int
     nudge: int
-    lock: str
-    """Path of the worker's lock file, if it has one."""
+    lock: int
+    """The worker's lock, held by having it open; -1 for none."""
     jobs: str
     """The jobs directory, unless there are ..."""
     classes: list[str]
@@ -68,6 +68,7 @@ class Realizer:
         self._poll = select.poll()
         self._poll.register(self._channel.socket, select.POLLIN)
         self._epoch = 0.0
+        self._process = os.getpid()
         threading.Thread(target=self._heed, args=(setup.nudge,), daemon=True).start()
 
     def run(self) -> None:
@@ -121,7 +122,9 @@ class Realizer:
             result = job.handle()
             text = None if result is None else encode_result(result)
             follow_ups = declared(job)
+            self._stay_one()
         except BaseException as error:  # noqa: BLE001  it ends this attempt, and no more
+            self._stay_one()
             self._announcer.flush()
             ended = time.monotonic_ns()
             times = (self._moment(began), self._moment(ended))
@@ -136,6 +139,11 @@ class Realizer:
         else:
             self._slow.discard(name)
         return ended
+
+    def _stay_one(self) -> None:
+        """End a child that the job has forked and that came back from it like its parent."""
+        if os.getpid() != self._process:
+            os._exit(0)
 
     def _moment(self, monotonic_ns: int) -> float:
         return self._epoch + monotonic_ns / 1e9
@@ -210,10 +218,12 @@ def start(given: str) -> None:
     """Load the jobs, say so, and work; `given` is a Setup as JSON."""
     setup = msgspec.json.decode(given, type=Setup)
     lifeline.hold(setup.lifeline)
-    if setup.lock:
-        held = lock.hold(setup.lock)
-        # A daemon that a job forks must not look like a part of this worker.
-        os.register_at_fork(after_in_child=lambda: close_quietly(held, setup.channel, setup.board))
+    mine = (setup.channel, setup.board, setup.lifeline, setup.nudge, setup.lock)
+    for descriptor in mine:
+        if descriptor >= 0:
+            os.set_inheritable(descriptor, False)  # nothing that a job starts ...
+    # ... and no daemon that it forks is a part of this worker.
+    os.register_at_fork(after_in_child=lambda: close_quietly(*mine))
     sys.path.extend(entry for entry in setup.path if entry not in sys.path)
     announcer = Announcer()
     loaded = load_classes(map(imported, setup.classes)) if setup.classes else load(setup.jobs)

@@ -22,6 +22,7 @@ from prokerja.events import (
     WorkerStarted,
     WorkerStopping,
 )
+from prokerja.model import Returned
 from prokerja.repository.claims import TURNS
 from prokerja.watch import Watch
 from prokerja.worker.crew import Crew
@@ -85,11 +86,10 @@ class Supervisor:
         """Work until asked to stop, or until the orders are fulfilled."""
         repository, orders = self._repository, self._orders
         repository.database.durable(False)
-        self._id, lock = repository.workers.register(
+        self._id, self._lock = repository.workers.register(
             os.getpid(), time.time(), orders.realizers, orders.queues, ()
         )
         self._neighbours = Neighbours(repository, self._id, self._watch, self._tell)
-        self._lock_path = repository.workers.lock_path(self._id) if lock >= 0 else ""
         # From here on, nobody's long write keeps this loop from its realizers.
         repository.database.patience = 0.0
         repository.database.on_commit.append(self._watch.poke)
@@ -100,7 +100,7 @@ class Supervisor:
             while not self._finished():
                 self._step()
         finally:
-            self._leave(lock)
+            self._leave()
 
     def _step(self) -> None:
         self._heed_stops()
@@ -145,6 +145,8 @@ class Supervisor:
             self._left = left
             self._woken = True
             raise
+        if self._left is not None:  # what came back does not count as done
+            self._left += sum(type(v) is Returned for vs in crew.verdicts.values() for v in vs)
         self._harvest.bring_in(list(itertools.chain(*crew.verdicts.values())), fates, now)
         crew.verdicts.clear()
         crew.started.clear()
@@ -254,18 +256,18 @@ class Supervisor:
 
     def _hire(self) -> Hand:
         orders = self._orders
-        hand = Hand(orders.jobs, orders.classes, self._lock_path, self._pump.add)
+        hand = Hand(orders.jobs, orders.classes, self._lock, self._pump.add)
         self._ears.add_hand(hand, self._crew)
         return hand
 
-    def _leave(self, lock: int) -> None:
+    def _leave(self) -> None:
         self._repository.database.patience = PATIENCE
         self._crew.stopping = True
         self._crew.kill()
         self._crew.settle_loose()
         try:
             self._write()
-            self._repository.workers.leave(self._id, lock)
+            self._repository.workers.leave(self._id, self._lock)
         except StoreError as error:  # the next worker finds our lock free, and puts all back
             self._tell(StoreTroubled(str(error)))
         self._repository.database.on_commit.remove(self._watch.poke)
