@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from prokerja.catalog.annotations import REQUIRED, field_of
 from prokerja.errors import BadPayload
 from prokerja.spec import JobSpec, brief, fits
+
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""Hypothesis takes seconds to make its table of characters, whenever it is first asked."""
 
 NASTY = ["\ud800", "a\0b", "line\nbreak", "\x1b[31m", "\u202eevil", "🙂", "עברית", "x" * 10_000]
 TEXTS = st.one_of(st.text(), st.sampled_from(NASTY), st.text(st.characters(codec=None)))
@@ -94,6 +97,7 @@ def test_a_signature_is_readable_whatever_is_in_it() -> None:
 
 
 @given(st.sampled_from(NASTY), st.booleans(), SCALARS)
+@patient
 def test_a_spec_survives_json(text: str, open: bool, default: Any) -> None:
     spec = job(("a", "str"), (text, "dict[str, int] | None", default), open=open)
     spec = spec._replace(doc=text, timeout=1.5)
@@ -142,7 +146,7 @@ def test_a_key_that_is_no_string_is_unknown_even_to_an_open_job() -> None:
     [
         ("str", ["", "x", Path("/srv")], [1, None, True, ["x"]]),
         ("int", [0, -5, 10**40], [True, 3.0, "3", None]),
-        ("float", [0.5, 3, -1], [True, "1", float("nan"), float("inf")]),
+        ("float", [0.5, 3, -1, 1.7976931348623157e308], [True, "1", float("nan"), float("inf")]),
         ("bool", [True, False], [0, 1, "true"]),
         ("None", [None], [0, False, ""]),
         ("list[int]", [[], [1, 2], (1, 2)], [[1, "2"], [True], {}, "[1]"]),
@@ -255,22 +259,21 @@ def test_json_is_read_as_json_whatever_the_field_says() -> None:
     assert job(("to", "str")).read(pairs) == payload
 
 
-@pytest.mark.parametrize(
-    "bad",
-    ["", "text", "NaN", "Infinity", "-Infinity", "[NaN]", "1e999", "{'a': 1}", "01", "[1,]", "1 2"]
-    + ["[" * 100_000, "9" * 5000, *NASTY],
-)
+BAD_JSON = ["", "text", "NaN", "Infinity", "-Infinity", "[NaN]", "1e999", "{'a': 1}", "01", "1 2"]
+
+
+@pytest.mark.parametrize("bad", [*BAD_JSON, "[1,]", "[" * 100_000, "9" * 5000, *NASTY])
 def test_bad_json_is_refused(bad: str) -> None:
     message = refusal(f"x:={bad}")
     assert "is not JSON" in message
-    assert "write key:=JSON" in message
+    assert message.endswith('write key:=JSON with strings in double quotes, as in key:="text"')
     assert len(message) < 400
 
 
 @pytest.mark.parametrize("pair", ["", "to", ":", "a:b", *NASTY])
 def test_what_is_no_pair_is_refused(pair: str) -> None:
     message = refusal(pair)
-    assert "is no field; write key=value" in message
+    assert message.endswith(" is no field; write key=value, or key:=JSON")
     assert len(message) < 300
 
 
@@ -285,6 +288,7 @@ def test_a_key_given_twice_is_refused(again: str) -> None:
 
 
 @given(st.data())
+@patient
 def test_what_is_written_as_json_is_read_back_and_passes(data: st.DataObject) -> None:
     annotation = data.draw(st.sampled_from(sorted(TYPED)))
     value = data.draw(TYPED[annotation])
@@ -295,6 +299,7 @@ def test_what_is_written_as_json_is_read_back_and_passes(data: st.DataObject) ->
 
 
 @given(st.sampled_from(["int", "float", "bool", "list[str]"]), st.data())
+@patient
 def test_what_has_no_string_reads_its_own_json_without_the_colon(
     annotation: str, data: st.DataObject
 ) -> None:
@@ -303,11 +308,13 @@ def test_what_has_no_string_reads_its_own_json_without_the_colon(
 
 
 @given(TEXTS)
+@patient
 def test_a_string_field_takes_every_text_as_it_is(text: str) -> None:
     assert reading("str", text) == text
 
 
 @given(st.sampled_from([*TYPED, "Whatever"]), TEXTS | VALUES.map(json.dumps))
+@patient
 def test_whatever_is_typed_is_read_as_something_that_fits_or_left_as_it_is(
     annotation: str, text: str
 ) -> None:
@@ -317,6 +324,7 @@ def test_whatever_is_typed_is_read_as_something_that_fits_or_left_as_it_is(
 
 
 @given(st.lists(TEXTS))
+@patient
 def test_read_gives_a_payload_or_one_readable_line(pairs: list[str]) -> None:
     try:
         payload = job(("to", "int")).read(pairs)
@@ -327,16 +335,20 @@ def test_read_gives_a_payload_or_one_readable_line(pairs: list[str]) -> None:
 
 
 @given(VALUES | st.dictionaries(st.sampled_from(["to", "n"]), VALUES), st.booleans())
+@patient
 def test_check_is_silent_or_says_one_readable_line(payload: Any, open: bool) -> None:
+    spec = job(("to", "str"), ("n", "list[int] | None", None), open=open)
+    is_whole = isinstance(payload, dict) and isinstance(payload.get("to"), str)
     try:
-        job(("to", "str"), ("n", "list[int] | None", None), open=open).check(payload)
-    except BadPayload as error:
-        assert len(readable(str(error))) < 2000
+        spec.check(payload)
+    except BadPayload:
+        assert len(complaint(spec, payload)) < 2000
     else:
-        assert isinstance(payload["to"], str)
+        assert is_whole
 
 
 @given(TEXTS, st.integers(10, 200))
+@patient
 def test_a_brief_text_is_short_and_printable(text: str, longest: int) -> None:
     assert len(readable(brief(text, longest))) <= longest
     if text.isprintable() and len(text) <= longest:

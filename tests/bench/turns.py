@@ -1,0 +1,49 @@
+"""A worker's turn without a worker: claim and settle straight through the repository."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+from prokerja.model import Claimed, Completed, Failed
+from prokerja.repository.claims import TURNS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from prokerja.model import Verdict
+    from prokerja.repository import Repository
+
+WORKER = 2**20
+"""The id of a worker that is none: its claims are all settled before anyone looks."""
+_NUMBERS = itertools.count(1)
+
+
+def claim(repository: Repository, most: int, now: float) -> tuple[int, list[Claimed]]:
+    """Claim what is due, `most` at the most; inside a write transaction. The token comes first."""
+    token = WORKER * TURNS + next(_NUMBERS)
+    taken: list[Claimed] = []
+
+    def choose(offered: Iterator[Claimed]) -> list[Claimed]:
+        some = list(itertools.islice(offered, most - len(taken)))
+        taken.extend(some)
+        return some
+
+    repository.claims.take(token, repository.lanes.waiting(None, ()), now, choose)
+    return token, taken
+
+
+def settle(repository: Repository, token: int, verdicts: Sequence[Verdict], now: float) -> None:
+    """Write down what came of a claim; inside a write transaction."""
+    repository.claims.settle(token, verdicts, now, lambda: 0.5)
+
+
+def completed(claimed: Claimed, now: float) -> Completed:
+    """The verdict on a job that has just run for a microsecond."""
+    return Completed(claimed.id, claimed.lane, now, now + 1e-6, None)
+
+
+def failed(claimed: Claimed, now: float) -> Failed:
+    """The verdict on a job that has just raised."""
+    error = "ValueError: this job was made to fail"
+    return Failed(claimed.id, claimed.lane, now, now + 1e-6, error, f"Traceback: {error}")

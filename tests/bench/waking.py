@@ -1,0 +1,145 @@
+"""How soon a job is started: one declared to an idle worker, and one that becomes due."""
+
+from __future__ import annotations
+
+import json
+import random
+import sqlite3
+import time
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING
+
+from prokerja import Queue
+from tests.bench import ours
+from tests.bench.figures import OURS, Line, at_most, percentile
+from tests.bench.jobs.mark import Mark
+from tests.bench.stage import SEED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.bench.stage import Stage
+
+    Declare = Callable[[int], object]
+
+P50, P99 = 2.0, 10.0
+"""Milliseconds: the goals."""
+PLAIN_SQL = "INSERT INTO declare (job, payload) VALUES ('mark', ?)"
+LONE = 10
+"""Idle workers for each way of declaring, where each sample takes minutes."""
+
+
+def wake_up(stage: Stage) -> Iterator[Line]:
+    """Milliseconds from just before a declaration to the first line of `handle()`.
+
+    By `queue.declare()` and by plain SQL through Python's sqlite3, to a worker that has nothing
+    to do, 50 to 100 ms apart; the job writes down the monotonic clock. With `--idle` also to
+    workers that had nothing to do for so long, one declaration to each.
+    """
+    samples = stage.pick(100, 15)
+    ways: dict[str, Callable[[str, int], list[float]]] = {
+        "declare() in Python": _by_python,
+        "plain SQL": _by_sql,
+    }
+    found: dict[str, list[list[float]]] = {way: [] for way in ways}
+    for number in range(stage.rounds):
+        for way, measure in ways.items():
+            found[way].append(measure(stage.new("wake"), samples))
+        stage.say(f"round {number + 1} of {stage.rounds} of wake-ups")
+    for way, rounds in found.items():
+        yield from _lines(f"wake-up by {way}", rounds)
+    if stage.idle:
+        for way, milliseconds in _after_idleness(stage).items():
+            yield from _lines(f"wake-up by {way} after {stage.idle:.0f} s", [milliseconds])
+
+
+def due_time(stage: Stage) -> Iterator[Line]:
+    """Milliseconds from the moment for which a job was declared to the first line of `handle()`.
+
+    The moments are spread at random; all are declared before the first of them, to a worker that
+    sleeps. Both ends are read from the clock of the time of day.
+    """
+    count, span = stage.pick(1_000, 200), stage.pick(20, 4)
+    rounds = [_due(stage.new("due"), count, span) for _ in range(stage.pick(stage.rounds, 1))]
+    yield from _lines(f"due time of {count:,} jobs over {span} s", rounds)
+
+
+def _lines(what: str, rounds: list[list[float]]) -> Iterator[Line]:
+    for name, share, goal in (("p50", 0.5, P50), ("p99", 0.99, P99)):
+        figures = {OURS: [percentile(samples, share) for samples in rounds]}
+        title = f"{what}, {name}"
+        yield Line(title.replace(" ", "-"), title, "ms", figures, (at_most(goal),))
+
+
+def _by_python(path: str, samples: int) -> list[float]:
+    with closing(Queue(path)) as queue, ours.worker(path):
+        return _sample(path, samples, lambda n: queue.declare(_mark(path, n)))
+
+
+def _by_sql(path: str, samples: int) -> list[float]:
+    with ours.worker(path), closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        return _sample(path, samples, lambda n: _insert(connection, path, n))
+
+
+def _sample(path: str, samples: int, declare: Declare) -> list[float]:
+    """The waits of all but a first one, which is to warm up."""
+    chance = random.Random(SEED)
+    declared = {}
+    for n in range(samples + 1):
+        time.sleep(chance.uniform(0.05, 0.1))
+        declared[n] = time.monotonic_ns()
+        declare(n)
+    return _waits(path, declared)[1:]
+
+
+def _waits(path: str, declared: dict[int, int]) -> list[float]:
+    marks = f"{path}-marks"
+    ours.await_true(lambda: len(ours.marks(marks)) == len(declared), "the last start")
+    starts = ours.marks(marks)
+    return [(starts[n][0] - moment) / 1e6 for n, moment in sorted(declared.items())]
+
+
+def _after_idleness(stage: Stage) -> dict[str, list[float]]:
+    """One wake-up of each of many workers that have all been idle, by each way."""
+    paths = [stage.new("idle") for _ in range(2 * LONE)]
+    found: dict[str, list[float]] = {"declare() in Python": [], "plain SQL": []}
+    with ExitStack() as stack:
+        queues = [stack.enter_context(closing(Queue(path))) for path in paths]
+        for path in paths:
+            stack.enter_context(ours.worker(path))
+        stage.say(f"{len(paths)} workers idle for {stage.idle:.0f} s")
+        time.sleep(stage.idle)
+        for number, (path, queue) in enumerate(zip(paths, queues, strict=True)):
+            began = time.monotonic_ns()
+            if number % 2:
+                queue.declare(_mark(path, 0))
+                found["declare() in Python"] += _waits(path, {0: began})
+            else:
+                with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+                    began = time.monotonic_ns()
+                    _insert(connection, path, 0)
+                found["plain SQL"] += _waits(path, {0: began})
+    return found
+
+
+def _due(path: str, count: int, span: float) -> list[float]:
+    chance = random.Random(SEED)
+    with closing(Queue(path)) as queue, ours.worker(path):
+        begin = time.time() + 0.5 + count / 500
+        moments = [begin + chance.uniform(0.0, span) for _ in range(count)]
+        for n, moment in enumerate(moments):
+            queue.declare(_mark(path, n), at=moment)
+        assert time.time() < begin, "declaring took too long"
+        time.sleep(max(0.0, max(moments) - time.time()))
+        marks = f"{path}-marks"
+        ours.await_true(lambda: len(ours.marks(marks)) == count, "the last start")
+    starts = ours.marks(marks)
+    return [starts[n][1] / 1e6 - moment * 1e3 for n, moment in enumerate(moments)]
+
+
+def _mark(path: str, n: int) -> Mark:
+    return Mark(f"{path}-marks", n)
+
+
+def _insert(connection: sqlite3.Connection, path: str, n: int) -> None:
+    connection.execute(PLAIN_SQL, (json.dumps({"path": f"{path}-marks", "n": n}),))

@@ -1,0 +1,21 @@
+"""Fixtures that more than one file uses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import Home
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    """A queue, a jobs directory, a ledger, and the means to start real workers."""
+    home = Home(tmp_path)
+    yield home
+    home.close()

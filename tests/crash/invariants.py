@@ -1,0 +1,75 @@
+"""What is true of every prokerja file at any moment, asked in plain SQL."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
+
+STATUSES = ("pending", "processing", "completed", "failed")
+
+
+def faults(connection: sqlite3.Connection) -> Iterator[str]:
+    """Everything that is wrong with the file; nothing, if all is well."""
+    for (line,) in connection.execute("PRAGMA integrity_check"):
+        if line != "ok":
+            yield f"integrity_check: {line}"
+    rows = dict(connection.execute("SELECT id, status FROM declaration"))
+    pending = [id for (id,) in connection.execute("SELECT declaration FROM pending")]
+    claimed = claims(connection)
+    yield from _places(rows, Counter(pending), Counter(claimed))
+    yield from _leftovers(connection)
+    yield from _tally(connection, set(claimed))
+
+
+def claims(connection: sqlite3.Connection) -> list[int]:
+    """Every id in a claim, as often as it is in one."""
+    lists = connection.execute("SELECT declarations FROM claim")
+    return [id for (listed,) in lists for id in json.loads(listed)]
+
+
+def _places(rows: dict[int, int], pending: Counter[int], claimed: Counter[int]) -> Iterator[str]:
+    for id, status in rows.items():
+        places = pending[id] + claimed[id]
+        if status > 0 and places:
+            yield f"job {id} is finished ({status}) and runnable: it could run twice"
+        elif status == 0 and not places:
+            yield f"job {id} is open, but in nobody's hands and not pending: it is lost"
+        elif places > 1:
+            yield f"job {id} is in {places} places: it could run twice"
+    for id in (pending.keys() | claimed.keys()) - rows.keys():
+        yield f"job {id} is pending or claimed, but has no declaration"
+
+
+def _leftovers(connection: sqlite3.Connection) -> Iterator[str]:
+    questions = {
+        "pending disagrees with its declaration": """
+            SELECT p.declaration FROM pending AS p JOIN declaration AS d ON d.id = p.declaration
+            WHERE d.lane <> p.lane OR d.due_at <> p.due_at""",
+        "running without its claim": """
+            SELECT declaration FROM running WHERE declaration NOT IN (
+                SELECT value FROM claim, json_each(claim.declarations)
+                WHERE claim.token = running.token)""",
+        "an attempt without its declaration": """
+            SELECT declaration FROM attempt
+            WHERE declaration NOT IN (SELECT id FROM declaration)""",
+    }
+    for what, query in questions.items():
+        for (id,) in connection.execute(query):
+            yield f"job {id}: {what}"
+
+
+def _tally(connection: sqlite3.Connection, claimed: set[int]) -> Iterator[str]:
+    counted: dict[int, Counter[str]] = {}
+    for id, lane, status in connection.execute("SELECT id, lane, status FROM declaration"):
+        place = STATUSES[status + 1] if status else STATUSES[id in claimed]
+        counted.setdefault(lane, Counter())[place] += 1
+    query = f"SELECT id, {', '.join(STATUSES)} FROM lane"
+    for lane, *told in connection.execute(query):
+        held = [counted.get(lane, Counter())[status] for status in STATUSES]
+        if told != held:
+            yield f"lane {lane} is said to hold {told} and holds {held}"

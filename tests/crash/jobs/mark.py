@@ -1,0 +1,65 @@
+"""Jobs that keep a book of their own, by which a proof can tell what was really run."""
+
+import fcntl
+import os
+import time
+from dataclasses import dataclass
+from functools import cache
+
+from prokerja import Job
+
+DYING = 0.05
+"""Seconds that a killed process may take to let go of its locks."""
+
+
+@dataclass
+class Mark(Job):
+    """Write down that number `n` begins, take so many seconds, write down that it has ended.
+
+    Byte `n` of the book's lock file is locked meanwhile, and let go by the kernel if this
+    process dies: who finds it locked has met another living process at the same job.
+    """
+
+    n: int
+    seconds: float = 0.0
+    retries = 1000
+    retry_after = 0.0
+
+    def handle(self) -> None:
+        """One realization."""
+        alone = _locked(self.n)
+        _write("begin" if alone else "overlap", self.n)
+        if self.seconds:
+            time.sleep(self.seconds)
+        _write("end", self.n)
+        fcntl.lockf(_locks(), fcntl.LOCK_UN, 1, self.n)
+
+
+def _write(what: str, n: int) -> None:
+    line = f"{what} {n} {os.getpid()} {os.getppid()} {time.monotonic_ns()}\n"
+    os.write(_book(), line.encode())
+
+
+def _locked(n: int) -> bool:
+    give_up = time.monotonic() + DYING
+    while True:
+        try:
+            fcntl.lockf(_locks(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, n)
+        except OSError:
+            if time.monotonic() > give_up:
+                return False
+            time.sleep(0.001)
+        else:
+            return True
+
+
+@cache
+def _book() -> int:
+    path = os.environ["PROKERJA_CRASH_BOOK"]
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+@cache
+def _locks() -> int:
+    path = os.environ["PROKERJA_CRASH_BOOK"] + ".locks"
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -1,0 +1,177 @@
+"""Power cut at every write: whatever the disk kept, what was acknowledged is there."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import sqlite3
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
+from multiprocessing import get_context
+from typing import Any, NamedTuple
+
+from prokerja.errors import ProkerjaError
+from prokerja.lifecycle import DAY
+from prokerja.model import Completed
+from prokerja.repository import Repository
+from prokerja.repository.claims import TURNS
+from prokerja.repository.declarations import NEXT_ID
+from tests.crash.disk import FATES, Disk
+from tests.crash.invariants import faults
+from tests.crash.ledger import Broken, Ledger
+from tests.crash.recording import Event, record
+from tests.crash.site import MEMORY
+from tests.crash.work import recover, take
+from tests.crash.workload import DATABASE
+
+FULL, SHORT = 12_000, 400
+"""Disks in one run."""
+DRAINED = 10
+"""Every so many disks, a worker goes on with what it finds."""
+
+
+class Acknowledged:
+    """What the queue has answered for so far."""
+
+    def __init__(self) -> None:
+        self.payloads: dict[int, str] = {}
+        self.retried: dict[int, int] = {}
+        self.doomed: set[int] = set()
+        """A purge of these has begun, so they may be gone."""
+        self.gone: set[int] = set()
+        """A purge of these was acknowledged."""
+        self.last = 0
+
+    def hear(self, note: Any) -> None:
+        """One note of the workload."""
+        what, about = note
+        if what == "declared":
+            told = {int(id): payload for id, payload in about.items()}
+            self.payloads |= told
+            self.last = max(self.last, *told)
+        elif what == "retried":
+            self.retried |= {int(id): attempt for id, attempt in about.items()}
+        elif what == "purging":
+            self.doomed |= set(about)
+        else:
+            self.gone |= set(about)
+
+    def broken(self, repository: Repository) -> list[str]:
+        """Which of its answers the file does not keep."""
+        query = "SELECT id, payload, forgiven FROM declaration"
+        found = {id: rest for id, *rest in repository.database.execute(query)}
+        lost = [id for id in self.payloads.keys() - self.doomed if id not in found]
+        changed = [id for id, text in self.payloads.items() if found.get(id, [text])[0] != text]
+        back = [id for id in self.gone if id in found]
+        undone = [id for id, old in self.retried.items() if id in found and found[id][1] < old]
+        told = {"lost": lost, "changed": changed, "purged and back": back, "retry undone": undone}
+        faults = [f"acknowledged, but {what}: jobs {ids}" for what, ids in told.items() if ids]
+        return faults + self._reused(repository)
+
+    def _reused(self, repository: Repository) -> list[str]:
+        [next_id] = repository.database.execute(NEXT_ID).fetchone()
+        if next_id <= self.last:
+            return [f"ids from {next_id} to {self.last} would be given out again"]
+        return []
+
+
+class Share(NamedTuple):
+    """The part of a run that one process does."""
+
+    events: list[Event]
+    seed: int
+    disks: int
+    number: int
+    of: int
+
+
+def prove(seed: int, ledger: Ledger, *, short: bool, synchronous: str = "FULL") -> None:
+    """Record one life of a queue, and cut the power at every point of it."""
+    disks, steps = (SHORT, 120) if short else (FULL, 500)
+    with tempfile.TemporaryDirectory(prefix="prokerja-cut-", dir=MEMORY) as folder:
+        events = record(folder, seed, steps, synchronous)
+    for kind, what in {"w": "writes", "s": "syncs", "t": "truncations", "n": "answers"}.items():
+        ledger.count(f"{what} recorded", sum(event.kind == kind for event in events))
+    workers = 1 if short else os.cpu_count() or 1
+    shares = [Share(events, seed, disks, number, workers) for number in range(workers)]
+    if short:
+        counts = [cut(shares[0])]
+    else:
+        with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+            counts = list(pool.map(cut, shares))
+    for counted in counts:
+        for what, number in counted.items():
+            ledger.count(what, number)
+
+
+def cut(share: Share) -> dict[str, int]:
+    """Rebuild and check this share of the disks; returns the counts, or raises Broken."""
+    ledger, disk, told = Ledger(), Disk(), Acknowledged()
+    total = sum(event.kind != "n" for event in share.events)
+    done = built = 0
+    with tempfile.TemporaryDirectory(prefix="prokerja-cut-", dir=MEMORY) as folder:
+        for point, event in enumerate(share.events):
+            if event.kind == "n":
+                told.hear(event.note)
+                continue
+            disk.do(event)
+            done += 1
+            due = share.disks * done // total
+            for number in range(built, due):
+                if number % share.of == share.number:
+                    chance = random.Random(f"{share.seed} {number}")
+                    fate = chance.choice(FATES)
+                    files = disk.after_cut(fate, chance)
+                    where = f"disk {number}, cut after event {point} ({event}), unsynced {fate}"
+                    check(folder, files, told, where, drain=number % DRAINED == 0)
+                    ledger.count(f"disks rebuilt, unsynced writes {fate}")
+            built = due
+    return dict(ledger.counts)
+
+
+def check(
+    folder: str, files: dict[str, bytes | None], told: Acknowledged, where: str, *, drain: bool
+) -> None:
+    """Open one disk as the next process would; raises Broken."""
+    root = os.path.join(folder, "root")
+    os.mkdir(root)
+    for path, content in sorted(files.items()):
+        into = os.path.join(root, path)
+        if content is None:
+            os.mkdir(into)
+        else:
+            with open(into, "wb") as file:
+                file.write(content)
+    try:
+        wrong = _wrong(os.path.join(root, DATABASE), told, drain=drain)
+    except (ProkerjaError, sqlite3.Error) as error:
+        wrong = [f"cannot be opened: {error}"]
+    shutil.rmtree(root)
+    if wrong:
+        raise Broken(f"{where}: {'; '.join(wrong[:5])}")
+
+
+def _wrong(path: str, told: Acknowledged, *, drain: bool) -> list[str]:
+    with closing(Repository(path)) as repository:
+        wrong = [*faults(repository.database.connection), *told.broken(repository)]
+        if drain and not wrong:
+            drained(repository)
+            wrong = [f"after going on: {fault}" for fault in faults(repository.database.connection)]
+        return wrong
+
+
+def drained(repository: Repository) -> None:
+    """Work as the next worker would: put back what the dead held, and complete everything."""
+    later = time.time() + DAY
+    repository.database.durable(False)
+    recover(repository, later)
+    with repository.database.writing():
+        taken = take(repository, TURNS, later)
+        done = [Completed(claimed.id, claimed.lane, later, later, None) for claimed in taken]
+        repository.claims.settle(TURNS, done, later, random.random)
+    [(left,)] = repository.database.execute("SELECT sum(pending + processing) FROM lane")
+    if left:
+        raise Broken(f"{left} jobs cannot be realized any more")

@@ -1,0 +1,53 @@
+"""What a realizer could say that is no use: bytes, and reports of the right shape."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import msgspec
+from hypothesis import strategies as st
+
+from tests.crash.inputs import texts
+
+plain = st.text(max_size=20)
+sequences = st.integers(-2, 8) | st.integers(-(2**63), 2**64 - 1)
+times = st.floats() | st.floats(1.6e9, 1.8e9)
+follow_ups = st.tuples(
+    plain, plain, st.integers(-(2**63), 2**64 - 1) | st.integers(-5, 5), plain | st.just("{}"),
+    times, st.integers(-(2**63), 2**64 - 1) | st.integers(0, 3), times, st.none() | times,
+)  # fmt: skip
+completed = st.tuples(
+    sequences, times, times, st.none() | plain | st.just("1"), st.lists(follow_ups, max_size=2)
+)
+failures = st.tuples(sequences, times, times, plain, st.none() | plain)
+fields = st.tuples(plain, plain, st.dictionaries(plain, plain, max_size=2), st.booleans(),
+                   st.none() | plain, plain)  # fmt: skip
+specs = st.tuples(plain, plain, st.integers(-5, 5), st.integers(-5, 5), times, st.none() | times,
+                  st.lists(fields, max_size=2), st.booleans(), plain, plain)  # fmt: skip
+reports = st.tuples(
+    st.lists(completed, max_size=3),
+    st.lists(failures, max_size=3),
+    st.lists(sequences, max_size=3),
+    st.lists(sequences, max_size=3),
+    st.booleans(),
+    st.lists(specs | st.dictionaries(plain, plain, max_size=2), max_size=1),
+    st.lists(st.tuples(plain, plain), max_size=1),
+)
+loose = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | plain,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(plain, inner, max_size=3),
+    max_leaves=8,
+)
+boards = st.tuples(*[st.integers(-(2**63), 2**63 - 1) | st.integers(-1, 9)] * 2)
+
+
+def framed(value: Any) -> bytes:
+    """The value as the wire carries it."""
+    body = msgspec.msgpack.encode(value)
+    return struct.pack("<I", len(body)) + body
+
+
+noise = st.binary(max_size=60) | st.lists(loose.map(framed) | st.binary(max_size=9)).map(b"".join)
+pieces = noise | st.tuples(noise, st.integers(0, 30)).map(lambda pair: pair[0][: pair[1]])
+__all__ = ["boards", "framed", "loose", "noise", "pieces", "reports", "texts"]

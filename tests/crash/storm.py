@@ -1,0 +1,165 @@
+"""Kill storms: whatever is killed, every job is realized, and none by two living workers."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING
+
+import psutil
+from inotify_simple import INotify, flags
+
+from prokerja.queue import Queue
+from tests.crash.book import account
+from tests.crash.jobs.mark import Mark
+from tests.crash.ledger import Broken, Ledger
+from tests.crash.site import Site
+
+if TYPE_CHECKING:
+    import subprocess
+
+FULL, SHORT = (100_000, 1000), (2_000, 25)
+"""Jobs and kills of one run."""
+WORKERS, REALIZERS = 2, 2
+TARGETS = {"realizer": 6, "supervisor": 3, "whole worker": 2}
+"""What is killed, and how often compared with the others."""
+PAUSE = 0.04
+"""Seconds between a sign of work and the next kill, at most."""
+LOST_SIGHT = 30.0
+"""Seconds without a sign of work, after which the storm has found a queue that stands still."""
+LEAVES = {-signal.SIGKILL, 2}
+"""How a worker may end here: killed, or because its first realizer was while it loaded the jobs."""
+ROUNDS = 5
+"""How often jobs that were set aside, since too many workers died with them, are retried."""
+
+
+class Storm:
+    """Workers that are killed and started again while jobs keep coming."""
+
+    def __init__(self, site: Site, seed: int, jobs: int, kills: int, ledger: Ledger) -> None:
+        self._site = site
+        self._random = random.Random(seed)
+        self._jobs = jobs
+        self._kills = kills
+        self._ledger = ledger
+        self._declared = 0
+        self._workers: list[subprocess.Popen[bytes]] = []
+        self.killed: dict[int, float] = {}
+        """When each process was killed, in monotonic seconds."""
+        self._news = INotify(nonblocking=False)
+        self._news.add_watch(site.book, flags.MODIFY)
+
+    def rage(self) -> None:
+        """Kill so often, each time after a sign of work."""
+        with closing(Queue(self._site.db)) as queue:
+            for left in range(self._kills, 0, -1):
+                self._declare(queue, (self._jobs - self._declared) // left)
+                self._keep_up()
+                self._await_work()
+                time.sleep(self._random.random() * PAUSE)
+                while not self._kill():
+                    self._keep_up()
+        self._news.close()
+
+    def calm(self) -> None:
+        """Let one last worker realize all that is left."""
+        for worker in self._workers:
+            self._end(worker)
+        for _ in range(ROUNDS):
+            last = self._start("--until-empty")
+            if last.wait(600):
+                raise Broken(f"the last worker left with {last.returncode}: {self._site.said()}")
+            failed = self._site.tally()["failed"]
+            if not failed:
+                return
+            self._ledger.count("set aside after five dead workers, and retried", failed)
+            self._site.run("retry", "--failed")
+        raise Broken(f"{failed} jobs fail however often they are retried")
+
+    def _declare(self, queue: Queue, count: int) -> None:
+        first, self._declared = self._declared, self._declared + count
+        queue.declare_many(Mark(n, self._seconds()) for n in range(first, self._declared))
+
+    def _seconds(self) -> float:
+        chance = self._random.random()
+        if chance < 0.9:
+            return 0.0
+        return 0.002 if chance < 0.995 else 0.06
+
+    def _keep_up(self) -> None:
+        for worker in [worker for worker in self._workers if worker.poll() is not None]:
+            self._bury(worker)
+        while len(self._workers) < WORKERS:
+            self._workers.append(self._start())
+
+    def _start(self, *words: str) -> subprocess.Popen[bytes]:
+        self._ledger.count("workers started")
+        return self._site.start("realization:start", "--realizers", str(REALIZERS), *words)
+
+    def _await_work(self) -> None:
+        self._news.read(timeout=0)  # what is old is no sign
+        give_up = time.monotonic() + LOST_SIGHT
+        while not self._news.read(timeout=50):
+            self._keep_up()
+            tally = self._site.tally()
+            if not tally["pending"] + tally["processing"]:
+                return
+            if time.monotonic() > give_up:
+                raise Broken(f"no job begins any more, with {tally}: {self._site.said()[-2000:]}")
+
+    def _kill(self) -> bool:
+        """One blow; False if what it was meant for was not there."""
+        [kind] = self._random.choices(list(TARGETS), list(TARGETS.values()))
+        worker = self._random.choice(self._workers)
+        realizers = _children(worker.pid)
+        if kind == "realizer":
+            # Mostly one that works: after the death of one that loads, the next is not hurried.
+            pids = [self._random.choice(realizers[:1] * 5 + realizers)] if realizers else []
+        else:
+            pids = [worker.pid, *(realizers if kind == "whole worker" else ())]
+            self._random.shuffle(pids)
+        for pid in pids:
+            self._strike(pid)
+        if pids and kind != "realizer":
+            self._bury(worker)
+        self._ledger.count(f"kills of a {kind}", min(1, len(pids)))
+        return bool(pids)
+
+    def _strike(self, pid: int) -> None:
+        with suppress(ProcessLookupError):
+            self.killed[pid] = time.monotonic()
+            os.kill(pid, signal.SIGKILL)
+
+    def _bury(self, worker: subprocess.Popen[bytes]) -> None:
+        self._workers.remove(worker)
+        if worker.wait() not in LEAVES:
+            raise Broken(f"a worker left with {worker.returncode}: {self._site.said()[-4000:]}")
+
+    def _end(self, worker: subprocess.Popen[bytes]) -> None:
+        worker.terminate()  # which it may not have learned to hear yet
+        if worker.wait(60) not in {0, -signal.SIGTERM, *LEAVES}:
+            raise Broken(f"a worker left with {worker.returncode}: {self._site.said()[-4000:]}")
+
+
+def prove(seed: int, ledger: Ledger, *, short: bool) -> None:
+    """A storm, a calm, and the account of every realization."""
+    jobs, kills = SHORT if short else FULL
+    with Site() as site:
+        storm = Storm(site, seed, jobs, kills, ledger)
+        storm.rage()
+        storm.calm()
+        site.check()
+        account(site.book, jobs, storm.killed, ledger)
+        tally = site.tally()
+        ledger.require(
+            "every job ends completed", holds=tally["completed"] == jobs, otherwise=f"{tally}"
+        )
+
+
+def _children(pid: int) -> list[int]:
+    with suppress(psutil.NoSuchProcess):
+        return [child.pid for child in psutil.Process(pid).children()]
+    return []

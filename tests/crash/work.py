@@ -1,0 +1,38 @@
+"""What a worker does to its file, without the worker."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from prokerja.model import Claimed
+    from prokerja.repository import Repository
+
+NO_END = 2**31
+
+
+def take(repository: Repository, token: int, now: float, room: int = NO_END) -> list[Claimed]:
+    """Claim what is due, as far as there is room; inside a write transaction."""
+    taken: list[Claimed] = []
+
+    def choose(offered: Iterator[Claimed]) -> list[Claimed]:
+        some = list(islice(offered, room - len(taken)))
+        taken.extend(some)
+        return some
+
+    repository.claims.take(token, repository.lanes.waiting(None, ()), now, choose)
+    return taken
+
+
+def recover(repository: Repository, now: float) -> None:
+    """Put back what the dead held, and strike them off."""
+    workers = repository.workers
+    dead = [id for id in workers.ids() if not workers.alive(id)]
+    with repository.database.writing():
+        for id in dead:
+            repository.claims.recover(id, now)
+        workers.forget(dead)
+    workers.clear(dead)

@@ -1,0 +1,192 @@
+"""A queue's whole life in one process, every step noted as it is acknowledged.
+
+Run as `python -m tests.crash.workload ROOT SEED STEPS SYNCHRONOUS`. The notes go to a file beside
+the database, so that whoever records the writes of this process finds each note at its place
+among them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from prokerja.model import Claimed, Completed, Declaration, Failed, Lane, Returned, Status, Verdict
+from prokerja.repository import Repository
+from prokerja.repository.claims import TURNS
+from tests.crash.work import recover, take
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+NOTES = "notes"
+DATABASE = os.path.join("share", "prokerja", "queue.sqlite3")
+"""In directories that are made with it, as on a new machine."""
+CHECKPOINT = 24
+"""Pages of log after which SQLite moves them into the file: far fewer than usual."""
+LANES = [
+    Lane(queue, name, priority)
+    for queue, name, priority in (("default", "a", 0), ("default", "b", 5), ("mail", "a", -3))
+]
+
+
+class Life:
+    """Who declares, who works, and what both have done; one seed, one life."""
+
+    def __init__(self, root: str, seed: int, synchronous: str) -> None:
+        self._root = root
+        self._random = random.Random(seed)
+        self._synchronous = synchronous
+        self._notes = os.open(os.path.join(root, NOTES), os.O_WRONLY | os.O_CREAT, 0o600)
+        self._claimed: dict[int, list[Claimed]] = {}
+        self._now = time.time()
+        self._open()
+
+    def live(self, steps: int) -> None:
+        """Do so many things at random, the most common most often."""
+        acts: dict[Callable[[], None], int] = {
+            self._declare: 6, self._take: 5, self._settle: 6, self._start: 2, self._retry: 1,
+            self._retry_all: 1, self._purge: 1, self._chores: 1, self._die: 1, self._shorten: 1,
+            self._reopen: 1,
+        }  # fmt: skip
+        for act in self._random.choices(list(acts), list(acts.values()), k=steps):
+            self._now += self._random.random()
+            act()
+
+    def _open(self) -> None:
+        path = os.path.join(self._root, DATABASE)
+        self._front, self._back = Repository(path), Repository(path)
+        self._back.database.durable(False)
+        if self._synchronous != "FULL":
+            self._front.database.execute(f"PRAGMA synchronous = {self._synchronous}")
+        for side in (self._front, self._back):
+            side.database.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
+        self._register()
+
+    def _register(self) -> None:
+        """A new worker, which puts back what dead ones held."""
+        register = self._back.workers.register
+        self._worker, self._lock = register(os.getpid(), self._now, 1, (), ())
+        self._turn = 0
+        recover(self._back, self._now)
+
+    def _note(self, what: str, about: Any) -> None:
+        os.write(self._notes, json.dumps([what, about]).encode() + b"\n")
+
+    def _declare(self) -> None:
+        many = self._random.choice((1, 1, 1, 2, 12))
+        made = [self._declaration() for _ in range(many)]
+        ids = self._front.declarations.add(made, self._now)
+        payloads = (declaration.payload for declaration in made)
+        self._note("declared", dict(zip(ids, payloads, strict=True)))
+
+    def _declaration(self) -> Declaration:
+        size = self._random.choice((0, 20, 200, 5000))
+        text = json.dumps({"n": self._random.getrandbits(60), "text": "x" * size})
+        lane = self._random.choice(LANES)
+        return Declaration(lane, text, self._now, self._random.randrange(3), 0.5, None)
+
+    def _take(self) -> None:
+        self._turn += 1
+        token = self._worker * TURNS + self._turn
+        room = self._random.choice((1, 3, 20))
+        with self._back.database.writing():
+            taken = take(self._back, token, self._now, room)
+        if taken:
+            self._claimed[token] = taken
+
+    def _start(self) -> None:
+        for token, claimed in list(self._claimed.items())[:2]:
+            with self._back.database.writing():
+                self._back.claims.started(token, [(claimed[0].id, self._now)])
+
+    def _settle(self) -> None:
+        if not self._claimed:
+            return
+        token = self._random.choice(list(self._claimed))
+        held = self._claimed.pop(token)
+        some = self._random.randint(1, len(held))
+        if held[some:]:
+            self._claimed[token] = held[some:]
+        verdicts = [self._verdict(claimed) for claimed in held[:some]]
+        with self._back.database.writing():
+            self._back.claims.settle(token, verdicts, self._now, self._random.random)
+
+    def _verdict(self, claimed: Claimed) -> Verdict:
+        times = (self._now - 1, self._now)
+        chance = self._random.random()
+        if chance < 0.7:
+            more = (self._declaration(),) if chance < 0.1 else ()
+            return Completed(claimed.id, claimed.lane, *times, '"done"', more)
+        if chance < 0.9:
+            return Failed(claimed.id, claimed.lane, *times, "no luck", "a traceback\n" * 40)
+        return Returned(claimed.id, claimed.lane, free=chance < 0.95)
+
+    def _die(self) -> None:
+        """The worker is gone without a word, and another follows it."""
+        os.close(self._lock)
+        self._claimed.clear()
+        self._register()
+
+    def _retry(self) -> None:
+        failed = self._ids("status = 2")
+        if failed:
+            self._retried([self._random.choice(failed)])
+
+    def _retried(self, ids: Sequence[int]) -> None:
+        self._front.declarations.retry(ids, self._now)
+        query = "SELECT attempt FROM declaration WHERE id = ?"
+        attempts = {id: self._front.database.execute(query, (id,)).fetchone()[0] for id in ids}
+        self._note("retried", attempts)
+
+    def _retry_all(self) -> None:
+        self._front.declarations.retry_failed(self._front.lanes.matching(None, None), self._now)
+
+    def _purge(self) -> None:
+        """By a command, which answers when it is on the disk."""
+        status = self._random.choice((Status.COMPLETED, Status.FAILED, Status.PENDING))
+        before = self._now - self._random.choice((0, 3, 10))
+        ids = self._doomed(status, before)
+        self._note("purging", ids)
+        self._front.declarations.purge(self._front.lanes.matching(None, None), status, before)
+        self._note("purged", ids)
+
+    def _chores(self) -> None:
+        """By the worker, which does not wait for the disk."""
+        self._note("purging", self._doomed(Status.COMPLETED, self._now - 8))
+        lanes = self._back.lanes.matching(None, None)
+        self._back.declarations.purge(lanes, Status.COMPLETED, self._now - 8, most=5)
+
+    def _doomed(self, status: Status, before: float) -> list[int]:
+        if status is Status.PENDING:
+            where = "id IN (SELECT declaration FROM pending WHERE due_at < ?)"
+            return self._ids(where, before)
+        code = 1 if status is Status.COMPLETED else 2
+        return self._ids(f"status = {code} AND finished_at < ?", before)
+
+    def _ids(self, where: str, *given: float) -> list[int]:
+        query = f"SELECT id FROM declaration WHERE {where}"
+        return [id for (id,) in self._front.database.execute(query, given)]
+
+    def _shorten(self) -> None:
+        self._back.database.shorten_log()
+
+    def _reopen(self) -> None:
+        """All leave in good order: the last to close moves the log into the file."""
+        os.close(self._lock)
+        self._claimed.clear()
+        self._front.close()
+        self._back.close()
+        self._open()
+
+
+def main(root: str, seed: str, steps: str, synchronous: str) -> None:
+    """One life."""
+    Life(root, int(seed), synchronous).live(int(steps))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

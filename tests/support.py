@@ -1,0 +1,325 @@
+"""A queue of its own for each test, with real workers on it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import psutil
+
+from prokerja import Queue
+from prokerja.report import detail_json, why_not_running
+
+if TYPE_CHECKING:
+    import signal
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+T = TypeVar("T")
+
+PATIENCE = 30.0
+"""Seconds for what happens soon, but on a busy machine."""
+SOON = 2.0
+"""Seconds for what is promised within one."""
+
+JOBS = '''
+import contextlib, ctypes, io, json, os, signal, subprocess, sys, textwrap, threading, time
+from dataclasses import dataclass
+
+from prokerja import Job
+
+HOME = {home!r}
+LEDGER = os.path.join(HOME, "ledger")
+
+
+def note(line):
+    descriptor = os.open(LEDGER, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.write(descriptor, f"{{line}}\\n".encode())
+    os.close(descriptor)
+
+
+def wait_for(gate):
+    while not os.path.exists(os.path.join(HOME, gate)):
+        time.sleep(0.005)
+
+
+@dataclass
+class Run(Job):
+    """Do what the payload says."""
+
+    code: str
+
+    def handle(self):
+        scope = {{**globals(), "self": self}}
+        exec("def body():\\n" + textwrap.indent(self.code, "    "), scope)
+        return scope["body"]()
+'''
+
+
+def wait_until(condition: Callable[[], T], limit: float = PATIENCE) -> T:
+    """What `condition` gives as soon as that is true; fails when it is not within the limit."""
+    give_up = time.monotonic() + limit
+    while not (value := condition()):
+        if time.monotonic() > give_up:
+            raise AssertionError(f"not within {limit:g} s; it is still {value!r}")
+        time.sleep(0.005)
+    return value
+
+
+def gone(process: psutil.Process) -> bool:
+    """Whether a process runs no more; one that nobody has reaped yet does not."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def kill(processes: Iterable[psutil.Process]) -> None:
+    """End all of them, though the death of one may be the end of another."""
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
+def request(name: str, **payload: Any) -> Any:
+    """A request for a job that need not be known here."""
+    job = _named(name)()
+    job.given = payload
+    return job
+
+
+@cache
+def _named(name: str) -> type:
+    methods = {"payload": lambda self: self.given, "handle": lambda self: None}
+    return type("Request", (), {"name": name, **methods})
+
+
+class Worker:
+    """A worker in a process of its own, that leads a group of its own."""
+
+    def __init__(self, command: Sequence[str], log: Path, environment: dict[str, str]) -> None:
+        self.log = log
+        with log.open("wb") as stderr:
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+                env=environment,
+                process_group=0,
+            )
+        self.pid = self.process.pid
+
+    def printed(self) -> bytes:
+        """All that came on its stderr so far."""
+        return self.log.read_bytes()
+
+    def said(self) -> str:
+        """The same as text."""
+        return self.printed().decode(errors="replace")
+
+    def lines(self, id: int) -> list[bytes]:
+        """What job `id` has printed."""
+        label = b"[%d] " % id
+        lines = self.printed().splitlines()
+        return [line.removeprefix(label) for line in lines if line.startswith(label)]
+
+    def ready(self) -> Worker:
+        """Wait until it has loaded its jobs."""
+        wait_until(lambda: "started:" in self.said() or self.process.poll() is not None)
+        assert self.process.poll() is None, self.said()
+        return self
+
+    def realizers(self) -> list[psutil.Process]:
+        """Its child processes, as far as they live."""
+        return [child for child in psutil.Process(self.pid).children() if not gone(child)]
+
+    def stopped_realizer(self) -> psutil.Process:
+        """Its only realizer, which can take jobs from now on, but not start them."""
+        [realizer] = self.realizers()
+        realizer.suspend()
+        wait_until(lambda: realizer.status() == psutil.STATUS_STOPPED)
+        return realizer
+
+    def asleep(self) -> bool:
+        """Whether it waits for something to happen."""
+        return psutil.Process(self.pid).status() == psutil.STATUS_SLEEPING
+
+    def family(self) -> list[psutil.Process]:
+        """The worker and all below it."""
+        me = psutil.Process(self.pid)
+        return [me, *me.children(recursive=True)]
+
+    def send(self, number: signal.Signals) -> None:
+        """A signal to the supervisor."""
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """End the supervisor, and nothing else, with -9."""
+        self.process.kill()
+        self.process.wait()
+
+    def end(self, limit: float = PATIENCE) -> int:
+        """Its exit code, once it has left by itself."""
+        try:
+            return self.process.wait(limit)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"still there after {limit:g} s:\n{self.said()}") from None
+
+
+class Home:
+    """A directory with a queue, jobs, a ledger that they write to, and the workers started here."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.db = path / "queue.db"
+        self.jobs = path / "jobs"
+        self.jobs.mkdir()
+        self._workers: list[Worker] = []
+        self._others: list[subprocess.Popen[str]] = []
+        self._environment = {
+            **{key: v for key, v in os.environ.items() if not key.startswith("PROKERJA_")},
+            "XDG_CONFIG_HOME": str(path / "config"),
+        }
+        self.write("run.py", JOBS.format(home=str(path)))
+
+    @cached_property
+    def queue(self) -> Queue:
+        return Queue(self.db)
+
+    def write(self, name: str, source: str) -> None:
+        """A job file."""
+        (self.jobs / name).write_text(textwrap.dedent(source))
+
+    def declare(
+        self, name: str, /, *, options: dict[str, Any] | None = None, **payload: Any
+    ) -> int:
+        """Declare a job of any name."""
+        return self.queue.declare(request(name, **payload), **options or {})
+
+    def run(self, code: str, **options: Any) -> int:
+        """Declare a job whose `handle()` has this body."""
+        return self.declare("run", code=textwrap.dedent(code), options=options)
+
+    def run_each(self, codes: Iterable[str], **options: Any) -> range:
+        """Declare one job for each body."""
+        return self.queue.declare_many((request("run", code=code) for code in codes), **options)
+
+    def declare_many(self, name: str, payloads: Iterable[dict[str, Any]]) -> range:
+        """Declare one job for each payload."""
+        return self.queue.declare_many(request(name, **payload) for payload in payloads)
+
+    def cli(self, *words: object, code: int = 0) -> str:
+        """What a command prints."""
+        done = subprocess.run(
+            self._command(words), capture_output=True, text=True, env=self._environment, check=False
+        )
+        assert done.returncode == code, done.stderr
+        return done.stdout
+
+    def ask(self, *words: object) -> Any:
+        """What a command answers as JSON."""
+        return json.loads(self.cli(*words, "--json"))
+
+    def job(self, id: int) -> dict[str, Any]:
+        """What `report:job --json` answers, without the price of a process."""
+        repository = self.queue.repository
+        with repository.database.reading():
+            record = repository.history.one(id)
+            assert record is not None
+            why = why_not_running(repository, record, time.time())
+            return detail_json(record, repository.history.attempts(record), why)
+
+    def statuses(self, ids: Iterable[int]) -> list[str]:
+        """Of each of these jobs."""
+        repository = self.queue.repository
+        with repository.database.reading():
+            records = [repository.history.one(id) for id in ids]
+        return [record.status.value for record in records if record is not None]
+
+    def running(self, id: int) -> bool:
+        """Whether the file knows that this job has been started."""
+        job = self.job(id)
+        return job["status"] == "processing" and job["started_at"] is not None
+
+    def warm(self, count: int = 500) -> None:
+        """Have the living workers learn that jobs of the kind that `run` declares are short."""
+        before = self.counts()["completed"]
+        self.run_each(["pass"] * count)
+        wait_until(lambda: self.counts()["completed"] == before + count)
+
+    def wait(self, id: int, status: str = "completed", limit: float = PATIENCE) -> dict[str, Any]:
+        """A job, as soon as it has that status."""
+        wait_until(lambda: self.statuses([id]) == [status], limit)
+        return self.job(id)
+
+    def counts(self) -> dict[str, int]:
+        """How many jobs there are of each status."""
+        repository = self.queue.repository
+        with repository.database.reading():
+            tallies = repository.lanes.tallies()
+        total = dict.fromkeys(("pending", "processing", "completed", "failed"), 0)
+        for tally in tallies:
+            for status, count in tally.counts().items():
+                total[status] += count
+        return total
+
+    def worker(self, *words: object) -> Worker:
+        """Start a worker."""
+        log = self.path / f"worker-{len(self._workers) + 1}.log"
+        worker = Worker(self._command(("realization:start", *words)), log, self._environment)
+        self._workers.append(worker)
+        return worker
+
+    def work(self, *words: object) -> Worker:
+        """Have a worker do all there is to do, and leave."""
+        worker = self.worker("--until-empty", *words)
+        assert worker.end() == 0, worker.said()
+        return worker
+
+    def python(self, code: str, *words: object) -> subprocess.Popen[str]:
+        """Start another Python program, with pipes to talk to it."""
+        process = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(code), *map(str, words)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=self._environment,
+        )
+        self._others.append(process)
+        return process
+
+    def open(self, gate: str) -> None:
+        """Let those go on who `wait_for` it."""
+        (self.path / gate).touch()
+
+    def ledger(self) -> list[str]:
+        """The lines that jobs have noted."""
+        path = self.path / "ledger"
+        return path.read_text().splitlines() if path.exists() else []
+
+    def close(self) -> None:
+        """End everything."""
+        families = [worker.family() for worker in self._workers if worker.process.poll() is None]
+        kill(process for family in families for process in family)
+        for worker in self._workers:
+            worker.process.wait()
+        for other in self._others:
+            with other:
+                other.kill()
+        if "queue" in self.__dict__:
+            self.queue.close()
+
+    def _command(self, words: Iterable[object]) -> list[str]:
+        command, *rest = map(str, words)
+        where = ["--db", str(self.db)]
+        if command.startswith(("declare", "realization")):
+            where += ["--jobs", str(self.jobs)]
+        return [sys.executable, "-m", "prokerja", command, *where, *rest]

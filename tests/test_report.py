@@ -1,0 +1,316 @@
+"""Where everything stands, and why a job is not running."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import sqlite3
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.shell import Shell, opened, terminal
+from tests.support import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    yield from opened(tmp_path)
+
+
+@pytest.fixture
+def busy(shell: Shell) -> Iterator[Shell]:
+    """A job that runs, one that failed, two that completed on two queues, one that waits."""
+    shell.put("fail", why="first line\nsecond line")
+    shell.declare("noop", "n=1")
+    shell.declare("noop", "n=2", "--queue", "other")
+    shell.work()
+    shell.put("hold", gate=str(shell.path / "gate"))
+    shell.worker("--max-jobs", "1")
+    wait_until(lambda: shell.report()[1] == 1)
+    shell.declare("send", "to=x")
+    yield shell
+    (shell.path / "gate").touch()
+
+
+def why(shell: Shell, id: int) -> str | None:
+    """What `report:job` says of why a job is not running, in JSON and in words."""
+    answer = shell.ask("report:job", id)["why_not_running"]
+    told = shell("report:job", id)
+    assert (told.code, told.err) == (0, "")
+    said = [line for line in told.lines if line.startswith("  not running:")]
+    assert [f"  not running: {answer}"] * (answer is not None) == said or "in 5" in str(answer)
+    assert answer is None or isinstance(answer, str)
+    return answer
+
+
+# Counts
+
+
+def test_a_report_in_a_pipe_is_exactly_five_lines(busy: Shell) -> None:
+    assert busy("report") == (
+        0,
+        "ProKerja Report\npending: 1\nprocessing: 1\ncompleted: 2\nfailed: 1\n",
+        "",
+    )
+    other = "ProKerja Report\npending: 0\nprocessing: 0\ncompleted: 1\nfailed: 0\n"
+    assert busy("report", "--queue", "other").out == other
+    assert busy("report", "--queue", "unheard-of").out == other.replace("1", "0")
+
+
+def test_a_report_in_json_has_queues_ages_and_workers(busy: Shell) -> None:
+    answer = busy.ask("report")
+    assert [answer[status] for status in ("pending", "processing", "completed", "failed")] == [
+        1, 1, 2, 1
+    ]  # fmt: skip
+    assert [queue["queue"] for queue in answer["queues"]] == ["default", "emails", "other"]
+    assert answer["queues"][1]["pending"] == 1
+    assert 0 <= answer["oldest_due_seconds"] < 60
+    [worker] = answer["workers"]
+    assert (worker["realizers"], worker["queues"]) == (1, [])
+    assert busy.ask("report", "--queue", "other")["oldest_due_seconds"] is None
+
+
+def test_a_report_at_a_terminal_is_a_table(busy: Shell) -> None:
+    code, text = terminal(busy, "report")
+    assert code == 0
+    lines = [line.split() for line in text.splitlines()]
+    assert ["queue", "pending", "processing", "completed", "failed"] in lines
+    assert ["other", "0", "0", "1", "0"] in lines
+    assert ["all", "1", "1", "2", "1"] in lines
+    assert "oldest due job: waiting for " in text
+    assert "workers alive: 1" in text
+
+
+def test_a_report_of_one_queue_at_a_terminal_needs_no_queue_column(shell: Shell) -> None:
+    shell.put("noop")
+    code, text = terminal(shell, "report")
+    lines = [line.split() for line in text.splitlines()]
+    assert code == 0
+    assert ["status", "jobs"] in lines
+    assert ["pending", "1"] in lines
+    assert "workers alive: 0" in text
+
+
+def test_a_report_of_no_file_says_how_to_make_one_and_makes_none(shell: Shell) -> None:
+    for words in (["report"], ["report:jobs"], ["report:job", 1], ["purge"], ["retry", 1]):
+        told = shell(*words)
+        assert (told.code, told.out) == (1, "")
+        assert told.err == (
+            f"prokerja: there is no queue at {shell.db} yet; declare a job to make one\n"
+        )
+    assert not shell.db.exists()
+
+
+# Lists
+
+
+def test_a_list_in_a_pipe_has_a_line_a_job_with_tabs_between(busy: Shell) -> None:
+    told = busy("report:jobs")
+    assert (told.code, told.err) == (0, "")
+    assert [row[:5] for row in told.cells] == [
+        ["5", "send", "emails", "pending", "0"],
+        ["4", "hold", "default", "processing", "0"],
+        ["3", "noop", "other", "completed", "1"],
+        ["2", "noop", "default", "completed", "1"],
+        ["1", "fail", "default", "failed", "1"],
+    ]
+    assert told.cells[4][6] == "ValueError: first line second line"
+    assert all(row[5].endswith("+00:00") for row in told.cells)
+
+
+@pytest.mark.parametrize(
+    ("words", "ids"),
+    [
+        (["--status", "pending"], ["5"]),
+        (["--status", "processing"], ["4"]),
+        (["--status", "completed"], ["3", "2"]),
+        (["--status", "failed"], ["1"]),
+        (["--status", "failed", "--queue", "other"], []),
+        (["--queue", "default"], ["4", "2", "1"]),
+        (["--queue", "default", "--job", "noop"], ["2"]),
+        (["--job", "noop"], ["3", "2"]),
+        (["--job", "noop", "--limit", "1"], ["3"]),
+        (["--limit", "2"], ["5", "4"]),
+        (["--limit", "1", "--status", "completed"], ["3"]),
+        (["--job", "unheard_of"], []),
+    ],
+)
+def test_a_list_may_be_narrowed(finished: Shell, words: list[str], ids: list[str]) -> None:
+    assert {row[0] for row in finished("report:jobs", *words).cells} == set(ids)
+    assert {str(job["id"]) for job in finished.ask("report:jobs", *words)} == set(ids)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """The same jobs as `busy` has, for tests that only look at them."""
+    for shell in opened(tmp_path_factory.mktemp("finished")):
+        shell.put("fail")
+        shell.declare("noop", "n=1")
+        shell.declare("noop", "n=2", "--queue", "other")
+        shell.work()
+        shell.put("hold", gate=str(shell.path / "gate"))
+        shell.worker("--max-jobs", "1")
+        wait_until(lambda shell=shell: shell.report()[1] == 1)  # type: ignore[misc]
+        shell.declare("send", "to=x")
+        yield shell
+
+
+def test_a_list_at_a_terminal_is_a_table(busy: Shell) -> None:
+    code, text = terminal(busy, "report:jobs", "--limit", "4")
+    lines = [line.split() for line in text.splitlines()]
+    assert code == 0
+    assert ["id", "job", "queue", "status", "attempts", "declared", "error"] in lines
+    assert any(line[:5] == ["4", "hold", "default", "processing", "0"] for line in lines)
+    assert "s ago" in text
+
+
+def test_what_a_name_hides_is_made_visible(shell: Shell) -> None:
+    payload = json.dumps({"why": "\x1b[2J\u202eabc\x00"})
+    shell.declare("fail", "--data", payload, "--queue", "🙂 שלום")
+    shell.work()
+    told = shell("report:jobs")
+    assert told.cells[0][2] == "🙂 שלום"
+    assert told.cells[0][6] == "ValueError: \\x1b[2J\\u202eabc\\x00"
+    assert "\x1b" not in shell("report:job", 1).out
+    assert shell.ask("report:job", 1)["payload"]["why"] == "\x1b[2J\u202eabc\x00"
+
+
+# One job
+
+
+def test_everything_about_one_job_is_told(shell: Shell) -> None:
+    options = ["--priority", "4", "--timeout", "90", "--retries", "1", "--retry-after", "0"]
+    [id] = shell.declare("fail", "why=broken", *options)
+    shell.work()
+    answer = shell.ask("report:job", id)
+    assert [answer[key] for key in ("job", "status", "priority", "timeout", "attempts")] == [
+        "fail", "failed", 4, 90.0, 2
+    ]  # fmt: skip
+    assert [attempt["attempt"] for attempt in answer["history"]] == [1, 2]
+    for attempt in answer["history"]:
+        assert attempt["error"] == "ValueError: broken"
+        assert attempt["started_at"] <= attempt["finished_at"]
+        assert "raise ValueError(self.why)" in attempt["traceback"]
+    told = shell("report:job", id)
+    assert told.lines[0] == f"job {id}: fail, failed"
+    assert '  payload:     {"why":"broken"}' in told.lines
+    assert "  time limit:  1m 30s" in told.lines
+    assert sum("ValueError: broken" in line for line in told.lines) >= 2
+    assert any(line.startswith("attempt 2: ") for line in told.lines)
+
+
+def test_a_result_is_told(shell: Shell) -> None:
+    shell.put("noop", n=7)
+    shell.work()
+    answer = shell.ask("report:job", 1)
+    assert (answer["result"], answer["error"]) == ({"n": 7}, None)
+    [attempt] = answer["history"]
+    assert (attempt["attempt"], attempt["error"], attempt["traceback"]) == (1, None, None)
+    assert '  result:      {"n":7}' in shell("report:job", 1).lines
+
+
+# Why a job is not running
+
+
+def test_a_job_that_is_not_due_says_when_it_will_be(shell: Shell) -> None:
+    shell.declare("noop", "--in", "1h")
+    answer = why(shell, 1)
+    assert re.fullmatch(r"it is not due until 2\S+\+00:00, in 59m \d+s", str(answer))
+
+
+def test_without_a_worker_a_job_says_that_none_is_alive(shell: Shell) -> None:
+    shell.put("noop")
+    assert why(shell, 1) == "no worker is alive; start one with `prokerja realization:start`"
+
+
+def test_a_job_on_a_queue_that_no_worker_takes_from_says_so(shell: Shell) -> None:
+    shell.worker("--queue", "other")
+    shell.put("noop")
+    assert why(shell, 1) == (
+        "no living worker takes from the queue default; start one with --queue default"
+    )
+
+
+def test_a_job_that_no_worker_knows_says_so(shell: Shell) -> None:
+    shell.worker()
+    shell.write(
+        "new.py", "class New:\n    def handle(self): pass\n    def payload(self): return {}\n"
+    )
+    shell.declare("new")
+    answer = why(shell, 1)
+    assert answer is not None
+    assert answer.startswith("no living worker knows the job new; ")
+
+
+def test_jobs_behind_others_say_behind_how_many(shell: Shell) -> None:
+    gate = shell.path / "gate"
+    shell.put("hold", gate=str(gate))
+    worker = shell.worker("--max-jobs", "4")
+    wait_until(lambda: shell.report()[1] == 1)
+    for n in (1, 2, 3):
+        shell.put("noop", n=n)
+    assert why(shell, 1) is None
+    assert why(shell, 2) == "it is the next; a worker takes it as soon as a realizer is free"
+    assert why(shell, 3) == "it waits its turn behind 1 other job"
+    assert why(shell, 4) == "it waits its turn behind 2 other jobs"
+    gate.touch()
+    assert worker.wait(30) == 0
+
+
+def test_jobs_that_no_worker_could_take_first_are_not_counted_as_ahead(shell: Shell) -> None:
+    for _ in range(5):
+        shell.put("nobody_knows_it")
+    gate = shell.path / "gate"
+    shell.put("hold", gate=str(gate))
+    worker = shell.worker("--max-jobs", "2")
+    wait_until(lambda: shell.report()[1] == 1)
+    shell.put("noop")
+    assert why(shell, 7) == "it is the next; a worker takes it as soon as a realizer is free"
+    gate.touch()
+    assert worker.wait(30) == 0
+
+
+def test_a_job_that_runs_says_for_how_long(busy: Shell) -> None:
+    wait_until(lambda: busy.ask("report:job", 4)["started_at"] is not None)
+    assert why(busy, 4) is None
+    assert any(line.startswith("  running:     for ") for line in busy("report:job", 4).lines)
+
+
+def test_a_job_whose_worker_is_dead_does_not_claim_to_run(busy: Shell) -> None:
+    pid = busy.ask("report")["workers"][0]["pid"]
+    os.killpg(pid, signal.SIGKILL)
+    wait_until(lambda: not busy.ask("report")["workers"])
+    assert why(busy, 4) == "its worker is dead; `prokerja realization:start` puts it back at once"
+
+
+def test_jobs_that_have_ended_say_so(shell: Shell) -> None:
+    shell.put("noop")
+    shell.put("fail")
+    shell.work()
+    assert why(shell, 1) == "it is completed"
+    assert why(shell, 2) == "it has failed; `prokerja retry 2` gives it a fresh start"
+
+
+# What other doors may have written
+
+
+@pytest.mark.parametrize("due_at", ["1e15", "9e999", "-1e15"])
+def test_a_due_time_beyond_all_calendars_breaks_no_report(shell: Shell, due_at: str) -> None:
+    shell.declare("noop")
+    with contextlib.closing(sqlite3.connect(shell.db)) as connection:
+        with contextlib.suppress(sqlite3.IntegrityError):  # it may also be refused
+            connection.execute(f"INSERT INTO declare (job, due_at) VALUES ('noop', {due_at})")
+        connection.commit()
+    for words in (["report"], ["report:jobs"], ["report:jobs", "--json"]):
+        assert shell(*words).err == ""
+    for id in range(1, sum(shell.report()) + 1):
+        assert shell("report:job", id).err == ""
+        assert json.loads(shell("report:job", id, "--json").out)["id"] == id
