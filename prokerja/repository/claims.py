@@ -55,12 +55,13 @@ class Claims:
         ranks: Sequence[Sequence[Waiting]],
         now: float,
         choose: Callable[[Iterator[Claimed]], list[Claimed]],
-    ) -> None:
+    ) -> bool:
         """Claim due declarations in the order of `ranks`, then of their due time.
 
         `choose` is given an iterator of them for each rank and returns those it has taken from
-        its front; once it leaves one, nothing more is offered.
+        its front; once it leaves one, nothing more is offered. Returns whether it has left one.
         """
+        left = False
         taken: list[Claimed] = []
         for rank in ranks:
             offered = self._ready(token, rank, now)
@@ -69,7 +70,8 @@ class Claims:
             for lane, last in {claimed.lane: claimed for claimed in some}.items():
                 self._unqueue(lane, last)
             taken += some
-            if next(offered, None) is not None:
+            left = next(offered, None) is not None
+            if left:
                 break
         if taken:
             ids = json.dumps([claimed.id for claimed in taken])
@@ -78,6 +80,7 @@ class Claims:
                 (token, token // TURNS, now, ids),
             )
             self._tally()
+        return left
 
     def started(self, token: int, ids: Iterable[tuple[int, float]]) -> None:
         """Remember that these of the claim's declarations are running, and since when.

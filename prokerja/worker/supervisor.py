@@ -161,8 +161,14 @@ class Supervisor:
         for waiting in itertools.chain(*ranks):
             crew.names[waiting.id] = waiting.lane.name
         token = self._id * TURNS + next(self._turns)
-        self._repository.claims.take(token, ranks, now, self._choose)
-        return lanes.next_due(itertools.chain(*ranks))
+        left = self._repository.claims.take(token, ranks, now, self._choose)
+        next_due = lanes.next_due(itertools.chain(*ranks))
+        if next_due is not None and next_due <= now and not left:
+            raise StoreError(
+                f"{self._repository.path} is damaged: it queues jobs that are not there;"
+                " restore a backup or try sqlite3's .recover"
+            )
+        return next_due
 
     def _trouble(self, error: TryAgain) -> float:
         """The store refused a turn: how long to wait before it is tried again, in seconds."""

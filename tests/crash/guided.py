@@ -10,6 +10,7 @@ import contextlib
 import socket
 import subprocess
 import sys
+from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -53,8 +54,7 @@ def one(content: bytes) -> None:
 
 def main(seed: str, runs: str) -> None:
     """Hand over to atheris."""
-    import atheris
-
+    atheris = import_module("atheris")
     atheris.instrument_all()
     atheris.Setup([sys.argv[0], f"-seed={seed}", f"-runs={runs}", "-max_len=300"], one)
     atheris.Fuzz()

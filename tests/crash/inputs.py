@@ -13,16 +13,14 @@ COMMANDS = ("declare:job", "declare:batch", "report", "report:jobs", "report:job
 FLAGS = ("--json", "--queue", "--priority", "--in", "--at", "--retries", "--retry-after", "-0",
          "--timeout", "--status", "--job", "--limit", "--older-than", "--yes", "--failed",
          "--data", "--each", "--ids", "--null", "--help", "--", "-", "-x", "--no-such")  # fmt: skip
-WORDS = ("noop", "send_email", "n=1", "n:=2", "n:=[", "=", ":=", "1", "-1", "0", "9" * 17, "30s",
-         "5m", "1e9", "nan", "inf", "-", "@", "@/etc/hostname", "@/nowhere", "completed",
-         "failed", "pending", "processing", "2030-01-31", "{}", "[]", "null", '{"n": 1}')  # fmt: skip
+WORDS = (
+    *("noop", "send_email", "n=1", "n:=2", "n:=[", "=", ":=", "1", "-1", "0", "9" * 17, "30s"),
+    *("5m", "1e9", "nan", "inf", "-", "@", "@/etc/hostname", "@/nowhere", "completed", "failed"),
+    *("pending", "processing", "2030-01-31", "{}", "[]", "null", '{"n": 1}'),
+)
 
 texts = st.text(max_size=30) | st.text(st.characters(codec=None), max_size=5)
-numbers = (
-    st.integers()
-    | st.floats()
-    | st.sampled_from((2**63, -(2**63) - 1, 1e308, -0.0, 10**400))
-)
+numbers = st.integers() | st.floats() | st.sampled_from((2**63, -(2**63) - 1, 1e308, -0.0, 10**400))
 values = st.recursive(
     st.none() | st.booleans() | numbers | texts,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),

@@ -51,7 +51,10 @@ class Site:
         self.processes: list[subprocess.Popen[bytes]] = []
 
     def run(
-        self, *words: str, stdin: bytes = b"", patience: float = PATIENCE,
+        self,
+        *words: str,
+        stdin: bytes = b"",
+        patience: float = PATIENCE,
         more: Mapping[str, str] = NOTHING,
     ) -> subprocess.CompletedProcess[bytes]:
         """One command, to its end; TimeoutExpired if it has none."""
