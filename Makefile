@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help run test check format clean
+.PHONY: help run test check bench bench-plot crash format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,9 +25,18 @@ check: $(READY) ## Lint, check types and hold the imports to one direction
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+bench: $(READY) ## Measure speed against the limit and the peers (QUICK=1: the short form)
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m tests.bench $(if $(QUICK),--quick) $(BENCH)
+
+bench-plot: $(READY) ## Draw how costs grow with the file: tests/bench/results/growth.png
+	@$(BIN)/python -m tests.bench.plot
+
+crash: $(READY) ## Prove that faults lose nothing (CRASH=--short: the short form)
+	@$(BIN)/python -m tests.crash $(CRASH)
+
 format: $(READY) ## Format the code
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
 clean: ## Remove what the targets have made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) tests/bench/.env tests/bench/results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -70,9 +70,9 @@ def from_spec(
         kind = type(payload).__name__
         raise BadPayload(f"{spec.name}: the payload must be a JSON object, not {kind}")
     spec.check(payload)
-    defaults = Defaults(*(getattr(spec, field) for field in Defaults._fields))
-    declaration = _merged(defaults, options)
-    return declaration._replace(payload=encode(payload, spec.name), due_at=due(options, now))
+    lane, _, _, retries, retry_after, timeout = _settled(Defaults(*spec[:6]), options)
+    text = encode(payload, spec.name)
+    return Declaration(lane, text, due(options, now), retries, retry_after, timeout)
 
 
 def payload_of(job: Any) -> Any:
@@ -143,6 +143,11 @@ def checked(declaration: Declaration) -> Declaration:
         retry_after=_number(retry_after, "retry_after", 0.0),
         timeout=timeout,
     )
+
+
+@lru_cache(maxsize=1024)
+def _settled(defaults: Defaults, options: Options) -> Declaration:
+    return _merged(defaults, options)
 
 
 def _merged(defaults: Defaults, options: Options) -> Declaration:

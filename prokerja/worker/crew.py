@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from prokerja.errors import CatalogError
 from prokerja.events import JobStarted, RealizerDied
 from prokerja.model import Claimed, Completed, Failed, Returned, Verdict
-from prokerja.worker.pace import Pace
+from prokerja.worker.pace import PER_BYTE, Pace
 from prokerja.worker.verdicts import Death, completed, died, failed, in_words, overdue, too_long
 from prokerja.worker.wire import Report, WireError
 
@@ -83,13 +83,13 @@ class Crew:
     def choose(self, offered: Iterator[Claimed]) -> list[Claimed]:
         """Put jobs into the realizers' next batches, until there is no room for one more."""
         fitting = [hand for hand in self.hands if hand.fits()]
-        cost, least = self._pace.cost, attrgetter("load")
+        cost, least = self._pace.costs(), attrgetter("load")
         taken: list[Claimed] = []
         if not fitting:
             return taken
         for claimed in offered:
             hand = min(fitting, key=least) if len(fitting) > 1 else fitting[0]
-            if not hand.put(claimed, cost(claimed.lane, claimed.payload)):
+            if not hand.put(claimed, cost[claimed.lane] + len(claimed.payload) * PER_BYTE):
                 self._full = True
                 break
             taken.append(claimed)
@@ -110,7 +110,7 @@ class Crew:
         loose, self.loose = self.loose, []
         for job in loose:
             fitting = [] if self.stopping else [hand for hand in self.hands if hand.fits()]
-            cost = self._pace.cost(job.lane, job.payload)
+            cost = self._pace.costs()[job.lane]
             if not any(hand.put(job, cost) for hand in fitting):
                 self._settle(job, Returned(*job.ids, free=False))
         self.deal()  # their claims stand already

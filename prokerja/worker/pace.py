@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 UNKNOWN = 1.0
 """Seconds: a kind that was never seen travels alone."""
 LEAST = 10e-6
@@ -17,13 +23,14 @@ class Pace:
     def __init__(self) -> None:
         self._means: dict[int, float] = {}
 
-    def cost(self, lane: int, payload: str) -> float:
-        """What a job of this lane is expected to cost."""
-        return max(self._means.get(lane, UNKNOWN), LEAST) + len(payload) * PER_BYTE
+    def costs(self) -> Mapping[int, float]:
+        """What a job of each lane is expected to cost, its payload apart."""
+        known = {lane: max(mean, LEAST) for lane, mean in self._means.items()}
+        return defaultdict(lambda: UNKNOWN, known)
 
     def learn(self, lane: int, seconds: float) -> None:
         """A job of this lane took that long."""
         mean = self._means.get(lane, seconds)
-        self._means[lane] = max(seconds, 0.0) if seconds > 2 * mean else (
-            mean + WEIGHT * (seconds - mean)
-        )  # fmt: skip
+        if seconds > 2 * mean:
+            mean = seconds
+        self._means[lane] = max(mean + WEIGHT * (seconds - mean), 0.0)
