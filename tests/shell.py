@@ -184,13 +184,13 @@ class Shell:
     def declare(self, *words: object, stdin: str | bytes = b"") -> list[int]:
         """The ids that `declare:job` prints."""
         told = self("declare:job", *words, stdin=stdin)
-        assert (told.code, told.err) == (0, "")
+        assert (told.code, told.err) == (0, ""), told.err
         return list(map(int, told.lines))
 
     def work(self) -> Told:
         """Have a worker do all that is due."""
         told = self("realization:start", "--until-empty")
-        assert (told.code, told.out) == (0, "")
+        assert (told.code, told.out) == (0, ""), told.err
         return told
 
     def start(self, *words: object) -> subprocess.Popen[bytes]:

@@ -783,7 +783,7 @@ def test_a_file_that_others_are_just_closing_opens_all_the_same(shell: Shell) ->
     shell.put("noop")
     script = (
         "import sqlite3\n"
-        "for _ in range(2000):\n"
+        "for _ in range(500):\n"
         f"    connection = sqlite3.connect({str(shell.db)!r}, timeout=30)\n"
         "    connection.execute('SELECT * FROM lane').fetchall()\n"
         "    connection.close()"

@@ -88,7 +88,7 @@ def command_lines(draw: st.DrawFn) -> tuple[str, list[str]]:
     return name, [word for piece in pieces for word in piece]
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(command_lines())
 @example(("report:jobs", ["--limit", "--5"]))
 @example(("report:jobs", ["--limit=" + "9" * 5000]))

@@ -144,7 +144,7 @@ def turn(repository, token, room):
     def choose(offered):
         some = list(itertools.islice(offered, room - len(taken)))
         taken.extend(some)
-        return some
+        return some, len(taken) == room
     repository.claims.take(token, repository.lanes.waiting(None, ()), time.time(), choose)
     return taken
 
@@ -521,7 +521,7 @@ def take(token):
     taken = []
     def choose(offered):
         taken.extend(itertools.islice(offered, 10 - len(taken)))
-        return list(taken)
+        return list(taken), True
     repository.claims.take(token, repository.lanes.waiting(None, ()), 2e9, choose)
     return taken
 with repository.database.writing():

@@ -20,6 +20,7 @@ from platformdirs.unix import Unix
 from prokerja import cli, errors
 from prokerja import settings as settings_module
 from prokerja.commandline import parameters
+from prokerja.times import duration
 from tests.shell import PROGRAM, Shell
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ def test_the_tables_list_every_command_exit_code_and_setting() -> None:
     assert {name: cells[0] for name, cells in rows.items() if name in known} == known
     for key in ("keep_completed", "keep_failed"):
         [default] = re.findall(r'`"(\w+)"`', rows[f"PROKERJA_{key.upper()}"][1])
-        assert settings_module.duration(default) == getattr(settings_module.settings(), key)
+        assert duration(default) == getattr(settings_module.settings(), key)
 
 
 def test_the_places_are_those_that_the_system_names(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,7 +243,7 @@ def test_the_unit_gives_jobs_the_time_that_its_command_promises(
 ) -> None:
     service = unit["Service"]
     words = service["ExecStart"].split()
-    grace = settings_module.duration(words[words.index("--grace") + 1])
+    grace = duration(words[words.index("--grace") + 1])
     assert float(service["TimeoutStopSec"]) > grace + 5
     assert service["KillMode"] == "mixed"
     shutil.copy(ROOT / "jobs" / "noop.py", shell.jobs)

@@ -538,10 +538,10 @@ def turn(
     """One turn of a worker that has room for so many."""
     taken: list[Claimed] = []
 
-    def choose(offered: Iterator[Claimed]) -> list[Claimed]:
+    def choose(offered: Iterator[Claimed]) -> tuple[list[Claimed], bool]:
         some = list(itertools.islice(offered, room - len(taken)))
         taken.extend(some)
-        return some
+        return some, len(taken) == room
 
     repository.claims.take(token, repository.lanes.waiting(names, queues), now, choose)
     return taken
@@ -810,10 +810,10 @@ def test_once_a_worker_leaves_a_job_it_is_offered_nothing_that_ranks_lower(store
     high, other, _low = store.declare(asked(LANES[2]), asked(LANES[2]), asked(LANES[1]))
     offers: list[int] = []
 
-    def choose(offered: Iterator[Claimed]) -> list[Claimed]:
+    def choose(offered: Iterator[Claimed]) -> tuple[list[Claimed], bool]:
         first = next(offered)
         offers.append(first.id)
-        return [first]
+        return [first], True
 
     with store.repository.database.writing():
         ranks = store.repository.lanes.waiting(None, ())
@@ -827,10 +827,10 @@ def test_a_turn_that_fails_while_it_claims_leaves_nothing_to_the_next(store: Sto
     ranks = store.repository.lanes.waiting(None, ())
     calls = itertools.count()
 
-    def choose(offered: Iterator[Claimed]) -> list[Claimed]:
+    def choose(offered: Iterator[Claimed]) -> tuple[list[Claimed], bool]:
         if next(calls):
             raise TurnedBackError
-        return list(offered)
+        return list(offered), False
 
     before = store.everything()
     with pytest.raises(TurnedBackError), store.repository.database.writing():

@@ -74,10 +74,10 @@ def refusal(action: Callable[[], object], kind: type[StoreError] = StoreError) -
 def take(repository: Repository, token: int, room: int = 10**6) -> list[Claimed]:
     taken: list[Claimed] = []
 
-    def choose(offered: Iterator[Claimed]) -> list[Claimed]:
+    def choose(offered: Iterator[Claimed]) -> tuple[list[Claimed], bool]:
         some = list(itertools.islice(offered, room - len(taken)))
         taken.extend(some)
-        return some
+        return some, len(taken) == room
 
     with repository.database.writing():
         repository.claims.take(token, repository.lanes.waiting(None, ()), START, choose)
@@ -136,7 +136,7 @@ def public() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
     yield folder
-    for part in folder.rglob("*"):
+    for part in (folder, *folder.rglob("*")):
         if part.is_dir():
             part.chmod(0o755)
     shutil.rmtree(folder)
@@ -166,7 +166,7 @@ def given_to_nobody(path: Path, mode: int) -> Path:
 # Who may read it.
 
 
-@pytest.mark.parametrize("mask", [0, 0o022, 0o077, 0o777])
+@pytest.mark.parametrize("mask", [0, 0o022, 0o077])
 def test_directory_file_and_companions_are_private_whatever_the_umask(
     path: Path, mask: int
 ) -> None:

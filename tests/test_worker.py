@@ -487,26 +487,6 @@ def test_what_a_job_prints_is_marked_with_its_id(home: Home) -> None:
     assert b"".join(worker.lines(ids[5])) == b"x" * 100_000
 
 
-def test_what_quick_jobs_write_to_the_bare_descriptor_bears_the_right_id(home: Home) -> None:
-    home.write(
-        "raw.py",
-        r"""
-        import os
-        from prokerja import Job
-        from dataclasses import dataclass
-
-        @dataclass
-        class Raw(Job):
-            text: str
-            def handle(self):
-                os.write(1, self.text.encode() + b"\n")
-        """,
-    )
-    ids = home.queue.declare_many(request("raw", text=f"raw {n}") for n in range(50))
-    worker = home.work()
-    assert [worker.lines(id) for id in ids] == [[b"raw %d" % n] for n in range(50)]
-
-
 @pytest.mark.parametrize(
     "mischief",
     [

@@ -54,24 +54,22 @@ class Claims:
         token: int,
         ranks: Sequence[Sequence[Waiting]],
         now: float,
-        choose: Callable[[Iterator[Claimed]], list[Claimed]],
+        choose: Callable[[Iterator[Claimed]], tuple[list[Claimed], bool]],
     ) -> bool:
         """Claim due declarations in the order of `ranks`, then of their due time.
 
-        `choose` is given an iterator of them for each rank and returns those it has taken from
-        its front; once it leaves one, nothing more is offered. Returns whether it has left one.
+        `choose` is given an iterator of them for each rank, and returns those it has taken from
+        its front and whether it wants no more. Returns that of the last time.
         """
-        left = False
+        enough = False
         taken: list[Claimed] = []
         for rank in ranks:
-            offered = self._ready(token, rank, now)
-            some = choose(offered)
+            some, enough = choose(self._ready(token, rank, now))
             # The last of each lane that was taken: all before it in that lane were taken too.
             for lane, last in {claimed.lane: claimed for claimed in some}.items():
                 self._unqueue(lane, last)
             taken += some
-            left = next(offered, None) is not None
-            if left:
+            if enough:
                 break
         if taken:
             ids = json.dumps([claimed.id for claimed in taken])
@@ -80,7 +78,7 @@ class Claims:
                 (token, token // TURNS, now, ids),
             )
             self._tally()
-        return left
+        return enough
 
     def started(self, token: int, ids: Iterable[tuple[int, float]]) -> None:
         """Remember that these of the claim's declarations are running, and since when.

@@ -80,20 +80,19 @@ class Crew:
         while not self.stopping and len(self.hands) < self._size and now >= self._hire_at:
             self.hands.append(self._hire())
 
-    def choose(self, offered: Iterator[Claimed]) -> list[Claimed]:
-        """Put jobs into the realizers' next batches, until there is no room for one more."""
+    def choose(self, offered: Iterator[Claimed]) -> tuple[list[Claimed], bool]:
+        """Put jobs into the realizers' next batches; returns them, and whether all are full."""
         fitting = [hand for hand in self.hands if hand.fits()]
         cost, least = self._pace.costs(), attrgetter("load")
         taken: list[Claimed] = []
-        if not fitting:
-            return taken
-        for claimed in offered:
+        self._full = not fitting
+        for claimed in offered if fitting else ():
             hand = min(fitting, key=least) if len(fitting) > 1 else fitting[0]
             if not hand.put(claimed, cost[claimed.lane] + len(claimed.payload) * PER_BYTE):
                 self._full = True
                 break
             taken.append(claimed)
-        return taken
+        return taken, self._full
 
     def deal(self) -> None:
         """Hand over all that was placed, now that its claims are written down."""

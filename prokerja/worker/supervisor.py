@@ -161,9 +161,9 @@ class Supervisor:
         for waiting in itertools.chain(*ranks):
             crew.names[waiting.id] = waiting.lane.name
         token = self._id * TURNS + next(self._turns)
-        left = self._repository.claims.take(token, ranks, now, self._choose)
+        enough = self._repository.claims.take(token, ranks, now, self._choose)
         next_due = lanes.next_due(itertools.chain(*ranks))
-        if next_due is not None and next_due <= now and not left:
+        if next_due is not None and next_due <= now and not enough:
             raise StoreError(
                 f"{self._repository.path} is damaged: it queues jobs that are not there;"
                 " restore a backup or try sqlite3's .recover"
@@ -181,13 +181,13 @@ class Supervisor:
         self._tell(StoreTroubled(str(error)))
         return TROUBLE
 
-    def _choose(self, offered: Iterator[Claimed]) -> list[Claimed]:
+    def _choose(self, offered: Iterator[Claimed]) -> tuple[list[Claimed], bool]:
         """As many as the crew has room for and the orders allow."""
         if self._left is None:
             return self._crew.choose(offered)
-        taken = self._crew.choose(itertools.islice(offered, self._left))
+        taken, full = self._crew.choose(itertools.islice(offered, self._left))
         self._left -= len(taken)
-        return taken
+        return taken, full or self._left == 0
 
     def _note_idleness(self) -> None:
         crew = self._crew

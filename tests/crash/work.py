@@ -18,10 +18,10 @@ def take(repository: Repository, token: int, now: float, room: int = NO_END) -> 
     """Claim what is due, as far as there is room; inside a write transaction."""
     taken: list[Claimed] = []
 
-    def choose(offered: Iterator[Claimed]) -> list[Claimed]:
+    def choose(offered: Iterator[Claimed]) -> tuple[list[Claimed], bool]:
         some = list(islice(offered, room - len(taken)))
         taken.extend(some)
-        return some
+        return some, len(taken) == room
 
     repository.claims.take(token, repository.lanes.waiting(None, ()), now, choose)
     return taken
