@@ -11,7 +11,7 @@ from prokerja.repository.lanes import Tally
 from prokerja.times import iso, words
 
 if TYPE_CHECKING:
-    from prokerja.model import Attempt
+    from prokerja.model import Attempt, Lane
     from prokerja.repository import Repository
     from prokerja.repository.history import Record
 
@@ -137,11 +137,19 @@ def _why_waiting(repository: Repository, record: Record, now: float) -> str:
             f"no living worker knows the job {name}; put its file into their jobs directory"
             " and restart one"
         )
-    ahead = repository.history.ahead(record, now)
+
+    def taken(lane: Lane) -> bool:
+        return any(_takes(worker, lane) for worker in taking if name in worker.names)
+
+    ahead = repository.history.ahead(record, now, taken)
     if not ahead:
         return "it is the next; a worker takes it as soon as a realizer is free"
     others = f"{ahead:,}{'+' if ahead >= MANY else ''} other job{'' if ahead == 1 else 's'}"
     return f"it waits its turn behind {others}"
+
+
+def _takes(worker: WorkerRow, lane: Lane) -> bool:
+    return lane.name in worker.names and (not worker.queues or lane.queue in worker.queues)
 
 
 def loaded(text: str) -> Any:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from prokerja.model import Attempt, Lane, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from prokerja.repository.database import Database
     from prokerja.repository.lanes import Lanes
@@ -104,14 +104,19 @@ class History:
         firsts = (self._database.execute(query, (lane,)).fetchone()[0] for lane in lanes)
         return min((due for due in firsts if due is not None and due <= now), default=None)
 
-    def ahead(self, record: Record, now: float) -> int:
-        """How many due declarations come before a pending one, counting to MANY in each lane."""
+    def ahead(
+        self, record: Record, now: float, counts: Callable[[Lane], bool] = lambda _: True
+    ) -> int:
+        """How many due declarations come before a pending one, counting to MANY in each lane.
+
+        `counts` tells whether a lane's do.
+        """
         before = """
             SELECT count(*) FROM (SELECT 1 FROM pending WHERE lane = ?
             AND (due_at, declaration) < (?, ?) LIMIT ?)"""
         count = 0
         for id, lane in self._lanes.matching(None, None).items():
-            if lane.priority >= record.lane.priority:
+            if lane.priority >= record.lane.priority and counts(lane):
                 ranks_alike = lane.priority == record.lane.priority
                 last = (record.due_at, record.id) if ranks_alike else (now, HIGHEST_ID)
                 row = self._database.execute(before, (id, *last, MANY)).fetchone()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+from contextlib import closing
 
 from prokerja import schema
 from prokerja.errors import NotFound, StoreError
@@ -29,8 +30,6 @@ FORCE = "PROKERJA_ALLOW_NETWORK_FILESYSTEM"
 WAL_LIMIT = 64 * 2**20
 """Bytes that the write-ahead log keeps on disk after a checkpoint."""
 
-_LEFT_OPEN: list[sqlite3.Connection] = []
-
 
 def open_database(path: str, *, create: bool = True) -> Database:
     """Open `path`, or make it: the directory 0700, the file 0600.
@@ -45,20 +44,16 @@ def open_database(path: str, *, create: bool = True) -> Database:
         )
     if path != ":memory:":
         _prepare(path, create)
-    unfinished = os.path.exists(f"{path}-wal")
+    connection: sqlite3.Connection | None = None
     try:
+        if os.path.exists(f"{path}-wal"):
+            _look(path)
         connection = _connect(path)
-    except sqlite3.Error as error:
-        raise explained(error, path) from error
-    try:
         database = Database(connection, path)
         _settle_version(database)
     except BaseException as error:
-        # Closing would move somebody else's log into their file; that is theirs to do.
-        if not unfinished:
+        if connection is not None:
             connection.close()
-        else:
-            _LEFT_OPEN.append(connection)
         if isinstance(error, (sqlite3.Error, UnicodeDecodeError)):
             raise explained(error, path) from error
         raise
@@ -95,6 +90,15 @@ def _connect(path: str) -> sqlite3.Connection:
     return sqlite3.connect(
         path, timeout=0.0, isolation_level=None, check_same_thread=False, cached_statements=256
     )
+
+
+def _look(path: str) -> None:
+    """Refuse somebody else's file without moving their log into it, as closing it later would."""
+    from urllib.parse import quote
+
+    name = quote(os.fsencode(path))
+    with closing(sqlite3.connect(f"file:{name}?mode=ro", timeout=0.0, uri=True)) as connection:
+        _version(Database(connection, path))
 
 
 def _prepare(path: str, create: bool) -> None:

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 LONGEST_SLEEP = 60.0
 """Seconds: the time of day may jump, so a due time is looked at again after this at most."""
+LONGEST_PAUSE = 86400.0
+"""Seconds: the system's own limit for a pause is some weeks."""
 PATIENCE = 30.0
 """Seconds for which others may keep the store locked before it is worth a line."""
 RETRY = 0.001
@@ -214,7 +216,7 @@ class Supervisor:
             pauses.append(min(self._next_due - time.time(), LONGEST_SLEEP))
         if self._watch.pace is not None:
             pauses.append(self._watch.pace)
-        return max(0.0, min(pauses)) if pauses else None
+        return max(0.0, min(LONGEST_PAUSE, *pauses)) if pauses else None
 
     def _finished(self) -> bool:
         if self._crew.busy or self._crew.verdicts:

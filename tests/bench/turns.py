@@ -24,10 +24,10 @@ def claim(repository: Repository, most: int, now: float) -> tuple[int, list[Clai
     token = WORKER * TURNS + next(_NUMBERS)
     taken: list[Claimed] = []
 
-    def choose(offered: Iterator[Claimed]) -> list[Claimed]:
+    def choose(offered: Iterator[Claimed]) -> tuple[list[Claimed], bool]:
         some = list(itertools.islice(offered, most - len(taken)))
         taken.extend(some)
-        return some
+        return some, len(taken) == most
 
     repository.claims.take(token, repository.lanes.waiting(None, ()), now, choose)
     return token, taken
