@@ -25,6 +25,8 @@ COMMANDS = {
 }
 """Every command, and the module in `prokerja.commands` whose `run` it is."""
 FAILED, USAGE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
+TRACEBACK = "PROKERJA_TRACEBACK"
+"""Set it to see where an unforeseen error comes from."""
 LONGEST_LINE, LONGEST_USAGE = 1000, 300
 """Characters of a complaint, and of what Typer says of a command line."""
 
@@ -127,6 +129,14 @@ def _complaining(words: list[str]) -> int:
         return dispatch(words)
     except ProkerjaError as error:
         return complain(str(error), error.exit_code, words)
+    except OSError:
+        raise
+    except Exception as error:
+        if os.environ.get(TRACEBACK):
+            raise
+        what = f"unforeseen {type(error).__name__}: {error}"
+        why = f"the file may be damaged, or prokerja is at fault: {TRACEBACK}=1 tells where"
+        return complain(f"{what}; {why}", FAILED, words)
 
 
 def _version(

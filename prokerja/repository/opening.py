@@ -27,6 +27,8 @@ NETWORK = {
     "webdav",
 }
 FORCE = "PROKERJA_ALLOW_NETWORK_FILESYSTEM"
+SMALLEST = 512
+"""Bytes of the smallest database; SQLite would take less for nothing, and write over it."""
 WAL_LIMIT = 64 * 2**20
 """Bytes that the write-ahead log keeps on disk after a checkpoint."""
 
@@ -103,7 +105,7 @@ def _look(path: str) -> None:
 
 def _prepare(path: str, create: bool) -> None:
     try:
-        mode = os.stat(path).st_mode
+        mode, _, _, _, _, _, size, *_ = os.stat(path)
     except FileNotFoundError:
         if not create:
             raise NotFound(f"there is no queue at {path} yet; declare a job to make one") from None
@@ -115,6 +117,8 @@ def _prepare(path: str, create: bool) -> None:
         raise StoreError(f"{path!r} is no path: {error}; pass another --db") from None
     if not stat.S_ISREG(mode):
         raise StoreError(f"{path} is not a file; pass a --db that names one")
+    if 0 < size < SMALLEST:
+        raise StoreError(f"{path} is not an SQLite database; pass another --db")
     if not os.access(path, os.R_OK | os.W_OK):
         raise StoreError(f"{path} {_rights(path)}; change its owner or mode, or pass another --db")
     directory = os.path.dirname(path)
@@ -128,10 +132,11 @@ def _prepare(path: str, create: bool) -> None:
 def _make(path: str) -> None:
     directory = os.path.dirname(path)
     try:
+        made = _ancestors_to_make(directory)
         os.makedirs(directory, mode=0o700, exist_ok=True)
         refuse_network(directory)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        for folder in (directory, os.path.dirname(directory)):
+        for folder in (directory, *map(os.path.dirname, made)):
             _sync(folder)
     except FileExistsError as error:
         if not os.path.isfile(path):
@@ -140,6 +145,15 @@ def _make(path: str) -> None:
         raise StoreError(
             f"cannot make {path}: {error.strerror}; check {directory} or pass another --db"
         ) from None
+
+
+def _ancestors_to_make(directory: str) -> list[str]:
+    """The directory and those above it, as far as they are not there."""
+    missing = []
+    while not os.path.isdir(directory) and directory != os.path.dirname(directory):
+        missing.append(directory)
+        directory = os.path.dirname(directory)
+    return missing
 
 
 def _sync(directory: str) -> None:
@@ -184,6 +198,8 @@ def _version(database: Database) -> tuple[int, str]:
         SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema), journal_mode
         FROM pragma_application_id, pragma_user_version, pragma_journal_mode"""
     application, version, tables, mode = patiently(database.execute, query).fetchone()
+    if application == schema.APPLICATION and version < 1:
+        raise StoreError(f"{database.path} is damaged: it has no version; restore a backup")
     if application == schema.APPLICATION:
         return int(version), mode
     if application or version or tables:
