@@ -42,7 +42,7 @@ def main() -> None:
 def obey(words: list[str]) -> int:
     """Do what the words ask for, or say in one line why not; returns the exit code."""
     try:
-        code = _complaining(words)
+        code = answered(words)
         sys.stdout.flush()
     except KeyboardInterrupt:
         code = INTERRUPTED
@@ -54,6 +54,22 @@ def obey(words: list[str]) -> int:
         code = FAILED
     _let_go_of_broken_streams()
     return code
+
+
+def answered(words: list[str]) -> int:
+    """Run what the words ask for; every error becomes a line and an exit code, but OSError."""
+    try:
+        return dispatch(words)
+    except ProkerjaError as error:
+        return complain(str(error), error.exit_code, words)
+    except OSError:
+        raise
+    except Exception as error:
+        if os.environ.get(TRACEBACK):
+            raise
+        what = f"unforeseen {type(error).__name__}: {error}"
+        why = f"the file may be damaged, or prokerja is at fault: {TRACEBACK}=1 tells where"
+        return complain(f"{what}; {why}", FAILED, words)
 
 
 def dispatch(words: list[str]) -> int:
@@ -122,21 +138,6 @@ def app() -> Any:
         command = load(name)
         typer_app.command(name)(_for_typer(command, partial(partial, command), typer))
     return typer.main.get_command(typer_app)
-
-
-def _complaining(words: list[str]) -> int:
-    try:
-        return dispatch(words)
-    except ProkerjaError as error:
-        return complain(str(error), error.exit_code, words)
-    except OSError:
-        raise
-    except Exception as error:
-        if os.environ.get(TRACEBACK):
-            raise
-        what = f"unforeseen {type(error).__name__}: {error}"
-        why = f"the file may be damaged, or prokerja is at fault: {TRACEBACK}=1 tells where"
-        return complain(f"{what}; {why}", FAILED, words)
 
 
 def _version(

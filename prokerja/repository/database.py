@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+READ = "BEGIN"
+NONSENSE = (TypeError, ValueError, KeyError, OverflowError)
+"""What comes of reading what nobody of ours has written."""
 PATIENCE = 30.0
 """Seconds for which a write waits for its turn, unless told otherwise."""
 LONGEST_PAUSE = 0.0025
@@ -43,7 +46,7 @@ class Database:
 
     def reading(self) -> Transaction:
         """A read transaction: all its statements see the same moment."""
-        return Transaction(self, "BEGIN")
+        return Transaction(self, READ)
 
     def durable(self, wanted: bool) -> None:
         """Whether a commit is on the disk when it returns, or only safe from a killed process."""
@@ -101,6 +104,9 @@ class Transaction:
         self._roll_back()
         if isinstance(error, (sqlite3.Error, UnicodeDecodeError)):
             raise explained(error, self.database.path) from error
+        if self.begin == READ and isinstance(error, NONSENSE):
+            why = f"{self.database.path} is damaged: it holds what cannot be read ({error})"
+            raise StoreError(f"{why}; restore a backup") from error
         if isinstance(error, (UnicodeEncodeError, OverflowError)):
             raise StoreError(f"{self.database.path} cannot hold it: {error}; mend it") from error
 

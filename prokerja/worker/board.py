@@ -8,6 +8,7 @@ which they were handed over.
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 import sys
@@ -31,11 +32,14 @@ class Board:
     def new(cls) -> Board:
         """A fresh page, in a file without a name."""
         if sys.platform == "linux":
-            descriptor = os.memfd_create("prokerja-board")
+            descriptor = os.memfd_create("prokerja-board", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         else:
             descriptor, path = tempfile.mkstemp(prefix="prokerja-board-")
             os.unlink(path)
         os.ftruncate(descriptor, SIZE)
+        if sys.platform == "linux":  # or a realizer could take the page from under our feet
+            seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+            fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
         return cls(descriptor)
 
     def running(self) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from prokerja.errors import CatalogError
 from prokerja.events import JobStarted, RealizerDied
 from prokerja.model import Claimed, Completed, Failed, Returned, Verdict
 from prokerja.worker.pace import PER_BYTE, Pace
-from prokerja.worker.verdicts import Death, completed, died, failed, in_words, overdue, too_long
+from prokerja.worker.verdicts import Death, died, failed, follow_ups, in_words, overdue, too_long
 from prokerja.worker.wire import Report, WireError
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 LAST_WORDS = 5.0
 """Seconds between asking a job's process group to end and killing it."""
+MUTED = "its process had jobs, worked at none of them, and said nothing"
 SLOWEST_START = 30.0
 """Seconds: the longest pause before another try, when realizers die while loading the jobs."""
 
@@ -189,20 +190,26 @@ class Crew:
             hand.hurry(LAST_WORDS)
         elif hand.kill_at is not None and now >= hand.kill_at:
             hand.kill()
+        elif hand.silent(now):
+            hand.muted = True
+            hand.kill()
         hand.plan_look()
 
     def _take_in(self, hand: Hand, report: Report) -> None:
         self._full = False
+        hand.silent_since = None
         if report.ready:
-            self._false_starts = 0
-            hand.ready = True
-            self.greetings.append(report)
+            self._welcome(hand, report)
+        made = [follow_ups(done[4]) for done in report.completed]  # before anything is settled
         took: defaultdict[int, list[float]] = defaultdict(list)
         jobs = hand.done([done[0] for done in report.completed])
-        for job, (_, began, ended, result, more) in zip(jobs, report.completed, strict=True):
+        for job, (_, began, ended, result, _), more in zip(
+            jobs, report.completed, made, strict=True
+        ):
             if job is not None:
                 took[job.lane].append(ended - began)
-                self._verdict(hand, job, completed(job, began, ended, result, more))
+                verdict = Completed(job.id, job.lane, began, ended, result, more)
+                self._verdict(hand, job, verdict)
         jobs = hand.done([failure.sequence for failure in report.failed])
         for job, failure in zip(jobs, report.failed, strict=True):
             if job is not None:
@@ -212,13 +219,20 @@ class Crew:
             self._pace.learn(lane, sum(durations) / len(durations))
         self._take_back(hand, report)
 
+    def _welcome(self, hand: Hand, report: Report) -> None:
+        if hand.ready:
+            raise WireError("it has greeted before")
+        self._false_starts = 0
+        hand.ready = True
+        self.greetings.append(report)
+
     def _take_back(self, hand: Hand, report: Report) -> None:
         """What a realizer has not begun."""
         self.loose += filter(None, hand.done(report.dropped))
         for job in filter(None, hand.done(report.unknown)):
             self.missing.add(self._name(job))
             self._settle(job, Returned(*job.ids, free=False))
-        if self.stopping and not hand.tasks:
+        if (self.stopping or hand.worn) and not hand.tasks:
             hand.dismiss()
 
     def _verdict(self, hand: Hand, job: Claimed, verdict: Completed | Failed) -> None:
@@ -243,6 +257,8 @@ class Crew:
             self._tell(RealizerDied(hand.pid, how))
         if hand.overdue is not None:
             how = too_long(hand.overdue)
+        if hand.muted:  # what it was at is not known; it began with the first
+            at, began, how = next(iter(hand.tasks), 0), time.monotonic(), MUTED
         death = Death(how, at, began, excused=hand.excused and hand.overdue is None)
         for sequence, job in hand.tasks.items():
             verdict = died(job, sequence, death)

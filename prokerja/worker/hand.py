@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 LONG = 0.02
 """Seconds: a job that runs longer is long, and nothing may wait behind it."""
+SILENCE = 5.0
+"""Seconds for which a realizer may have jobs in hand, be at none of them, and say nothing."""
+LAST = 2**31 - 2**20
+"""Sequence numbers end here: two of them share a word of the board."""
 CERTAIN = 0.002
 """Seconds after which a write to the board has been seen for certain."""
 
@@ -83,6 +87,10 @@ class Hand:
         self.kill_at: float | None = None
         self.excused = False
         """Whether we end it in good order, whatever it is at."""
+        self.silent_since: float | None = None
+        """When it was first seen to have jobs and to be at none, since it last spoke."""
+        self.muted = False
+        """Whether we end it for that."""
         self.load = 0.0
         """Seconds of work in its hands, as far as we know."""
         self._batch: list[Claimed] = []
@@ -97,9 +105,25 @@ class Hand:
     def pid(self) -> int:
         return self.process.pid
 
+    @property
+    def worn(self) -> bool:
+        """Whether its numbers are nearly used up, so that it is better replaced."""
+        return self._next > LAST
+
+    def silent(self, now: float) -> bool:
+        """Whether it has had jobs for a while, is at none, and does not say why."""
+        sequence, _, _ = self.at()
+        if not self.tasks or sequence != IDLE:
+            self.silent_since = None
+        elif self.silent_since is None:
+            self.silent_since = now
+        return self.silent_since is not None and now - self.silent_since > SILENCE
+
     def fits(self) -> bool:
         """Whether it may be handed jobs at all, just now."""
         if not self.ready or self._revoked or self._long in self.tasks or self.kill_at is not None:
+            return False
+        if self.worn:
             return False
         return self.load < LONG or not (self.tasks or self._batch)
 

@@ -29,12 +29,9 @@ class Death(NamedTuple):
     """Whether we ended it in an orderly stop, which is no fault of the job's."""
 
 
-def completed(
-    job: Claimed, began: float, ended: float, result: str | None, more: Sequence[FollowUp]
-) -> Completed:
-    """A job returned; raises WireError for follow-ups that no job could declare."""
-    follow_ups = tuple(map(_declaration, more)) if more else ()
-    return Completed(job.id, job.lane, began, ended, result, follow_ups)
+def follow_ups(made: Sequence[FollowUp]) -> tuple[Declaration, ...]:
+    """What a job has declared; raises WireError for what no job could declare."""
+    return tuple(map(_declaration, made)) if made else ()
 
 
 def failed(job: Claimed, failure: Failure) -> Failed:
