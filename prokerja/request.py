@@ -13,6 +13,7 @@ from prokerja.model import Declaration, Lane
 from prokerja.times import LATEST, LONGEST, shown
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from prokerja.spec import JobSpec
@@ -54,10 +55,7 @@ ASKS_NOTHING = Options()
 def from_job(job: Any, now: float, options: Options = ASKS_NOTHING) -> Declaration:
     """The declaration of a job instance; raises RequestError for what is no job."""
     cls: type = type(job)
-    try:
-        lane, _, _, retries, retry_after, timeout = _plain(cls, options)
-    except TypeError:
-        raise BadOption(f"an option of {cls.__name__} is of no use: {options}; mend it") from None
+    lane, _, _, retries, retry_after, timeout = _once(_plain, cls, options)
     payload = encode(payload_of(job), lane.name)
     return Declaration(lane, payload, due(options, now), retries, retry_after, timeout)
 
@@ -70,7 +68,7 @@ def from_spec(
         kind = type(payload).__name__
         raise BadPayload(f"{spec.name}: the payload must be a JSON object, not {kind}")
     spec.check(payload)
-    lane, _, _, retries, retry_after, timeout = _settled(Defaults(*spec[:6]), options)
+    lane, _, _, retries, retry_after, timeout = _once(_settled, Defaults(*spec[:6]), options)
     text = encode(payload, spec.name)
     return Declaration(lane, text, due(options, now), retries, retry_after, timeout)
 
@@ -122,6 +120,15 @@ def named(text: Any, what: str) -> str:
     if not isinstance(text, str) or not 0 < len(text) <= 255 or not text.isprintable():
         raise BadOption(f"{what}: {shown(str(text))} is no name; use 1 to 255 printable characters")
     return text
+
+
+def _once(work_out: Callable[[Any, Options], Declaration], of: Any, options: Options) -> Any:
+    """What was worked out before for the same; raises BadOption for what cannot be meant."""
+    try:
+        return work_out(of, options)
+    except TypeError:  # a list or the like, of which no cache can keep a note
+        given = {k: v for k, v in options._asdict().items() if v is not None}
+        raise BadOption(f"{shown(str(given))} are no options; use names and numbers") from None
 
 
 @lru_cache(maxsize=1024)

@@ -103,10 +103,10 @@ def test_when_a_worker_is_killed_its_children_end_and_the_next_one_runs_the_job_
 
 def test_jobs_that_a_killed_worker_had_not_started_have_used_no_attempt(home: Home) -> None:
     worker = home.worker().ready()
-    home.warm()
+    home.warm(worker)
     worker.stopped_realizer()
     ids = home.run_each(f"note({n})" for n in range(30))
-    wait_until(lambda: home.counts()["processing"] >= 2)
+    wait_until(home.several_in_hand)
     claimed = [id for id in ids if home.job(id)["status"] == "processing"]
     worker.kill()
     assert home.ledger() == []
@@ -117,6 +117,17 @@ def test_jobs_that_a_killed_worker_had_not_started_have_used_no_attempt(home: Ho
         assert (job["status"], job["attempts"]) == ("completed", 1)
         assert job["returns"] == int(id in claimed)
         assert [attempt["error"] for attempt in job["history"]] == [None]
+
+
+def test_jobs_that_a_stuck_realizer_does_not_start_go_to_a_fresh_one_unharmed(home: Home) -> None:
+    worker = home.worker().ready()
+    stuck = worker.stopped_realizer()
+    ids = home.run_each(f"note({n})" for n in range(5))
+    wait_until(lambda: done(home))
+    assert set(home.statuses(ids)) == {"completed"}
+    assert {home.job(id)["attempts"] for id in ids} == {1}
+    assert Counter(home.ledger()) == Counter("01234")
+    assert gone(stuck)
 
 
 def test_jobs_behind_a_long_one_are_untouched_when_its_worker_is_killed(home: Home) -> None:
@@ -324,10 +335,10 @@ def test_a_worker_that_is_told_to_stop_ends_its_job_and_takes_no_other(home: Hom
 
 def test_jobs_in_hand_that_have_not_started_go_back_without_an_attempt(home: Home) -> None:
     worker = home.worker().ready()
-    home.warm()
+    home.warm(worker)
     realizer = worker.stopped_realizer()
     ids = home.run_each(f"note({n})" for n in range(30))
-    wait_until(lambda: home.counts()["processing"] >= 2)
+    wait_until(home.several_in_hand)
     worker.send(signal.SIGTERM)
     wait_until(lambda: "stopping" in worker.said() and worker.asleep())
     realizer.resume()

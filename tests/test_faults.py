@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-
 import pytest
 
 from tests.crash import powercut
@@ -17,8 +15,8 @@ ledgered = pytest.mark.parametrize("name", PROOFS)
 
 @pytest.fixture
 def seed() -> int:
-    """Another one each time; pytest-randomly's own seed brings it back."""
-    return random.randrange(10**6)
+    """The same each time, so that the suite tells of changes; `make crash` takes another."""
+    return 7
 
 
 @ledgered
@@ -36,5 +34,5 @@ def test_a_promise_holds(name: str, seed: int, capsys: pytest.CaptureFixture[str
 
 @pytest.mark.skipif(compiler() is None, reason="no C compiler to make the recorder with")
 def test_the_power_cut_is_noticed_where_declares_are_not_synced(seed: int) -> None:
-    with pytest.raises(Broken, match="acknowledged, but lost"):
+    with pytest.raises(Broken, match=r"acknowledged, but lost|damaged"):
         powercut.prove(seed, Ledger(), short=True, synchronous="OFF")

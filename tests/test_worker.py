@@ -546,7 +546,7 @@ def test_a_forked_child_that_comes_back_from_its_job_runs_no_other_job(
     home: Home, end: str
 ) -> None:
     worker = home.worker().ready()
-    home.warm()
+    home.warm(worker)
     realizer = worker.stopped_realizer()
     parent = home.run(
         f"""
@@ -557,10 +557,10 @@ def test_a_forked_child_that_comes_back_from_its_job_runs_no_other_job(
         return "the parent"
         """
     )
-    home.run_each(f"note({n})" for n in range(100))
-    wait_until(lambda: home.counts()["processing"] >= 2)  # they travel together
+    ids = home.run_each(f"note({n})" for n in range(100))
+    wait_until(home.several_in_hand)
     realizer.resume()
-    wait_until(lambda: home.counts()["completed"] == 601)
+    wait_until(lambda: set(home.statuses([parent, *ids])) == {"completed"})
     ran_once(home, list(map(str, range(100))))
     job = home.job(parent)
     assert (job["status"], job["result"], job["attempts"]) == ("completed", "the parent", 1)

@@ -32,7 +32,8 @@ def spooled(declarations: Iterable[Declaration]) -> Iterator[Declaration]:
     for chunk in itertools.chain([first], chunks):
         rows = [(*declaration.lane, *declaration[1:]) for declaration in chunk]
         try:
-            file.write(marshal.dumps(rows))
+            written = marshal.dumps(rows)
+            file.write(len(written).to_bytes(8, "little") + written)
             file.flush()
         except OSError as error:
             why = f"cannot keep what was read in {gettempdir()}: {error.strerror}"
@@ -43,11 +44,8 @@ def spooled(declarations: Iterable[Declaration]) -> Iterator[Declaration]:
 
 def _from(file: BinaryIO) -> Iterator[Declaration]:
     with file:
-        while True:
-            try:
-                rows = marshal.load(file)  # noqa: S302  our own, from a file without a name
-            except EOFError:
-                return
+        while size := int.from_bytes(file.read(8), "little"):
+            rows = marshal.loads(file.read(size))  # noqa: S302  our own, from a nameless file
             for queue, name, priority, *rest in rows:
                 yield Declaration(Lane(queue, name, priority), *rest)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 LAST_WORDS = 5.0
 """Seconds between asking a job's process group to end and killing it."""
-MUTED = "its process had jobs, worked at none of them, and said nothing"
+MUTED = "its process began the job, and never said what came of it"
 SLOWEST_START = 30.0
 """Seconds: the longest pause before another try, when realizers die while loading the jobs."""
 
@@ -257,7 +257,7 @@ class Crew:
             self._tell(RealizerDied(hand.pid, how))
         if hand.overdue is not None:
             how = too_long(hand.overdue)
-        if hand.muted:  # what it was at is not known; it began with the first
+        if hand.muted and began > hand.dealt_at:  # it did begin, and then did not tell
             at, began, how = next(iter(hand.tasks), 0), time.monotonic(), MUTED
         death = Death(how, at, began, excused=hand.excused and hand.overdue is None)
         for sequence, job in hand.tasks.items():

@@ -89,6 +89,8 @@ class Hand:
         """Whether we end it in good order, whatever it is at."""
         self.silent_since: float | None = None
         """When it was first seen to have jobs and to be at none, since it last spoke."""
+        self.dealt_at = 0.0
+        """When it was last handed jobs."""
         self.muted = False
         """Whether we end it for that."""
         self.load = 0.0
@@ -112,8 +114,8 @@ class Hand:
 
     def silent(self, now: float) -> bool:
         """Whether it has had jobs for a while, is at none, and does not say why."""
-        sequence, _, _ = self.at()
-        if not self.tasks or sequence != IDLE:
+        _, current, _ = self.at()
+        if not self.tasks or current is not None:
             self.silent_since = None
         elif self.silent_since is None:
             self.silent_since = now
@@ -144,6 +146,7 @@ class Hand:
         self.channel.post(Work(self._next, {c.lane: names[c.lane] for c in batch}, jobs))
         self.tasks.update(enumerate(batch, self._next))
         self._next += len(batch)
+        self.dealt_at = time.monotonic()
         if self.look_at is None:
             self.look_at = time.monotonic() + LONG
 
@@ -196,16 +199,17 @@ class Hand:
         if not self._revoked or time.monotonic() < self._certain_at:
             return []
         sequence, _, _ = self.at()
-        if not IDLE < sequence < self._revoked[0]:
-            return []  # it has moved on, and will tell by itself what it dropped
+        if sequence == IDLE:
+            return []  # it is through, and will tell by itself what it dropped
         before = len(self.tasks)
-        taken = [self.tasks.pop(number) for number in self._revoked if number in self.tasks]
+        behind = [number for number in self._revoked if number > sequence and number in self.tasks]
+        taken = [self.tasks.pop(number) for number in behind]
         self._weigh(before)
         return taken
 
     def plan_look(self) -> None:
         """Decide when the board is worth a look again."""
-        _, task, since = self.at()
+        sequence, task, since = self.at()
         now = time.monotonic()
         if not self.tasks:
             self.look_at = None
@@ -213,7 +217,7 @@ class Hand:
             self.look_at = now + CERTAIN
         elif self.kill_at is not None:
             self.look_at = self.kill_at
-        elif task is None or now - since < LONG:
+        elif task is None or sequence != self._long:
             self.look_at = now + LONG
         elif task.timeout is not None:
             self.look_at = since + task.timeout

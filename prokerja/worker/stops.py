@@ -28,6 +28,7 @@ class Stops:
         self._readable, self._writable = os.pipe()
         os.set_blocking(self._readable, False)
         os.set_blocking(self._writable, False)
+        self._woken_before = -1
         self._before: dict[signal.Signals, object] = {}
 
     def fileno(self) -> int:
@@ -52,11 +53,15 @@ class Stops:
         if threading.current_thread() is threading.main_thread():
             for number in STOPPING:
                 self._before[number] = signal.signal(number, self._heard)
+            # The kernel's call itself wakes us, even just before we go to sleep.
+            self._woken_before = signal.set_wakeup_fd(self._writable, warn_on_full_buffer=False)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
+        if self._before:
+            signal.set_wakeup_fd(self._woken_before)
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
         os.close(self._readable)
