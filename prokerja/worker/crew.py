@@ -228,6 +228,8 @@ class Crew:
 
     def _take_back(self, hand: Hand, report: Report) -> None:
         """What a realizer has not begun."""
+        if any(hand.has_to_do(sequence) for sequence in report.dropped):
+            raise WireError("it gives back jobs that nobody asked for")
         self.loose += filter(None, hand.done(report.dropped))
         for job in filter(None, hand.done(report.unknown)):
             self.missing.add(self._name(job))

@@ -150,6 +150,10 @@ class Hand:
         if self.look_at is None:
             self.look_at = time.monotonic() + LONG
 
+    def has_to_do(self, sequence: int) -> bool:
+        """Whether this job is in its hands, and was not revoked."""
+        return sequence in self.tasks and sequence not in self._revoked
+
     def undo(self) -> None:
         """Forget the batch."""
         self._weigh(len(self.tasks) + len(self._batch))
