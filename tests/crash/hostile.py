@@ -191,6 +191,7 @@ def meet(seed: int, count: int, commands: int) -> None:
                 encounter = Encounter(seed, number, specimen, site.db)
                 with open(batch, encoding="utf-8") as sys.stdin:
                     encounter.outside(site) if number % REAL == 0 else encounter.here(commands)
+                    sys.stdin.buffer.close()
                 told = {"number": number, "how": encounter.how, "codes": encounter.codes,
                         "faults": encounter.faults}  # fmt: skip
                 os.write(out, json.dumps(told).encode() + b"\n")
