@@ -45,6 +45,8 @@ LONGEST_SLEEP = 60.0
 """Seconds: the time of day may jump, so a due time is looked at again after this at most."""
 LONGEST_PAUSE = 86400.0
 """Seconds: the system's own limit for a pause is some weeks."""
+BRIEFLY = 0.002
+"""Seconds that a turn waits for the write lock: as long as a declaration keeps it, and no more."""
 PATIENCE = 30.0
 """Seconds for which others may keep the store locked before it is worth a line."""
 RETRY = 0.001
@@ -93,7 +95,7 @@ class Supervisor:
         )
         self._neighbours = Neighbours(repository, self._id, self._watch, self._tell)
         # From here on, nobody's long write keeps this loop from its realizers.
-        repository.database.patience = 0.0
+        repository.database.patience = BRIEFLY
         repository.database.on_commit.append(self._watch.poke)
         self._chores.postpone(time.monotonic())
         self._ears.add(self._stops, self._stops.drain)

@@ -70,13 +70,14 @@ def _meet(seed: int, count: int, commands: int) -> Iterator[dict[str, Any]]:
         )
         site.processes.append(process)
         assert process.stdout is not None
-        for number in range(count):
-            if not select.select([process.stdout], [], [], LIMIT)[0]:
-                raise Broken(f"file {number}: a command hangs")
-            line = process.stdout.readline()
-            if not line:
-                raise Broken(f"file {number}: the process died with {process.wait()}")
-            yield json.loads(line)
+        with process.stdout as told:
+            for number in range(count):
+                if not select.select([told], [], [], LIMIT)[0]:
+                    raise Broken(f"file {number}: a command hangs")
+                line = told.readline()
+                if not line:
+                    raise Broken(f"file {number}: the process died with {process.wait()}")
+                yield json.loads(line)
 
 
 class Encounter:
@@ -191,7 +192,6 @@ def meet(seed: int, count: int, commands: int) -> None:
                 encounter = Encounter(seed, number, specimen, site.db)
                 with open(batch, encoding="utf-8") as sys.stdin:
                     encounter.outside(site) if number % REAL == 0 else encounter.here(commands)
-                    sys.stdin.buffer.close()
                 told = {"number": number, "how": encounter.how, "codes": encounter.codes,
                         "faults": encounter.faults}  # fmt: skip
                 os.write(out, json.dumps(told).encode() + b"\n")
