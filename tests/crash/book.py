@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 WINDOW = 0.02
 """Seconds that a result may be on its way into the file, on a machine that does nothing else."""
+ORPHANED = 1
+"""The parent of a process whose parent is dead."""
 NOISE = 1.0
 """Seconds that the same may take while two cores start workers all the time."""
 
@@ -103,4 +105,6 @@ def _cause(earlier: Run, later: Run, killed: dict[int, float]) -> tuple[str, flo
             if earlier.ended is not None and age > NOISE:
                 raise Broken(f"job {earlier.n} ran again, {age:.3f} s after it ended: {earlier}")
             return f"{who} {pid}", age
+    if earlier.supervisor == ORPHANED and killed:  # its supervisor had died as it asked for it
+        return "its supervisor, gone before it could be named", 0.0
     raise Broken(f"job {earlier.n} was repeated, though nobody was killed: {earlier}, {later}")
