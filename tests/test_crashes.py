@@ -244,6 +244,13 @@ def test_a_job_that_keeps_killing_its_worker_is_set_aside(home: Home) -> None:
 # Several workers at once
 
 
+def test_an_idle_worker_says_why_it_leaves(home: Home) -> None:
+    worker = home.worker().ready()
+    worker.send(signal.SIGTERM)
+    assert worker.end() == 0
+    assert "stopping: heard SIGTERM" in worker.said()
+
+
 def test_two_workers_that_race_for_ten_thousand_jobs_run_each_once(home: Home) -> None:
     home.write(
         "count.py",

@@ -103,6 +103,7 @@ class Supervisor:
         try:
             while not self._finished():
                 self._step()
+            self._heed_stops()  # an idle worker, too, says why it leaves
         finally:
             self._leave()
 
