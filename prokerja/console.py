@@ -87,11 +87,12 @@ def agreed(question: str) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def counted(items: Iterable[T], what: str) -> Iterator[T]:
+def counted(items: Iterable[T], what: str) -> Iterable[T]:
     """The same items, with a running count on the terminal."""
-    if not sys.stderr.isatty():
-        yield from items
-        return
+    return _counting(items, what) if sys.stderr.isatty() else items
+
+
+def _counting(items: Iterable[T], what: str) -> Iterator[T]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 

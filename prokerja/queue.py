@@ -56,7 +56,7 @@ class Queue:
         declaration = from_job(job, now, _options(options))
         if connection is not None:
             return self._declare_within(connection, declaration, now)
-        return self.repository.declarations.add((declaration,), now)[0]
+        return self.repository.declarations.add_one(declaration, now)
 
     def declare_many(self, jobs: Iterable[Any], **options: Any) -> range:
         """Register all jobs or none, in one transaction; returns their ids, in order."""

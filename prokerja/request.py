@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prokerja.errors import BadOption, BadPayload, RequestError
@@ -68,7 +68,7 @@ def from_spec(
         kind = type(payload).__name__
         raise BadPayload(f"{spec.name}: the payload must be a JSON object, not {kind}")
     spec.check(payload)
-    lane, _, _, retries, retry_after, timeout = _once(_settled, Defaults(*spec[:6]), options)
+    lane, _, _, retries, retry_after, timeout = _once(_settled, spec[:6], options)
     text = encode(payload, spec.name)
     return Declaration(lane, text, due(options, now), retries, retry_after, timeout)
 
@@ -76,22 +76,20 @@ def from_spec(
 def payload_of(job: Any) -> Any:
     """What a job instance is rebuilt from; dataclasses need no `payload()`."""
     cls: type = type(job)
-    names = field_names(cls)
-    fit = hasattr(job, "payload") or (names is not None and hasattr(job, "handle"))
-    if isinstance(job, type) or not fit:
+    payload = getattr(job, "payload", None)
+    names = field_names(cls) if payload is None else ()
+    if isinstance(job, type) or names is None or not (payload or hasattr(job, "handle")):
         raise RequestError(
             f"{shown(str(job))} is no job; give an instance of a class with handle() and"
             " payload(), or of a dataclass with handle()"
         )
-    if hasattr(job, "payload"):
-        return job.payload()
-    return {name: getattr(job, name) for name in names or ()}
+    return payload() if payload else {name: getattr(job, name) for name in names}
 
 
 def encode(payload: Any, name: str) -> str:
     """The payload as JSON, in ASCII, so that every string survives; raises BadPayload."""
     try:
-        text = _encoder().encode(payload)
+        text = _encode(payload)
     except (TypeError, ValueError, RecursionError) as error:
         raise BadPayload(f"{name}: the payload is not JSON: {error}") from None
     if len(text) > LARGEST:
@@ -124,6 +122,8 @@ def named(text: Any, what: str) -> str:
 
 def _once(work_out: Callable[[Any, Options], Declaration], of: Any, options: Options) -> Any:
     """What was worked out before for the same; raises BadOption for what cannot be meant."""
+    if options is not ASKS_NOTHING:
+        options = options._replace(delay=None, at=None)  # they differ from call to call
     try:
         return work_out(of, options)
     except TypeError:  # a list or the like, of which no cache can keep a note
@@ -153,8 +153,8 @@ def checked(declaration: Declaration) -> Declaration:
 
 
 @lru_cache(maxsize=1024)
-def _settled(defaults: Defaults, options: Options) -> Declaration:
-    return _merged(defaults, options)
+def _settled(defaults: tuple[Any, ...], options: Options) -> Declaration:
+    return _merged(Defaults(*defaults), options)
 
 
 def _merged(defaults: Defaults, options: Options) -> Declaration:
@@ -188,11 +188,6 @@ def _epoch(at: Any) -> Any:
         return None  # a datetime at the very edge of what there is
 
 
-@cache
-def _encoder() -> json.JSONEncoder:
-    return json.JSONEncoder(allow_nan=False, separators=(",", ":"), default=_plainer)
-
-
 def _plainer(value: Any) -> Any:
     if isinstance(value, os.PathLike):
         return os.fspath(value)
@@ -201,3 +196,9 @@ def _plainer(value: Any) -> Any:
     if names is not None:
         return {name: getattr(value, name) for name in names}
     raise TypeError(f"{type(value).__name__} has no JSON form; use strings, numbers, lists, dicts")
+
+
+# What contains itself ends in a RecursionError; looking out for it would cost every payload.
+_encode = json.JSONEncoder(
+    allow_nan=False, separators=(",", ":"), default=_plainer, check_circular=False
+).encode

@@ -24,6 +24,7 @@ PLAIN = {
     list: "array",
     tuple: "array",
 }
+EXACT = {bool: "boolean", type(None): "null", str: "string", int: "integer", list: "array"}
 KINDS = frozenset(["string", "integer", "number", "boolean", "null", "array", "object"])
 WORDS = {"true": True, "yes": True, "on": True, "1": True}
 WORDS |= {"false": False, "no": False, "off": False, "0": False}
@@ -91,7 +92,7 @@ class JobSpec(NamedTuple):
                 f"{brief(self.name)} cannot take {shown(payload)}; "
                 f"give a JSON object with the fields of {self.signature()}"
             )
-        faults = list(self._faults(payload))
+        faults = self._faults(payload)
         if faults:
             more = [f"and {len(faults) - MOST} more"] if len(faults) > MOST else []
             raise BadPayload(
@@ -99,17 +100,21 @@ class JobSpec(NamedTuple):
                 f"{', '.join(faults[:MOST] + more)}; give what it takes: {self.signature()}"
             )
 
-    def _faults(self, payload: dict[str, Any]) -> Iterator[str]:
+    def _faults(self, payload: dict[str, Any]) -> list[str]:
         known = {field.name: field for field in self.fields}
-        for name, field in known.items():
-            if field.required and name not in payload:
-                yield f"{shown(name)} is missing"
+        faults = [
+            f"{shown(name)} is missing"
+            for name, field in known.items()
+            if field.required and name not in payload
+        ]
         for name, value in payload.items():
-            if name in known:
-                if not fits(value, known[name].schema):
-                    yield f"{shown(name)} is {shown(value)}, not {brief(known[name].type)}"
+            field = known.get(name)
+            if field is not None:
+                if not fits(value, field.schema):
+                    faults.append(f"{shown(name)} is {shown(value)}, not {brief(field.type)}")
             elif not self.open or not isinstance(name, str):
-                yield f"{shown(name)} is unknown"
+                faults.append(f"{shown(name)} is unknown")
+        return faults
 
     def read(self, pairs: Sequence[str]) -> dict[str, Any]:
         """The payload that `key=value` (typed by the field) and `key:=JSON` pairs spell.
@@ -167,10 +172,9 @@ def printable(text: str) -> str:
 
 
 def _kind(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "boolean"
+    exactly = EXACT.get(type(value))
+    if exactly is not None:
+        return exactly
     if isinstance(value, float):
         return "number" if abs(value) <= LARGEST else "not JSON"
     if isinstance(value, dict):

@@ -465,13 +465,13 @@ sys.stdin.readline()
 """
 
 
-@pytest.mark.parametrize("written", [0, 1, CHUNK, 6 * CHUNK + 1])
+@pytest.mark.parametrize("written", [0, 1, CHUNK, 60 * CHUNK + 1])
 def test_a_bulk_killed_in_the_middle_leaves_nothing(path: Path, written: int) -> None:
     repository = Repository(str(path))
     repository.declarations.add([asked()], START)
-    process = child(MANY, str(path), str(10 * CHUNK), str(written))
+    process = child(MANY, str(path), str(100 * CHUNK), str(written))
     assert heard(process) == "in the middle"
-    if written > 5 * CHUNK:
+    if written > 50 * CHUNK:
         assert os.stat(f"{path}-wal").st_size > 2**20, "part of it stands in the log already"
     process.kill()
     process.communicate()
@@ -485,7 +485,7 @@ def test_a_bulk_killed_in_the_middle_leaves_nothing(path: Path, written: int) ->
 def test_a_bulk_killed_in_the_middle_leaves_nothing_to_who_opens_the_file_later(
     path: Path,
 ) -> None:
-    process = child(MANY, str(path), str(10 * CHUNK), str(6 * CHUNK))
+    process = child(MANY, str(path), str(100 * CHUNK), str(60 * CHUNK))
     assert heard(process) == "in the middle"
     process.kill()
     process.communicate()

@@ -17,7 +17,14 @@ import pytest
 
 import prokerja
 from prokerja import Job, Queue, Worker
-from prokerja.errors import BadOption, BadPayload, CatalogError, RequestError, TryAgain
+from prokerja.errors import (
+    BadOption,
+    BadPayload,
+    CatalogError,
+    RequestError,
+    StoreError,
+    TryAgain,
+)
 from prokerja.events import JobFailed, JobsSettled, WorkerStarted, WorkerStopped
 from prokerja.report import record_json
 from tests.support import PATIENCE, SOON, wait_until
@@ -240,6 +247,18 @@ def test_of_many_jobs_none_is_declared_if_their_source_breaks(home: Home) -> Non
     with pytest.raises(LookupError, match="no more"):
         home.queue.declare_many(source())
     assert sum(home.counts().values()) == 0
+
+
+def test_of_many_jobs_none_is_declared_if_their_source_declares_by_itself(home: Home) -> None:
+    def source() -> Iterator[Job]:
+        home.queue.declare(Plain(1))
+        yield Plain(2)
+
+    before = home.queue.declare(Plain(0))
+    with pytest.raises(StoreError, match="a transaction is under way"):
+        home.queue.declare_many(source())
+    assert home.queue.declare(Plain(3)) == before + 1
+    assert home.counts()["pending"] == 2
 
 
 def test_the_default_queue_is_the_file_that_the_settings_name(

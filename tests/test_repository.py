@@ -146,7 +146,11 @@ class Machine(RuleBasedStateMachine):
             )
             for n, (lane, delay) in enumerate(zip(lanes, delays, strict=False))
         ]
-        self.expect(self.current.declarations.add(requests, self.now), requests)
+        if len(requests) == 1:
+            id = self.current.declarations.add_one(requests[0], self.now)
+            self.expect(range(id, id + 1), requests)
+        else:
+            self.expect(self.current.declarations.add(requests, self.now), requests)
 
     @rule(lane=st.sampled_from(LANES), delay=st.sampled_from([0.0, 5.0]))
     def declare_through_the_door(self, lane: Lane, delay: float) -> None:
@@ -594,7 +598,10 @@ class Store:
         self.turns = itertools.count(TURNS + 1)
 
     def declare(self, *requests: Declaration) -> list[int]:
-        return list(self.repository.declarations.add(requests or [asked()], self.now))
+        declarations = self.repository.declarations
+        if len(requests) > 1:
+            return list(declarations.add(requests, self.now))
+        return [declarations.add_one(requests[0] if requests else asked(), self.now)]
 
     def take(self, room: int = 1000, *queues: str) -> dict[int, tuple[int, int]]:
         """Claim; returns the token and the lane by id."""

@@ -7,6 +7,8 @@ import time
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
+from msgspec.json import decode
+
 from prokerja.catalog.refresh import known_job
 from prokerja.commandline import Argument, Option
 from prokerja.commands import Db, Jobs, Json
@@ -15,7 +17,7 @@ from prokerja.commands.spool import spooled
 from prokerja.console import counted, many, print_json, say
 from prokerja.errors import ProkerjaError, RequestError
 from prokerja.repository import Repository
-from prokerja.request import Options, from_spec
+from prokerja.request import ASKS_NOTHING, Options, from_spec
 from prokerja.settings import settings
 from prokerja.times import shown
 
@@ -87,7 +89,7 @@ def _declarations(
 def _declaration(line: bytes, specs: Callable[[str], JobSpec], now: float) -> Declaration:
     if len(line) > LONGEST:
         raise RequestError("the line is longer than 2 MiB; pass the path of a file instead")
-    given = parse_json(line.decode("utf-8", "surrogateescape"), "the line")
+    given = _read(line)
     if not isinstance(given, dict) or not isinstance(given.get("job"), str):
         raise RequestError('the line is no declaration; write {"job": NAME, "payload": {…}}')
     unknown = given.keys() - KEYS
@@ -97,9 +99,17 @@ def _declaration(line: bytes, specs: Callable[[str], JobSpec], now: float) -> De
     return from_spec(specs(given["job"]), given.get("payload", {}), now, _options(given))
 
 
+def _read(line: bytes) -> Any:
+    """The line's value; what the quick parser refuses, the one that explains judges."""
+    try:
+        return decode(line)
+    except (ValueError, RecursionError):
+        return parse_json(line.decode("utf-8", "surrogateescape"), "the line")
+
+
 def _options(given: dict[str, Any]) -> Options:
     if given.keys() <= {"job", "payload"}:
-        return Options()
+        return ASKS_NOTHING
     texts = {key: _text(given.get(key), key) for key in ("in", "at", "retry_after", "timeout")}
     return options_from(
         queue=given.get("queue"), priority=given.get("priority"), in_=texts["in"],

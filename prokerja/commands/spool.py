@@ -7,12 +7,14 @@ import marshal
 from typing import TYPE_CHECKING, BinaryIO
 
 from prokerja.errors import TryAgain
-from prokerja.model import Declaration, Lane
+from prokerja.model import Declaration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
-CHUNK = 2000
+    from prokerja.model import Lane
+
+CHUNK = 1000
 """Declarations held in memory at once; more of them wait in a temporary file."""
 
 
@@ -29,8 +31,9 @@ def spooled(declarations: Iterable[Declaration]) -> Iterator[Declaration]:
     from tempfile import TemporaryFile, gettempdir
 
     file: BinaryIO = TemporaryFile()  # noqa: SIM115
+    lanes: dict[Lane, int] = {}
     for chunk in itertools.chain([first], chunks):
-        rows = [(*declaration.lane, *declaration[1:]) for declaration in chunk]
+        rows = [(lanes.setdefault(row[0], len(lanes)), *row[1:]) for row in chunk]
         try:
             written = marshal.dumps(rows)
             file.write(len(written).to_bytes(8, "little") + written)
@@ -39,15 +42,15 @@ def spooled(declarations: Iterable[Declaration]) -> Iterator[Declaration]:
             why = f"cannot keep what was read in {gettempdir()}: {error.strerror}"
             raise TryAgain(f"{why}; nothing was declared; make room and try again") from None
     file.seek(0)
-    return _from(file)
+    return _from(file, list(lanes))
 
 
-def _from(file: BinaryIO) -> Iterator[Declaration]:
+def _from(file: BinaryIO, lanes: Sequence[Lane]) -> Iterator[Declaration]:
     with file:
         while size := int.from_bytes(file.read(8), "little"):
             rows = marshal.loads(file.read(size))  # noqa: S302  our own, from a nameless file
-            for queue, name, priority, *rest in rows:
-                yield Declaration(Lane(queue, name, priority), *rest)
+            for lane, *rest in rows:
+                yield Declaration(lanes[lane], *rest)
 
 
 def _chunks(declarations: Iterable[Declaration]) -> Iterator[list[Declaration]]:

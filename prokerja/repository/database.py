@@ -6,12 +6,12 @@ import os
 import sqlite3
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prokerja.errors import Busy, ProkerjaError, StoreError, TryAgain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
 READ = "BEGIN"
@@ -19,7 +19,9 @@ NONSENSE = (TypeError, ValueError, KeyError, OverflowError)
 """What comes of reading what nobody of ours has written."""
 PATIENCE = 30.0
 """Seconds for which a write waits for its turn, unless told otherwise."""
-LONGEST_PAUSE = 0.0025
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.0003, 0.002
+OVERDUE, HOPELESS = 0.02, 0.5
+"""Seconds of waiting between which a write asks more often."""
 BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 PASSING = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM, *BUSY}
 
@@ -47,6 +49,19 @@ class Database:
     def reading(self) -> Transaction:
         """A read transaction: all its statements see the same moment."""
         return Transaction(self, READ)
+
+    def write(self, statement: str, given: Sequence[object]) -> Any:
+        """A write transaction of this one statement; returns the row that it answers with."""
+        with self.lock:
+            if self.connection.in_transaction:
+                raise StoreError(f"{self.path}: a transaction is under way; end it first")
+            try:
+                [row] = patiently(self.execute, statement, self.patience, given).fetchall()
+            except sqlite3.Error as error:
+                raise explained(error, self.path) from error
+        for notice in self.on_commit:
+            notice()
+        return row
 
     def durable(self, wanted: bool) -> None:
         """Whether a commit is on the disk when it returns, or only safe from a killed process."""
@@ -118,25 +133,34 @@ class Transaction:
 
 
 def patiently(
-    execute: Callable[[str], sqlite3.Cursor], statement: str, patience: float = PATIENCE
+    execute: Callable[[str, Sequence[object]], sqlite3.Cursor],
+    statement: str,
+    patience: float = PATIENCE,
+    given: Sequence[object] = (),
 ) -> sqlite3.Cursor:
-    """Execute again while another process is in the way, for `patience` seconds at most.
-
-    The pauses are short and random, so that of many who wait none starves: SQLite's own busy
-    handler backs off to 100 ms and keeps no order.
-    """
-    give_up = None
-    longest = LONGEST_PAUSE / 16
+    """Execute again while another process is in the way, for `patience` seconds at most."""
+    began = None
     while True:
         try:
-            return execute(statement)
+            return execute(statement, given)
         except sqlite3.OperationalError as error:
             now = time.monotonic()
-            give_up = give_up or now + patience
-            if primary_code(error) not in BUSY or now >= give_up:
+            began = began or now
+            if primary_code(error) not in BUSY or now - began >= patience:
                 raise
-            time.sleep(longest * (0.5 + os.urandom(1)[0] / 512))
-            longest = min(2 * longest, LONGEST_PAUSE)
+            time.sleep(_pause(now - began) * (0.5 + os.urandom(1)[0] / 256))
+
+
+def _pause(waited: float) -> float:
+    """Seconds until the next try, on average, after so many seconds of them.
+
+    Nobody keeps an order, and SQLite's own busy handler backs off to 100 ms. Here the pauses stay
+    short, and who has waited for longer than most asks most often, so that none starves. But who
+    has waited for very long stands behind something long, and need not hurry.
+    """
+    if OVERDUE < waited < HOPELESS:
+        return SHORTEST_PAUSE
+    return min(max(waited / 2, SHORTEST_PAUSE), LONGEST_PAUSE)
 
 
 def primary_code(error: sqlite3.Error) -> int | None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections import Counter
-from operator import itemgetter
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from prokerja.errors import NotFound, RequestError, TryAgain
@@ -17,8 +16,8 @@ if TYPE_CHECKING:
     from prokerja.repository.database import Database
     from prokerja.repository.lanes import Lanes
 
-CHUNK = 5000
-"""Rows that a bulk declaration holds in memory at once."""
+CHUNK = 500
+"""Rows that a bulk declaration holds at once: few, for the processor's caches' sake."""
 HIGHEST_ID = 2**63 - 1
 SLICE = 500
 """Rows that one transaction of a purge or a retry takes: a few milliseconds."""
@@ -30,6 +29,9 @@ INSERT = """
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
 NEXT_ID = """
     SELECT 1 + max((SELECT id FROM purged), (SELECT coalesce(max(id), 0) FROM declaration))"""
+REGISTER = f"""
+    INSERT INTO register (id, lane, declared_at, due_at, payload, retries, retry_after, timeout)
+    VALUES (({NEXT_ID}), ?, ?, ?, ?, ?, ?, ?) RETURNING id"""
 QUEUE_FROM = """
     INSERT INTO pending (lane, due_at, declaration)
     SELECT lane, due_at, id FROM declaration WHERE id >= ?"""
@@ -43,6 +45,15 @@ class Declarations:
         self._database = database
         self._lanes = lanes
 
+    def add_one(self, declaration: Declaration, now: float) -> int:
+        """Register one, in one statement if its lane is known; returns its id."""
+        lane, payload, due_at, *policy = declaration
+        known = self._lanes.known(lane)
+        if known is None:
+            return self.add((declaration,), now)[0]
+        row = self._database.write(REGISTER, (known, now, max(now, due_at), payload, *policy))
+        return int(row[0])
+
     def add(self, declarations: Iterable[Declaration], now: float) -> range:
         """Register all of them or none; returns their ids, in order."""
         with self._database.writing():
@@ -53,15 +64,16 @@ class Declarations:
         [first] = self._database.execute(NEXT_ID).fetchone()
         next_id: int = first
         lane_of = self._lanes.id_of
-        counts: Counter[int] = Counter()
+        counts: defaultdict[int, int] = defaultdict(int)
         for chunk in _chunks(declarations):
             rows = [
-                (id, lane_of(lane), now, max(now, due_at), payload, *policy)
-                for id, (lane, payload, due_at, *policy) in enumerate(chunk, next_id)
+                (id, lane_of(lane), now, max(now, due), payload, again, after, limit)
+                for id, (lane, payload, due, again, after, limit) in enumerate(chunk, next_id)
             ]
             self._database.executemany(INSERT, rows)
             self._database.execute(QUEUE_FROM, (next_id,))
-            counts.update(map(itemgetter(1), rows))
+            for row in rows:
+                counts[row[1]] += 1
             next_id += len(rows)
         self._lanes.count({(lane, Status.PENDING): n for lane, n in counts.items()})
         return range(first, next_id)

@@ -41,6 +41,10 @@ class Lanes:
         self._ids: dict[Lane, int] = {}
         database.on_rollback.append(self._ids.clear)
 
+    def known(self, lane: Lane) -> int | None:
+        """The lane's id, if it was asked for before."""
+        return self._ids.get(lane)
+
     def id_of(self, lane: Lane) -> int:
         """The lane's id, making it if it is new; inside a write transaction."""
         known = self._ids.get(lane)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-VERSION = 1
+VERSION = 2
 APPLICATION = 0x50524B4A
 """`PRKJ`, in a file's header: whose file it is."""
 

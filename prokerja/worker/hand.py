@@ -130,8 +130,8 @@ class Hand:
         return self.load < LONG or not (self.tasks or self._batch)
 
     def put(self, claimed: Claimed, cost: float) -> bool:
-        """Add a job that takes `cost` seconds to the next batch, unless that is too much."""
-        if self.load + cost > LONG and (self.tasks or self._batch):
+        """Add a job that takes `cost` seconds to the next batch, unless it had to wait for long."""
+        if max(self.load, cost) > LONG and (self.tasks or self._batch):
             return False
         self._batch.append(claimed)
         self.load += cost

@@ -79,7 +79,11 @@ class Life:
     def _declare(self) -> None:
         many = self._random.choice((1, 1, 1, 2, 12))
         made = [self._declaration() for _ in range(many)]
-        ids = self._front.declarations.add(made, self._now)
+        declarations = self._front.declarations
+        if many == 1:
+            ids: Sequence[int] = [declarations.add_one(made[0], self._now)]
+        else:
+            ids = declarations.add(made, self._now)
         payloads = (declaration.payload for declaration in made)
         self._note("declared", dict(zip(ids, payloads, strict=True)))
 
