@@ -194,6 +194,14 @@ class Home:
     def queue(self) -> Queue:
         return Queue(self.db)
 
+    def elsewhere(self) -> None:
+        """Have all that is started from here on do without what only Linux has."""
+        place = self.path / "elsewhere"
+        place.mkdir()
+        first = "import psutil, subprocess, sys\n"  # these are built for the real system
+        (place / "sitecustomize.py").write_text(f"{first}sys.platform = 'darwin'\n")
+        self._environment["PYTHONPATH"] = str(place)
+
     def write(self, name: str, source: str) -> None:
         """A job file."""
         (self.jobs / name).write_text(textwrap.dedent(source))

@@ -399,6 +399,29 @@ def test_an_idle_worker_wakes_up_for_a_job(home: Home, declare: Callable[[Home],
     wait_until(lambda: home.ledger() == ["here"], SOON)
 
 
+def test_where_no_file_can_be_watched_an_idle_worker_looks_again_by_itself(home: Home) -> None:
+    home.elsewhere()
+    worker = home.worker().ready()
+    home.warm(worker)
+    home.wait(home.run("note('here')"), limit=SOON)
+    ran_once(home, ["here"])
+
+
+def test_where_the_kernel_does_not_help_realizers_still_end_with_their_supervisor(
+    home: Home,
+) -> None:
+    home.elsewhere()
+    worker = home.worker().ready()
+    [realizer] = worker.realizers()
+    id = home.run("wait_for('gate')")
+    wait_until(lambda: home.running(id))
+    worker.kill()
+    wait_until(lambda: gone(realizer), limit=SOON)
+    home.open("gate")
+    home.work()
+    assert home.statuses([id]) == ["completed"]
+
+
 def test_an_idle_worker_wakes_up_when_a_job_is_due(home: Home) -> None:
     home.worker().ready()
     home.run("note('here')", delay=0.5)

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from prokerja.watch import Watch
 
 
+EVERY = 0.2
+"""Seconds between two looks at who is there, unless one of them may have died."""
+
+
 class Neighbours:
     """Puts back what dead workers held, the moment their locks are let go."""
 
@@ -26,14 +30,24 @@ class Neighbours:
         self._watch = watch
         self._tell = tell
         self._known: set[int] = set()
+        self._looked_at = 0.0
         self.suspect = True
         """Whether one of them may have died since the last look."""
+        self.look_at: float | None = None
+        """When to look who is there, in monotonic seconds; None while nothing is written."""
 
-    def look(self) -> None:
+    def stir(self, now: float) -> None:
+        """Something was written, perhaps a new worker's name."""
+        self.look_at = self.look_at or max(now, self._looked_at + EVERY)
+
+    def look(self, now: float) -> None:
         """Recover what the dead held, if there is reason to think that somebody died."""
+        if not self.suspect and (self.look_at is None or now < self.look_at):
+            return
         workers = self._repository.workers
         with self._repository.database.reading():
             others = set(workers.ids()) - {self._own}
+        self._looked_at, self.look_at = now, None
         if others == self._known and not self.suspect:
             return
         self._watch.locks(map(workers.lock_path, others))

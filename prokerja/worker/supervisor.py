@@ -108,12 +108,14 @@ class Supervisor:
             self._leave()
 
     def _step(self) -> None:
+        if self._watch.pace is not None:  # nothing tells us, so anything may have happened
+            self._look_around()
         self._heed_stops()
         self._crew.muster(time.monotonic())
         self._crew.look(time.monotonic())
         try:
             self._greet()
-            self._neighbours.look()
+            self._neighbours.look(time.monotonic())
             self._turn()
             pause = self._until_next()
             self._busy_since = None
@@ -211,7 +213,7 @@ class Supervisor:
         if self._finished():
             return 0.0
         now = time.monotonic()
-        moments = [self._crew.next_look(), self._grace_ends]
+        moments = [self._crew.next_look(), self._neighbours.look_at, self._grace_ends]
         if self._idle:
             moments.append(self._chores.at)
         pauses = [moment - now for moment in moments if moment is not None]
@@ -263,6 +265,7 @@ class Supervisor:
     def _look_around(self) -> None:
         if self._watch.drain():
             self._neighbours.suspect = True
+        self._neighbours.stir(time.monotonic())
         self._woken = True
 
     def _hire(self) -> Hand:
