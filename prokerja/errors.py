@@ -35,6 +35,15 @@ class StoreError(ProkerjaError):
     """The database file cannot be used; nothing was changed."""
 
 
+class Outdated(StoreError):
+    """A newer program has migrated the file; this one may only end what it has begun."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what}; upgrade this program")
+        self.what = what
+        """The same, without what to do next."""
+
+
 class TryAgain(StoreError):
     """The store is busy or full just now; the same request may work in a moment."""
 

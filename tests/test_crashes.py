@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from prokerja.errors import TryAgain
+from tests.crash import newer
 from tests.support import SOON, gone, kill, wait_until
 
 if TYPE_CHECKING:
@@ -396,6 +398,65 @@ def test_a_worker_that_is_told_to_stop_before_it_is_ready_leaves_in_good_order(h
     assert all(map(gone, family))
     assert without_attempt(home, range(id, id + 1)) == {("pending", 0, 0)}
     assert home.ask("report")["workers"] == []
+
+
+@pytest.mark.parametrize("realizers", [1, 2], ids=["full", "with room"])
+def test_a_worker_stops_when_a_newer_program_migrates_its_file(home: Home, realizers: int) -> None:
+    long = home.run("note('long'); wait_for('gate'); return 'done'")
+    worker = home.worker("--realizers", realizers).ready()
+    wait_until(lambda: home.running(long))
+    newer.migrate(str(home.db))
+    wait_until(lambda: f"stopping: {home.db} was written by a newer prokerja" in worker.said())
+    assert home.ledger() == ["long"]
+    home.open("gate")
+    assert worker.end() == TryAgain.exit_code
+    job = home.job(long)
+    assert (job["status"], job["result"], job["attempts"]) == ("completed", "done", 1)
+    assert home.counts()["processing"] == 0
+
+
+def test_an_idle_worker_is_woken_by_a_migration_and_leaves(home: Home) -> None:
+    worker = home.worker().ready()
+    wait_until(worker.asleep)
+    family = worker.family()
+    newer.migrate(str(home.db))
+    assert worker.end(SOON) == TryAgain.exit_code
+    assert all(map(gone, family))
+    assert "this one knows" in worker.said()
+    assert "worker stopped: 0 attempts completed" in worker.said()
+    assert [path.name for path in home.path.glob("queue.db-worker-*")] == []
+
+
+def test_a_worker_that_leaves_to_a_newer_program_leaves_the_dead_to_it_too(home: Home) -> None:
+    long = home.run("note('long'); wait_for('gate')")
+    worker = home.worker()
+    wait_until(lambda: home.running(long))
+    other = home.worker().ready()
+    held = home.run("note('held'); wait_for('never')")
+    wait_until(lambda: home.running(held))
+    other.send(signal.SIGSTOP)
+    newer.migrate(str(home.db))
+    wait_until(lambda: "stopping" in worker.said())
+    other.kill()
+    home.open("gate")
+    assert worker.end() == TryAgain.exit_code
+    assert home.statuses([long, held]) == ["completed", "processing"]
+    assert home.ledger() == ["long", "held"]
+
+
+def test_a_worker_that_was_told_to_stop_ends_well_in_a_file_that_is_newer_now(home: Home) -> None:
+    long = home.run("note('long'); wait_for('gate'); self.declare(Run('pass'))")
+    rest = home.run_each(["note('rest')"] * 30)
+    worker = home.worker()
+    wait_until(lambda: home.running(long))
+    worker.send(signal.SIGTERM)
+    wait_until(lambda: "stopping: heard SIGTERM" in worker.said())
+    newer.migrate(str(home.db))
+    home.open("gate")
+    assert worker.end() == 0
+    assert home.ledger() == ["long"]
+    assert without_attempt(home, rest) == {("pending", 0, 0)}
+    assert home.counts() == {"pending": 31, "processing": 0, "completed": 1, "failed": 0}
 
 
 def test_an_idle_worker_leaves_at_once_and_leaves_nothing_behind(home: Home) -> None:

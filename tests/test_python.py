@@ -27,6 +27,7 @@ from prokerja.errors import (
 )
 from prokerja.events import JobFailed, JobsSettled, WorkerStarted, WorkerStopped
 from prokerja.report import record_json
+from tests.crash import newer
 from tests.support import PATIENCE, SOON, wait_until
 from tests.support import request as asked
 
@@ -403,6 +404,18 @@ def test_a_connection_to_another_file_is_refused(home: Home, place: str) -> None
             home.queue.declare(Plain(2), connection=connection)
 
 
+def test_a_connection_to_a_file_that_a_newer_program_has_migrated_is_refused(
+    home: Home, begin: Callable[[], sqlite3.Connection]
+) -> None:
+    connection = begin()
+    connection.rollback()
+    newer.migrate(str(home.db))
+    with pytest.raises(StoreError, match="newer prokerja"):
+        home.queue.declare(Plain(1), connection=begin())
+    connection.rollback()
+    assert home.counts()["pending"] == 1
+
+
 def test_a_connection_by_another_path_to_the_same_file_is_accepted(home: Home) -> None:
     link = home.path / "link"
     link.symlink_to(home.path)
@@ -589,6 +602,20 @@ def test_a_worker_that_is_told_to_stop_before_it_has_begun_does_not_begin(
     assert not begun
     assert reasons == ["was asked to stop"]
     assert look(memory, id)["status"] == "pending"
+
+
+def test_a_worker_returns_when_a_newer_program_migrates_its_file(
+    home: Home, shop: ModuleType
+) -> None:
+    worker = Worker(home.queue, jobs=[shop.Double])
+    thread, reasons = in_background(worker)
+    id = home.queue.declare(shop.Double(1))
+    wait_until(lambda: look(home.queue, id)["status"] == "completed")
+    newer.migrate(str(home.db))
+    thread.join(PATIENCE)
+    [reason] = reasons
+    assert reason.startswith(f"{home.db} was written by a newer prokerja")
+    assert worker.outdated
 
 
 def test_a_queue_goes_on_after_its_worker_has_left(memory: Queue, shop: ModuleType) -> None:

@@ -252,6 +252,14 @@ def test_the_unit_gives_jobs_the_time_that_its_command_promises(
     assert shell.report() == [0, 0, 1, 0]
 
 
+def test_the_unit_starts_a_worker_again_that_made_room_for_a_newer_one(
+    unit: configparser.RawConfigParser,
+) -> None:
+    """It leaves with the code of TryAgain, which counts as a failure."""
+    assert errors.TryAgain.exit_code != 0
+    assert unit["Service"]["Restart"] == "on-failure"
+
+
 def test_the_unit_and_the_settings_speak_of_the_same_places(
     unit: configparser.RawConfigParser,
 ) -> None:

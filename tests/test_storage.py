@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ import psutil
 import pytest
 
 from prokerja import schema
-from prokerja.errors import NotFound, ProkerjaError, StoreError, TryAgain
+from prokerja.errors import NotFound, Outdated, ProkerjaError, StoreError, TryAgain
 from prokerja.lock import held, hold
 from prokerja.model import Completed, Declaration, Failed, Lane, Returned, Status
 from prokerja.repository import Repository, history, opening
@@ -32,11 +33,13 @@ from prokerja.repository.claims import TURNS
 from prokerja.repository.opening import FORCE, NETWORK, WAL_LIMIT, filesystem, refuse_network
 from prokerja.spec import JobSpec
 from prokerja.watch import Watch
+from tests.crash import newer
+from tests.crash.invariants import faults
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from prokerja.model import Claimed
+    from prokerja.model import Claimed, Verdict
 
 ROOT = Path(__file__).parent.parent
 START = 1_900_000_000.0
@@ -368,6 +371,88 @@ def test_a_refused_file_is_let_go_at_once(path: Path, kind: str) -> None:
     assert_let_go(path)
     assert caught.value is not None
     assert [entry.name for entry in path.parent.iterdir()] == ["q.db"]
+
+
+def dump(path: Path) -> list[str]:
+    """All that is in the file."""
+    connection = sqlite3.connect(path)
+    lines = list(connection.iterdump())
+    connection.close()
+    return lines
+
+
+def test_no_verb_writes_to_a_file_that_a_newer_program_has_migrated_meanwhile(path: Path) -> None:
+    repository = Repository(str(path))
+    repository.declarations.add([asked()], START)
+    [lane] = repository.lanes.matching(None, None)
+    newer.migrate(str(path))
+    before = dump(path)
+    declarations, workers = repository.declarations, repository.workers
+    writing: list[Callable[[], object]] = [
+        lambda: declarations.add_one(asked(), START),
+        lambda: declarations.add([asked()], START),
+        lambda: declarations.add([asked(lane=Lane("new", "noop", 0))], START),
+        lambda: declarations.retry([1], START),
+        lambda: declarations.retry_failed([lane], START),
+        lambda: declarations.purge([lane], Status.PENDING, START + 1),
+        lambda: workers.register(1, START, 1, (), ()),
+        lambda: workers.learn(1, ["noop"]),
+        lambda: repository.catalog.record({}, (), [SPEC]),
+    ]
+    for verb in writing:
+        assert refusal(verb, Outdated) == (
+            f"{path} was written by a newer prokerja (schema {newer.NEXT}, this one knows"
+            f" {schema.VERSION}); upgrade this program"
+        )
+    assert dump(path) == before
+    repository.close()
+
+
+def test_who_waits_for_the_lock_while_the_file_is_migrated_notices(path: Path) -> None:
+    repository = Repository(str(path))
+    migrating = sqlite3.connect(path, isolation_level=None)
+    migrating.execute("BEGIN IMMEDIATE")
+    migrating.execute(f"PRAGMA user_version = {newer.NEXT}")
+    repository.database.patience = 0.01
+    refusal(lambda: repository.declarations.add([asked()], START), TryAgain)
+    repository.database.patience = 30.0
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(repository.declarations.add, [asked()], START)
+        assert not waiting.done()
+        migrating.execute("COMMIT")
+        refusal(waiting.result, Outdated)
+    assert migrating.execute("SELECT count(*) FROM declaration").fetchone() == (0,)
+    migrating.close()
+    repository.close()
+
+
+def test_what_a_worker_has_begun_can_be_ended_in_a_file_of_a_newer_program(path: Path) -> None:
+    repository = Repository(str(path))
+    repository.declarations.add([asked() for _ in range(6)], START)
+    worker, lock = repository.workers.register(1, START, 1, (), ())
+    claimed = take(repository, worker * TURNS + 1, 5)
+    newer.migrate(str(path))
+    done, lost, back, retried, slow = (claim.ids for claim in claimed)
+    verdicts: list[Verdict] = [
+        Completed(*done, START, START + 1, "1", (asked(lane=Lane("new", "noop", 0)),)),
+        Failed(*lost, START, START + 1, "no", "here"),
+        Returned(*back, free=True),
+        Returned(*retried, free=False),
+    ]
+    claims, token = repository.claims, claimed[0].token
+    with repository.database.writing(draining=True):
+        claims.started(token, [(slow[0], START)])
+        claims.settle(token, verdicts, START + 1, lambda: 0.5)
+    with repository.database.writing(draining=True):
+        claims.settle(token, [Completed(*slow, START, START + 9, None)], START + 9, lambda: 0.5)
+    repository.workers.leave(worker, lock)
+    assert repository.workers.all() == []
+    assert [tally.counts() for tally in repository.lanes.tallies()] == [
+        {"pending": 3, "processing": 0, "completed": 2, "failed": 1},
+        {"pending": 1, "processing": 0, "completed": 0, "failed": 0},
+    ]
+    assert list(faults(repository.database.connection)) == []
+    repository.close()
 
 
 @pytest.mark.parametrize("content", [b"xy", b"Dear diary,\n" * 1000, b"\0" * 4096, b"\xff" * 100])

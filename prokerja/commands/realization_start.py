@@ -8,7 +8,7 @@ from typing import Annotated
 from prokerja.commandline import Option
 from prokerja.commands import Db, Duration, Jobs, Number
 from prokerja.commands.talk import Progress, Talk
-from prokerja.errors import BadOption
+from prokerja.errors import BadOption, TryAgain
 from prokerja.queue import Queue
 from prokerja.request import named
 from prokerja.settings import settings
@@ -35,7 +35,7 @@ def run(
     ] = "30s",
     db: Db = None,
     jobs: Jobs = None,
-) -> None:
+) -> int:
     """Start a worker: realize jobs until told to stop."""
     where = settings(db, jobs)
     patience = duration(grace, "--grace")
@@ -56,6 +56,8 @@ def run(
     )
     with talk:
         worker.run()
+    # Not 0: systemd's Restart=on-failure is to start the newer program.
+    return TryAgain.exit_code if worker.outdated else 0
 
 
 def _waiting(source: Queue, queues: list[str]) -> int:

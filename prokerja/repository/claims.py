@@ -36,6 +36,10 @@ FAIL = """
     UPDATE declaration SET status = 2, attempt = ?, started_at = ?, finished_at = ? WHERE id = ?"""
 AGAIN = "UPDATE declaration SET attempt = ?, due_at = ? WHERE id = ?"
 QUEUE = "INSERT INTO pending (lane, due_at, declaration) VALUES (?, ?, ?)"
+REMEMBER = """
+    INSERT INTO attempt
+        (declaration, number, worker, started_at, finished_at, crashed, error, traceback)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
 DIED = "its worker died while the job was running"
 
 
@@ -222,10 +226,8 @@ class Claims:
 
     def _remember(self, verdict: Failed, attempt: int, worker: int, *, crashed: bool) -> None:
         times = (verdict.started_at, verdict.finished_at)
-        self._database.execute(
-            "INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (verdict.id, attempt, worker, *times, crashed, verdict.error, verdict.traceback),
-        )
+        told = (crashed, verdict.error, verdict.traceback)
+        self._database.execute(REMEMBER, (verdict.id, attempt, worker, *times, *told))
 
     def _row(self, columns: str, id: int) -> tuple[Any, ...]:
         query = f"SELECT {columns} FROM declaration WHERE id = ?"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from prokerja.errors import Busy, ProkerjaError, StoreError, TryAgain
+from prokerja import schema
+from prokerja.errors import Busy, Outdated, ProkerjaError, StoreError, TryAgain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,6 +36,8 @@ class Database:
         self.path = path
         self.execute = connection.execute
         self.executemany = connection.executemany
+        self.command = connection.cursor().execute
+        """For what every transaction says, and nobody reads for long: no new cursor each time."""
         self.patience = PATIENCE
         """Seconds for which a transaction waits for its turn."""
         self.lock = threading.RLock()
@@ -42,22 +46,32 @@ class Database:
         self.on_rollback: list[Callable[[], None]] = []
         """What forgets, when a transaction fails, what was remembered in it."""
 
-    def writing(self) -> Transaction:
-        """A write transaction, begun as such; committed at the end, rolled back on any error."""
-        return Transaction(self, "BEGIN IMMEDIATE")
+    def writing(self, *, draining: bool = False) -> Transaction:
+        """A write transaction, begun as such; committed at the end, rolled back on any error.
+
+        Raises Outdated for a file that a newer program has migrated, unless `draining`: a worker
+        may end what it has begun, which every migration lets it (see `prokerja.schema`).
+        """
+        return Transaction(self, "BEGIN IMMEDIATE", heeding=not draining)
 
     def reading(self) -> Transaction:
         """A read transaction: all its statements see the same moment."""
-        return Transaction(self, READ)
+        return Transaction(self, READ, heeding=False)
 
     def write(self, statement: str, given: Sequence[object]) -> Any:
-        """A write transaction of this one statement; returns the row that it answers with."""
+        """A write transaction of this one statement; returns the row that it answers with.
+
+        It has to go through `schema.DOOR`, which is how it meets a newer file: there is no moment
+        between looking at the version and writing.
+        """
         with self.lock:
             if self.connection.in_transaction:
                 raise StoreError(f"{self.path}: a transaction is under way; end it first")
             try:
                 [row] = patiently(self.execute, statement, self.patience, given).fetchall()
             except sqlite3.Error as error:
+                with contextlib.suppress(sqlite3.Error):
+                    self.refuse_newer()
                 raise explained(error, self.path) from error
         for notice in self.on_commit:
             notice()
@@ -67,6 +81,12 @@ class Database:
         """Whether a commit is on the disk when it returns, or only safe from a killed process."""
         with self.lock:  # not in the middle of another thread's transaction
             self.execute(f"PRAGMA synchronous = {'FULL' if wanted else 'NORMAL'}")
+
+    def refuse_newer(self) -> None:
+        """Raise Outdated if the file, as the transaction at hand sees it, is not for us."""
+        [version] = self.command("PRAGMA user_version").fetchone()
+        if version > schema.VERSION:
+            raise outdated(self.path, version)
 
     def shorten_log(self) -> None:
         """Move the write-ahead log into the file and cut it off, if nobody is in the way."""
@@ -84,19 +104,28 @@ class Database:
 class Transaction:
     """What `with database.writing():` runs in; SQLite's errors leave it as ours."""
 
-    __slots__ = ("begin", "database")
+    __slots__ = ("begin", "database", "heeding")
 
-    def __init__(self, database: Database, begin: str) -> None:
+    def __init__(self, database: Database, begin: str, *, heeding: bool) -> None:
         self.database = database
         self.begin = begin
+        self.heeding = heeding
+        """Whether to refuse a file that is newer than this program."""
 
     def __enter__(self) -> None:
-        self.database.lock.acquire()
+        database = self.database
+        database.lock.acquire()
         try:
-            patiently(self.database.execute, self.begin, self.database.patience)
+            patiently(database.command, self.begin, database.patience)
         except sqlite3.Error as error:
-            self.database.lock.release()
-            raise explained(error, self.database.path) from error
+            database.lock.release()
+            raise explained(error, database.path) from error
+        if self.heeding:
+            try:
+                database.refuse_newer()  # now that nobody else can write
+            except BaseException as error:
+                self.__exit__(type(error), error, None)
+                raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
@@ -109,7 +138,7 @@ class Transaction:
     def _end(self, error: BaseException | None) -> None:
         if error is None:
             try:
-                patiently(self.database.execute, "COMMIT")
+                patiently(self.database.command, "COMMIT")
             except sqlite3.Error as failure:
                 error = failure
         if error is None:
@@ -167,6 +196,14 @@ def primary_code(error: sqlite3.Error) -> int | None:
     """SQLite's error code without its extension."""
     code = getattr(error, "sqlite_errorcode", None)
     return None if code is None else code & 0xFF
+
+
+def outdated(path: str, version: int) -> Outdated:
+    """The error for a file whose schema has a number that this program does not know."""
+    return Outdated(
+        f"{path} was written by a newer prokerja (schema {version}, this one knows"
+        f" {schema.VERSION})"
+    )
 
 
 def explained(error: sqlite3.Error | UnicodeDecodeError, path: str) -> ProkerjaError:

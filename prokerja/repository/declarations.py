@@ -7,6 +7,7 @@ import time
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
+from prokerja import schema
 from prokerja.errors import NotFound, RequestError, TryAgain
 from prokerja.model import Declaration, Status
 
@@ -30,7 +31,8 @@ INSERT = """
 NEXT_ID = """
     SELECT 1 + max((SELECT id FROM purged), (SELECT coalesce(max(id), 0) FROM declaration))"""
 REGISTER = f"""
-    INSERT INTO register (id, lane, declared_at, due_at, payload, retries, retry_after, timeout)
+    INSERT INTO {schema.DOOR}
+        (id, lane, declared_at, due_at, payload, retries, retry_after, timeout)
     VALUES (({NEXT_ID}), ?, ?, ?, ?, ?, ?, ?) RETURNING id"""
 QUEUE_FROM = """
     INSERT INTO pending (lane, due_at, declaration)

@@ -9,7 +9,7 @@ from contextlib import closing
 
 from prokerja import schema
 from prokerja.errors import NotFound, StoreError
-from prokerja.repository.database import Database, explained, patiently
+from prokerja.repository.database import Database, explained, outdated, patiently
 
 OLDEST_SQLITE = (3, 37, 0)
 """The first with STRICT tables."""
@@ -177,10 +177,7 @@ def _settle_version(database: Database) -> None:
     path = database.path
     version, mode = _version(database)
     if version > schema.VERSION:
-        raise StoreError(
-            f"{path} was written by a newer prokerja (schema {version}, this one knows"
-            f" {schema.VERSION}); upgrade this program"
-        )
+        raise outdated(path, version)
     if mode not in ("wal", "memory"):
         patiently(database.execute, "PRAGMA journal_mode = WAL")
     patiently(database.execute, "PRAGMA synchronous = FULL")

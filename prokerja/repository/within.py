@@ -42,6 +42,7 @@ def _insert(database: Database, declaration: Declaration, now: float) -> int:
             " both must be one file, or the two could not commit together"
         )
     _ensure_transaction(database.connection)
+    database.refuse_newer()
     return Declarations(database, Lanes(database)).insert((declaration,), now)[0]
 
 

@@ -48,7 +48,7 @@ class Workers:
 
     def leave(self, id: int, held: int) -> None:
         """Strike a worker off, its lock file with it."""
-        with self._database.writing():
+        with self._database.writing(draining=True):
             self._database.execute("DELETE FROM worker WHERE id = ?", (id,))
         if held >= 0:
             os.close(held)

@@ -58,6 +58,8 @@ class Worker:
         self._on_event = on_event
         self._stops: Stops | None = None
         self._asked_to_stop = False
+        self.outdated = False
+        """Whether it stopped because a newer program had migrated the file."""
 
     def run(self, on_idle: Callable[[], object] | None = None) -> str:
         """Block until asked to stop; returns why it stopped, empty if its work was done.
@@ -83,6 +85,7 @@ class Worker:
                 Supervisor(repository, self._orders, stops, pump, chores, tell).run()
             finally:
                 self._stops = None
+                self.outdated = stops.outdated
                 pump.stop(LAST_OUTPUT)
                 if repository is not self._queue.repository:
                     repository.close()

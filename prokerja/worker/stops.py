@@ -23,6 +23,8 @@ class Stops:
     def __init__(self) -> None:
         self.reason = ""
         """Why to stop, empty as long as nobody asked."""
+        self.outdated = False
+        """Whether that is because a newer program has migrated the file."""
         self.at_once = False
         """Whether to wait for nothing: a second interrupt."""
         self._readable, self._writable = os.pipe()
@@ -34,9 +36,10 @@ class Stops:
     def fileno(self) -> int:
         return self._readable
 
-    def request(self, reason: str) -> None:
+    def request(self, reason: str, *, outdated: bool = False) -> None:
         """Ask the worker to stop in good order; from any thread or signal handler."""
-        self.reason = self.reason or reason
+        if not self.reason:
+            self.reason, self.outdated = reason, outdated
         self.wake()
 
     def wake(self) -> None:

@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from prokerja.catalog.refresh import record
-from prokerja.errors import Busy, StoreError, TryAgain
+from prokerja.errors import Outdated, StoreError, TryAgain
 from prokerja.events import (
     Event,
     FileBroken,
@@ -30,6 +30,8 @@ from prokerja.worker.ears import Ears
 from prokerja.worker.hand import Hand
 from prokerja.worker.harvest import Harvest
 from prokerja.worker.neighbours import Neighbours
+from prokerja.worker.trouble import PATIENCE, Trouble
+from prokerja.worker.upgrades import Upgrades
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,11 +49,6 @@ LONGEST_PAUSE = 86400.0
 """Seconds: the system's own limit for a pause is some weeks."""
 BRIEFLY = 0.002
 """Seconds that a turn waits for the write lock: as long as a declaration keeps it, and no more."""
-PATIENCE = 30.0
-"""Seconds for which others may keep the store locked before it is worth a line."""
-RETRY = 0.001
-TROUBLE = 1.0
-"""Seconds before a turn that the store refused is tried again."""
 
 
 class Supervisor:
@@ -80,11 +77,12 @@ class Supervisor:
         self._names: set[str] = set()
         self._woken = True
         """Whether anybody may have written since we last looked for work."""
-        self._busy_since: float | None = None
         self._next_due: float | None = None
         self._grace_ends: float | None = None
         self._idle = False
         self._harvest = Harvest(self._crew.names, tell)
+        self._trouble = Trouble(tell)
+        self._upgrades = Upgrades(repository.database, stops)
 
     def run(self) -> None:
         """Work until asked to stop, or until the orders are fulfilled."""
@@ -114,22 +112,35 @@ class Supervisor:
         self._crew.muster(time.monotonic())
         self._crew.look(time.monotonic())
         try:
-            self._greet()
-            self._neighbours.look(time.monotonic())
+            if not self._upgrades.met:
+                self._look()
             self._turn()
             pause = self._until_next()
-            self._busy_since = None
+            self._trouble.over()
+        except Outdated as error:
+            self._upgrades.heed(error)
+            pause = 0.0
         except TryAgain as error:
-            pause = self._trouble(error)
+            pause = self._trouble.pause(error)
         self._ears.wait(pause, self._crew)
+
+    def _look(self) -> None:
+        """At all that is not jobs."""
+        self._greet()
+        self._neighbours.look(time.monotonic())
+        if not self._has_room:
+            self._upgrades.look(time.monotonic())
+
+    @property
+    def _has_room(self) -> bool:
+        return self._crew.has_room and self._left != 0
 
     def _turn(self) -> None:
         """Settle, note what is running, and claim, in one transaction if there is a reason."""
         crew = self._crew
         crew.settle_loose()
-        has_room = crew.has_room and self._left != 0
         due = self._next_due is not None and self._next_due <= time.time()
-        if crew.verdicts or crew.started or (has_room and (self._woken or due)):
+        if crew.verdicts or crew.started or (self._has_room and (self._woken or due)):
             self._write()
             crew.deal()
         self._note_idleness()
@@ -141,7 +152,7 @@ class Supervisor:
         # Others' writes wake us before they can be seen. Whoever has the write lock sees all
         # of them, so it is here that we look for work, and nowhere else.
         try:
-            with self._repository.database.writing():
+            with self._repository.database.writing(draining=crew.stopping):
                 for token, verdicts in crew.verdicts.items():
                     fates += claims.settle(token, verdicts, now, random.random)
                 for job, since in crew.started:
@@ -152,6 +163,7 @@ class Supervisor:
             self._left = left
             self._woken = True
             raise
+        self._upgrades.seen(time.monotonic())
         if self._left is not None:  # what came back does not count as done
             self._left += sum(type(v) is Returned for vs in crew.verdicts.values() for v in vs)
         self._harvest.bring_in(list(itertools.chain(*crew.verdicts.values())), fates, now)
@@ -161,7 +173,7 @@ class Supervisor:
     def _claim(self, now: float) -> float | None:
         """Claim what is due, as far as there is room; returns when the next one is."""
         crew, lanes = self._crew, self._repository.lanes
-        if not crew.has_room or self._left == 0:
+        if not self._has_room:
             return None
         self._woken = False
         ranks = lanes.waiting(self._names, self._orders.queues)
@@ -176,17 +188,6 @@ class Supervisor:
                 " restore a backup or try sqlite3's .recover"
             )
         return next_due
-
-    def _trouble(self, error: TryAgain) -> float:
-        """The store refused a turn: how long to wait before it is tried again, in seconds."""
-        if isinstance(error, Busy):
-            now = time.monotonic()
-            self._busy_since = self._busy_since or now
-            if now - self._busy_since < PATIENCE:
-                return RETRY * (0.5 + random.random())
-            self._busy_since = now
-        self._tell(StoreTroubled(str(error)))
-        return TROUBLE
 
     def _choose(self, offered: Iterator[Claimed]) -> tuple[list[Claimed], bool]:
         """As many as the crew has room for and the orders allow."""
@@ -213,7 +214,9 @@ class Supervisor:
         if self._finished():
             return 0.0
         now = time.monotonic()
-        moments = [self._crew.next_look(), self._neighbours.look_at, self._grace_ends]
+        moments = [self._crew.next_look(), self._grace_ends]
+        if not self._upgrades.met:
+            moments += [self._neighbours.look_at, self._upgrades.at]
         if self._idle:
             moments.append(self._chores.at)
         pauses = [moment - now for moment in moments if moment is not None]
@@ -267,6 +270,7 @@ class Supervisor:
             self._neighbours.suspect = True
         self._neighbours.stir(time.monotonic())
         self._woken = True
+        self._upgrades.stir(time.monotonic())
 
     def _hire(self) -> Hand:
         orders = self._orders

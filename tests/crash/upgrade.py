@@ -1,4 +1,4 @@
-"""Upgrades: a file of every schema opens for ever, and a newer one is refused clearly."""
+"""Upgrades: every schema opens for ever, and old programs let go of a file that is newer."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from prokerja import schema
 from prokerja.repository import Repository
+from tests.crash import beside
 from tests.crash.ledger import Broken, Ledger
 from tests.crash.site import PROJECT, Site
 from tests.crash.specimen import COUNT, IDS, JOBS
@@ -39,6 +40,7 @@ def prove(seed: int, ledger: Ledger, *, short: bool) -> None:
         if version == schema.VERSION:
             _is_unchanged(path, ledger)
     _refuses(files[schema.VERSION], ledger)
+    beside.prove(ledger)
 
 
 def released() -> Iterator[tuple[int, str]]:

@@ -14,7 +14,8 @@ DYING = 0.05
 
 @dataclass
 class Mark(Job):
-    """Write down that number `n` begins, take so many seconds, write down that it has ended.
+    """Write down that number `n` begins, take so many seconds, write down that it has ended
+    (and fail, if asked to).
 
     Byte `n` of the book's lock file is locked meanwhile, and let go by the kernel if this
     process dies: who finds it locked has met another living process at the same job.
@@ -22,6 +23,7 @@ class Mark(Job):
 
     n: int
     seconds: float = 0.0
+    fails: bool = False
     retries = 1000
     retry_after = 0.0
 
@@ -33,6 +35,8 @@ class Mark(Job):
             time.sleep(self.seconds)
         _write("end", self.n)
         fcntl.lockf(_locks(), fcntl.LOCK_UN, 1, self.n)
+        if self.fails:
+            raise RuntimeError("as asked")
 
 
 def _write(what: str, n: int) -> None:
