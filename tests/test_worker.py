@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -387,6 +388,17 @@ def test_what_is_due_first_goes_first_then_what_was_declared_first(home: Home) -
     home.work()
     ands = [f"and {n}" for n in range(50)]
     assert home.ledger() == ["first", "second", "third", "fourth", "fifth", *ands]
+
+
+def test_a_worker_whose_words_nobody_takes_works_on(home: Home) -> None:
+    id, other = home.run("print('x' * 9000); 1 / 0"), home.run("note('here')")
+    where = ["--db", str(home.db), "--jobs", str(home.jobs)]
+    command = [sys.executable, "-m", "prokerja", "realization:start", "--until-empty", *where]
+    reader, writer = os.pipe()
+    os.close(reader)
+    assert subprocess.run(command, stderr=writer, check=False).returncode == 0
+    os.close(writer)
+    assert home.statuses([id, other]) == ["failed", "completed"]
 
 
 @pytest.mark.parametrize(

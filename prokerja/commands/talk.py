@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from functools import singledispatchmethod
@@ -34,8 +35,9 @@ class Talk:
         pass
 
     def say(self, line: str) -> None:
-        """One line."""
-        print(f"prokerja: {legible(line)}", file=sys.stderr, flush=True)
+        """One line; it is lost where stderr takes none, as on a full disk: the jobs go on."""
+        with contextlib.suppress(OSError):
+            print(f"prokerja: {legible(line)}", file=sys.stderr, flush=True)
 
     @singledispatchmethod
     def tell(self, event: Any) -> None:

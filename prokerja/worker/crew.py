@@ -218,6 +218,7 @@ class Crew:
         for lane, durations in took.items():
             self._pace.learn(lane, sum(durations) / len(durations))
         self._take_back(hand, report)
+        hand.plan_look()
 
     def _welcome(self, hand: Hand, report: Report) -> None:
         if hand.ready:

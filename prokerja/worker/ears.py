@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
 from typing import TYPE_CHECKING, Protocol
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
 
     from prokerja.worker.crew import Crew
     from prokerja.worker.hand import Hand
+    from prokerja.worker.lookout import Lookout
 
 
 class Source(Protocol):
@@ -24,11 +26,19 @@ class Ears:
 
     def __init__(self) -> None:
         self._selector = DefaultSelector()
+        self._lookout: Lookout | None = None
+        self._listens = False
+        """Whether it waits for writes to the file just now."""
 
     def add(self, source: Source, act: Callable[[], object]) -> None:
         """Call `act` when the source becomes readable."""
         if source.fileno() >= 0:
             self._selector.register(source, EVENT_READ, act)
+
+    def add_file(self, lookout: Lookout) -> None:
+        """Listen for writes to the file, as long as they tell the lookout anything new."""
+        if lookout.watch.fileno() >= 0:
+            self._lookout = lookout
 
     def add_hand(self, hand: Hand, crew: Crew) -> None:
         """Listen to a realizer, and for its end."""
@@ -46,9 +56,19 @@ class Ears:
         """Sleep until something stirs, for `pause` seconds at most (None: for ever)."""
         for hand in crew.hands:
             wanted = EVENT_READ | (EVENT_WRITE if hand.channel.outbox else 0)
-            self._selector.modify(hand.channel, wanted, partial(crew.listen, hand))
+            if self._selector.get_key(hand.channel).events != wanted:
+                self._selector.modify(hand.channel, wanted, partial(crew.listen, hand))
+        if self._lookout is not None and self._listens == self._lookout.deaf:
+            self._turn_to(self._lookout)
         for key, _ in self._selector.select(pause):
             key.data()
+
+    def _turn_to(self, lookout: Lookout) -> None:
+        self._listens = not self._listens
+        if self._listens:
+            self.add(lookout.watch, lambda: lookout.hear(time.monotonic()))
+        else:
+            self._selector.unregister(lookout.watch)
 
     def close(self) -> None:
         """Wait for nothing any more."""

@@ -24,8 +24,8 @@ from prokerja.worker.board import AT, IDLE, REVOKED, SINCE, Board, revoked
 from prokerja.worker.output import Announcer
 from prokerja.worker.wire import Broken, Channel, Failure, FollowUp, Report, Work
 
-NEWS_AFTER = 5_000_000
-"""Nanoseconds after which results are reported, even if there is more to do."""
+NEWS_AFTER, ENOUGH_NEWS = 12_000_000, 500
+"""Nanoseconds and results after which they are reported, even if there is more to do."""
 QUICK = 200_000
 """Nanoseconds: a job slower than this may start processes, so it is announced beforehand."""
 LARGEST_RESULT = 2**20
@@ -95,12 +95,16 @@ class Realizer:
                 wait = False
         return True
 
+    def _more(self) -> bool:
+        """Whether there are jobs again in the meantime."""
+        return self._read(wait=False) and bool(self._jobs)
+
     def _work(self) -> None:
         """Run what is in hand until it is done or there is news to report."""
         words, jobs = self._board.words, self._jobs
         now = time.monotonic_ns()
         report_at = now + NEWS_AFTER
-        while jobs and now < report_at:
+        while now < report_at and len(self._news) < ENOUGH_NEWS and (jobs or self._more()):
             sequence, id, name, payload = jobs.popleft()
             words[SINCE] = now
             words[AT] = sequence

@@ -24,14 +24,12 @@ from prokerja.events import (
 )
 from prokerja.model import Returned
 from prokerja.repository.claims import TURNS
-from prokerja.watch import Watch
 from prokerja.worker.crew import Crew
 from prokerja.worker.ears import Ears
 from prokerja.worker.hand import Hand
 from prokerja.worker.harvest import Harvest
-from prokerja.worker.neighbours import Neighbours
+from prokerja.worker.lookout import Lookout
 from prokerja.worker.trouble import PATIENCE, Trouble
-from prokerja.worker.upgrades import Upgrades
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -69,20 +67,16 @@ class Supervisor:
         self._pump = pump
         self._chores = chores
         self._tell = tell
-        self._watch = Watch(repository.path)
         self._ears = Ears()
         self._crew = Crew(orders.realizers, self._hire, self._ears.drop_hand, tell)
         self._turns = itertools.count(1)
         self._left = orders.max_jobs
         self._names: set[str] = set()
-        self._woken = True
-        """Whether anybody may have written since we last looked for work."""
         self._next_due: float | None = None
         self._grace_ends: float | None = None
         self._idle = False
         self._harvest = Harvest(self._crew.names, tell)
         self._trouble = Trouble(tell)
-        self._upgrades = Upgrades(repository.database, stops)
 
     def run(self) -> None:
         """Work until asked to stop, or until the orders are fulfilled."""
@@ -91,13 +85,12 @@ class Supervisor:
         self._id, self._lock = repository.workers.register(
             os.getpid(), time.time(), orders.realizers, orders.queues, ()
         )
-        self._neighbours = Neighbours(repository, self._id, self._watch, self._tell)
+        self._lookout = Lookout(repository, self._id, self._stops, self._tell)
         # From here on, nobody's long write keeps this loop from its realizers.
         repository.database.patience = BRIEFLY
-        repository.database.on_commit.append(self._watch.poke)
         self._chores.postpone(time.monotonic())
         self._ears.add(self._stops, self._stops.drain)
-        self._ears.add(self._watch, self._look_around)
+        self._ears.add_file(self._lookout)
         try:
             while not self._finished():
                 self._step()
@@ -106,30 +99,24 @@ class Supervisor:
             self._leave()
 
     def _step(self) -> None:
-        if self._watch.pace is not None:  # nothing tells us, so anything may have happened
-            self._look_around()
+        now = time.monotonic()
+        if self._lookout.watch.pace is not None:  # nothing tells us, so anything may have happened
+            self._lookout.hear(now)
         self._heed_stops()
-        self._crew.muster(time.monotonic())
-        self._crew.look(time.monotonic())
+        self._crew.muster(now)
+        self._crew.look(now)
         try:
-            if not self._upgrades.met:
-                self._look()
+            self._greet()
+            self._lookout.look(now, full=not self._has_room)
             self._turn()
             pause = self._until_next()
             self._trouble.over()
         except Outdated as error:
-            self._upgrades.heed(error)
+            self._lookout.heed(error)
             pause = 0.0
         except TryAgain as error:
             pause = self._trouble.pause(error)
         self._ears.wait(pause, self._crew)
-
-    def _look(self) -> None:
-        """At all that is not jobs."""
-        self._greet()
-        self._neighbours.look(time.monotonic())
-        if not self._has_room:
-            self._upgrades.look(time.monotonic())
 
     @property
     def _has_room(self) -> bool:
@@ -140,7 +127,7 @@ class Supervisor:
         crew = self._crew
         crew.settle_loose()
         due = self._next_due is not None and self._next_due <= time.time()
-        if crew.verdicts or crew.started or (self._has_room and (self._woken or due)):
+        if crew.verdicts or crew.started or (self._has_room and (self._lookout.woken or due)):
             self._write()
             crew.deal()
         self._note_idleness()
@@ -157,13 +144,13 @@ class Supervisor:
                     fates += claims.settle(token, verdicts, now, random.random)
                 for job, since in crew.started:
                     claims.started(job.token, [(job.id, since)])
-                self._next_due = self._claim(now)
+                self._next_due = self._claim(now) if self._has_room else None
         except StoreError:
             crew.undo()
             self._left = left
-            self._woken = True
+            self._lookout.woken = True
             raise
-        self._upgrades.seen(time.monotonic())
+        self._lookout.wrote(time.monotonic(), full=not self._has_room)
         if self._left is not None:  # what came back does not count as done
             self._left += sum(type(v) is Returned for vs in crew.verdicts.values() for v in vs)
         self._harvest.bring_in(list(itertools.chain(*crew.verdicts.values())), fates, now)
@@ -173,9 +160,6 @@ class Supervisor:
     def _claim(self, now: float) -> float | None:
         """Claim what is due, as far as there is room; returns when the next one is."""
         crew, lanes = self._crew, self._repository.lanes
-        if not self._has_room:
-            return None
-        self._woken = False
         ranks = lanes.waiting(self._names, self._orders.queues)
         for waiting in itertools.chain(*ranks):
             crew.names[waiting.id] = waiting.lane.name
@@ -200,7 +184,7 @@ class Supervisor:
     def _note_idleness(self) -> None:
         crew = self._crew
         waits = self._next_due is None or self._next_due > time.time()
-        free = crew.has_room and not (crew.busy or crew.verdicts or self._woken)
+        free = crew.has_room and not (crew.busy or crew.verdicts or self._lookout.woken)
         was_idle, self._idle = self._idle, waits and free
         if not self._idle:
             self._chores.postpone(time.monotonic())
@@ -214,16 +198,14 @@ class Supervisor:
         if self._finished():
             return 0.0
         now = time.monotonic()
-        moments = [self._crew.next_look(), self._grace_ends]
-        if not self._upgrades.met:
-            moments += [self._neighbours.look_at, self._upgrades.at]
+        moments = [self._crew.next_look(), self._lookout.next_look(), self._grace_ends]
         if self._idle:
             moments.append(self._chores.at)
         pauses = [moment - now for moment in moments if moment is not None]
         if self._next_due is not None and self._crew.has_room:
             pauses.append(min(self._next_due - time.time(), LONGEST_SLEEP))
-        if self._watch.pace is not None:
-            pauses.append(self._watch.pace)
+        if self._lookout.watch.pace is not None:
+            pauses.append(self._lookout.watch.pace)
         return max(0.0, min(LONGEST_PAUSE, *pauses)) if pauses else None
 
     def _finished(self) -> bool:
@@ -265,13 +247,6 @@ class Supervisor:
             crew.greeted = True
             del crew.greetings[0]
 
-    def _look_around(self) -> None:
-        if self._watch.drain():
-            self._neighbours.suspect = True
-        self._neighbours.stir(time.monotonic())
-        self._woken = True
-        self._upgrades.stir(time.monotonic())
-
     def _hire(self) -> Hand:
         orders = self._orders
         hand = Hand(orders.jobs, orders.classes, self._lock, self._pump.add)
@@ -288,7 +263,6 @@ class Supervisor:
             self._repository.workers.leave(self._id, self._lock)
         except StoreError as error:  # the next worker finds our lock free, and puts all back
             self._tell(StoreTroubled(str(error)))
-        self._repository.database.on_commit.remove(self._watch.poke)
         self._ears.close()
-        self._watch.close()
+        self._lookout.close()
         self._tell(self._harvest.summary())

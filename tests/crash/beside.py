@@ -19,8 +19,6 @@ from tests.crash.ledger import Broken
 from tests.crash.site import Site
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tests.crash.ledger import Ledger
 
 WORKERS: dict[str, tuple[str, ...]] = {
@@ -50,11 +48,11 @@ def prove(ledger: Ledger) -> None:
             site.start("realization:start", "--queue", queue, *more)
             for queue, more in WORKERS.items()
         ]
-        _await(site, lambda: _at_work(site))
+        site.until(lambda: _at_work(site))
         declarers = [Declarer(site.db, LIMIT) for _ in range(DECLARERS)]
         for declarer in declarers:
             declarer.start()
-        _await(site, lambda: all(declarer.ids for declarer in declarers))
+        site.until(lambda: all(declarer.ids for declarer in declarers))
         newer.migrate(site.db)
         _workers_leave(workers, site, ledger)
         _declarers_are_refused(declarers, site, ledger)
@@ -69,14 +67,6 @@ def _fill(site: Site) -> None:
         queue.declare(Mark(ENDLESS, 3600.0), queue="endless")
         for n in range(FIRST, LAST + 1):
             queue.declare(Mark(n), queue=("busy", "endless")[n % 2])
-
-
-def _await(site: Site, condition: Callable[[], bool]) -> None:
-    give_up = time.monotonic() + LIMIT
-    while not condition():
-        if time.monotonic() > give_up:
-            raise Broken(f"nothing happens for {LIMIT:g} s: {site.said()[-3000:]}")
-        time.sleep(0.005)
 
 
 def _at_work(site: Site) -> bool:

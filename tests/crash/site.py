@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from tests.crash.invariants import faults
 from tests.crash.ledger import Broken
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -90,6 +91,14 @@ class Site:
             return ""
         with open(self.talk, encoding="utf-8", errors="replace") as talk:
             return talk.read()
+
+    def until(self, condition: Callable[[], bool], limit: float = 60.0) -> None:
+        """Wait for something to become true; Broken after `limit` seconds."""
+        give_up = time.monotonic() + limit
+        while not condition():
+            if time.monotonic() > give_up:
+                raise Broken(f"nothing happens for {limit:g} s: {self.said()[-3000:]}")
+            time.sleep(0.005)
 
     def tally(self) -> dict[str, int]:
         """How many jobs there are of each status."""

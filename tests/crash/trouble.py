@@ -46,6 +46,7 @@ class Trouble:
         """The ids that were given to the numbers declared."""
         self._site.run("jobs")
         self._worker = site.start("realization:start", more=self.plan.environment)
+        site.until(lambda: "started:" in site.said())
 
     def declare(self, count: int, what: str) -> None:
         """Declare so many jobs, most by a program, some by commands of their own."""
