@@ -50,6 +50,7 @@ class Defaults(NamedTuple):
 
 
 ASKS_NOTHING = Options()
+ASCII = json.encoder.encode_basestring_ascii
 
 
 def from_job(job: Any, now: float, options: Options = ASKS_NOTHING) -> Declaration:
@@ -198,7 +199,20 @@ def _plainer(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no JSON form; use strings, numbers, lists, dicts")
 
 
-# What contains itself ends in a RecursionError; looking out for it would cost every payload.
-_encode = json.JSONEncoder(
-    allow_nan=False, separators=(",", ":"), default=_plainer, check_circular=False
-).encode
+def _encoder() -> Callable[[Any], str]:
+    """`json`'s own encoder, made once; `json` makes another for each value, which takes longer.
+
+    What contains itself ends in a RecursionError: looking out for it would cost every payload.
+    """
+    encoder = json.JSONEncoder(
+        allow_nan=False, separators=(",", ":"), default=_plainer, check_circular=False
+    )
+    make: Any = getattr(json.encoder, "c_make_encoder", None)
+    try:
+        quick = make(None, _plainer, ASCII, None, ":", ",", False, False, False)
+    except TypeError:  # this Python has none, or another one
+        return encoder.encode
+    return lambda value: "".join(quick(value, 0))
+
+
+_encode = _encoder()

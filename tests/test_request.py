@@ -1,0 +1,64 @@
+"""How a request becomes a row: its payload as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prokerja import request
+from prokerja.errors import BadPayload
+
+PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+VALUES = st.recursive(
+    PLAIN | st.text(st.characters()),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+
+
+@dataclass
+class Point:
+    x: int
+    name: str = "ü\ud800"
+
+
+@given(VALUES)
+def test_a_payload_is_stored_as_json_in_ascii_and_read_as_it_was(value: Any) -> None:
+    text = request.encode(value, "job")
+    assert text.isascii()
+    assert json.loads(text) == value
+    assert text == json.dumps(value, separators=(",", ":"))
+
+
+def test_dataclasses_and_paths_have_a_json_form() -> None:
+    text = request.encode({"at": [Point(1)], "in": Path("/tmp")}, "job")
+    assert text == '{"at":[{"x":1,"name":"\\u00fc\\ud800"}],"in":"/tmp"}'
+
+
+def _endless() -> list[Any]:
+    endless: list[Any] = []
+    endless.append({"more": endless})
+    return endless
+
+
+@pytest.mark.parametrize(
+    "value", [math.nan, {"x": [-math.inf]}, {(1, 2): 3}, object(), {"x": {1, 2}}, _endless()]
+)
+def test_what_is_not_json_is_refused(value: Any) -> None:
+    with pytest.raises(BadPayload, match=r"^job: the payload is not JSON: "):
+        request.encode(value, "job")
+
+
+@given(VALUES)
+def test_a_python_without_the_quick_encoder_writes_the_same(value: Any) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delattr(json.encoder, "c_make_encoder")
+        encode = request._encoder()
+    assert encode(value) == request.encode(value, "job")
