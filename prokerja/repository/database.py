@@ -72,6 +72,7 @@ class Database:
             except sqlite3.Error as error:
                 with contextlib.suppress(sqlite3.Error):
                     self.refuse_newer()
+                self.make_room(error)
                 raise explained(error, self.path) from error
         for notice in self.on_commit:
             notice()
@@ -96,6 +97,11 @@ class Database:
             except sqlite3.OperationalError as error:
                 if primary_code(error) not in PASSING:
                     raise explained(error, self.path) from error
+
+    def make_room(self, error: BaseException) -> None:
+        """After an error that says that the disk is full: what room there is, the log may hold."""
+        if isinstance(error, sqlite3.Error) and primary_code(error) == sqlite3.SQLITE_FULL:
+            self.shorten_log()
 
     def close(self) -> None:
         self.connection.close()
@@ -146,6 +152,7 @@ class Transaction:
                 notice()
             return
         self._roll_back()
+        self.database.make_room(error)
         if isinstance(error, (sqlite3.Error, UnicodeDecodeError)):
             raise explained(error, self.database.path) from error
         if self.begin == READ and isinstance(error, NONSENSE):

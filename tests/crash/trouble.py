@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 FULL, SHORT = 3000, 150
 """Jobs declared in each kind of trouble by a program; a hundredth of them by commands."""
 CLEAR = {0, 1, 75}
-SMALL = "3m"
-"""Size of the disk that fills."""
+SMALL = "12m"
+"""Size of the disk that fills: more than a log that nobody needs to move into the file yet."""
 BALLAST = 65536
 
 
