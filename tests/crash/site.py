@@ -32,10 +32,10 @@ PATIENCE = 120.0
 class Site:
     """Everything below one temporary folder; `with Site() as site`."""
 
-    def __init__(self, parent: str | None = MEMORY, jobs: str = os.path.join(HERE, "jobs")) -> None:
-        self._temporary = tempfile.TemporaryDirectory(prefix="prokerja-crash-", dir=parent)
+    def __init__(self, jobs: str = os.path.join(HERE, "jobs"), store: str = "") -> None:
+        self._temporary = tempfile.TemporaryDirectory(prefix="prokerja-crash-", dir=MEMORY)
         self.folder = self._temporary.name
-        self.db = os.path.join(self.folder, "queue.sqlite3")
+        self.db = os.path.join(store or self.folder, "queue.sqlite3")
         self.book = os.path.join(self.folder, "book")
         open(self.book, "ab").close()
         self.talk = os.path.join(self.folder, "talk")

@@ -133,7 +133,7 @@ def prove(seed: int, ledger: Ledger, *, short: bool) -> None:
 
 def _fill(folder: str, seed: int, jobs: int, ledger: Ledger) -> None:
     what = "a small disk that is full"
-    with Site(folder) as site:
+    with Site(store=folder) as site:  # what jobs and workers write has room elsewhere
         trouble = Trouble(site, seed, ledger)
         trouble.declare(jobs // 5, "a small disk")
         ballast = os.path.join(folder, "ballast")
