@@ -18,8 +18,8 @@ FULL, SHORT = 20, 1
 BETWEEN = 5
 """Honest jobs between two attacks."""
 REALIZERS = 2
-HANGS = 40.0
-"""Seconds after which the supervisor hangs."""
+HANGS, FOR_EACH = 30.0, 10.0
+"""Seconds after which the supervisor hangs, and for each attack: some are noticed by silence."""
 
 
 def prove(seed: int, ledger: Ledger, *, short: bool) -> None:
@@ -48,7 +48,7 @@ def attacked(hows: list[str], seed: int, rounds: int, ledger: Ledger) -> str:
                 honest += BETWEEN
         worker = site.start("realization:start", "--until-empty", "--realizers", str(REALIZERS))
         try:
-            code = worker.wait(HANGS)
+            code = worker.wait(HANGS + FOR_EACH * len(hows) * rounds)
         except subprocess.TimeoutExpired:
             return f"the supervisor hangs, with {site.tally()}: {site.said()[-1500:]}"
         if code:
