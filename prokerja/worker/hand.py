@@ -226,7 +226,8 @@ class Hand:
         elif task is None:
             self.look_at = now + LONG
         elif sequence != self._long:
-            self.look_at = min(since, now) + LONG
+            # A report that is on its way comes first, and saves us the look.
+            self.look_at = min(since, now) + LONG + CERTAIN
         elif task.timeout is not None:
             self.look_at = since + task.timeout
         else:

@@ -21,6 +21,8 @@ ANNOUNCEMENT = re.compile(rb"\x1e(\d{1,19})\x1e")
 STARTS = frozenset({"subprocess.Popen", "os.system", "os.posix_spawn", "os.fork", "os.exec"})
 """Audit events of a job that starts another process."""
 PIECE = 2**16
+GATHER, LITTLE = 0.02, 2**12
+"""Seconds for which more is awaited when fewer bytes than so many have come."""
 LONGEST_LINE = 2**13
 """Bytes of a line without an end that are held back for its end."""
 
@@ -105,7 +107,7 @@ class Pump:
         self._wake, self._waker = os.pipe()
         self._selector.register(self._wake, selectors.EVENT_READ, None)
         self._lock = threading.Lock()
-        self._stopping = False
+        self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="prokerja-output", daemon=True)
         self._thread.start()
 
@@ -117,22 +119,23 @@ class Pump:
 
     def stop(self, patience: float) -> None:
         """Carry what is already in the pipes, for `patience` seconds at most, and end."""
-        self._stopping = True
+        self._stopping.set()
         os.write(self._waker, b".")
         self._thread.join(patience)
 
     def _run(self) -> None:
         while True:
-            events = self._selector.select(0 if self._stopping else None)
+            events = self._selector.select(0 if self._stopping.is_set() else None)
             pipes = [key for key, _ in events if key.data is not None]
-            if not pipes and self._stopping:
+            if not pipes and self._stopping.is_set():
                 return
             if len(pipes) < len(events):
                 os.read(self._wake, PIECE)
-            for key in pipes:
-                self._carry(key)
+            if sum(map(self._carry, pipes)) < LITTLE:
+                self._stopping.wait(GATHER)
 
-    def _carry(self, key: selectors.SelectorKey) -> None:
+    def _carry(self, key: selectors.SelectorKey) -> int:
+        """Carry what there is in one pipe; returns how many bytes that were."""
         piece = os.read(key.fd, PIECE)
         try:
             self._target.write(key.data.feed(piece))
@@ -143,6 +146,7 @@ class Pump:
             with self._lock:
                 self._selector.unregister(key.fd)
             os.close(key.fd)
+        return len(piece)
 
 
 class Labels:
