@@ -100,25 +100,27 @@ def _waits(path: str, declared: dict[int, int]) -> list[float]:
 
 
 def _after_idleness(stage: Stage) -> dict[str, list[float]]:
-    """One wake-up of each of many workers that have all been idle, by each way."""
+    """One wake-up of each of many workers that have done a job and then been idle, by each way."""
     paths = [stage.new("idle") for _ in range(2 * LONE)]
     found: dict[str, list[float]] = {"declare() in Python": [], "plain SQL": []}
     with ExitStack() as stack:
         queues = [stack.enter_context(closing(Queue(path))) for path in paths]
-        for path in paths:
+        for path, queue in zip(paths, queues, strict=True):
             stack.enter_context(ours.worker(path))
+            queue.declare(_mark(path, 0))
+            _waits(path, {0: 0})
         stage.say(f"{len(paths)} workers idle for {stage.idle:.0f} s")
         time.sleep(stage.idle)
         for number, (path, queue) in enumerate(zip(paths, queues, strict=True)):
             began = time.monotonic_ns()
             if number % 2:
-                queue.declare(_mark(path, 0))
-                found["declare() in Python"] += _waits(path, {0: began})
+                queue.declare(_mark(path, 1))
+                found["declare() in Python"] += _waits(path, {0: 0, 1: began})[1:]
             else:
                 with closing(sqlite3.connect(path, isolation_level=None)) as connection:
                     began = time.monotonic_ns()
-                    _insert(connection, path, 0)
-                found["plain SQL"] += _waits(path, {0: began})
+                    _insert(connection, path, 1)
+                found["plain SQL"] += _waits(path, {0: 0, 1: began})[1:]
     return found
 
 
