@@ -6,6 +6,7 @@ it is imported; what the files themselves print goes to stderr.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -24,6 +25,9 @@ def main(directory: str, descriptor: str) -> None:
     }
     with open(int(descriptor), "w", encoding="ascii") as file:
         json.dump(found, file)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # a file may have put anything in their place
+            stream.flush()
     os._exit(0)
 
 
