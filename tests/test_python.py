@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -27,6 +28,7 @@ from prokerja.errors import (
 )
 from prokerja.events import JobFailed, JobsSettled, WorkerStarted, WorkerStopped
 from prokerja.report import record_json
+from prokerja.request import from_job
 from tests.crash import newer
 from tests.support import PATIENCE, SOON, wait_until
 from tests.support import request as asked
@@ -346,6 +348,34 @@ def test_a_job_declared_through_a_connection_is_undone_with_its_transaction(
     assert (home.counts()["pending"], own(home)) == (1, [2])
     with home.queue.repository.database.reading():
         assert [tally.queue for tally in home.queue.repository.lanes.tallies()] == ["first"]
+
+
+def test_declaring_through_a_connection_waits_for_who_writes_just_then(home: Home) -> None:
+    home.queue.declare(Plain(0))
+    held, asked_for = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with closing(Queue(home.db)) as other, other.repository.database.writing():
+            other.repository.declarations.insert([from_job(Plain(1), 0.0)], 0.0)
+            held.set()
+            assert asked_for.wait(PATIENCE)
+
+    def heed(statement: str) -> None:
+        if statement.lstrip().startswith(("INSERT", "UPDATE")):
+            asked_for.set()
+
+    with (
+        ThreadPoolExecutor() as pool,
+        closing(sqlite3.connect(home.db, isolation_level=None, timeout=PATIENCE)) as connection,
+    ):
+        holding = pool.submit(hold)
+        assert held.wait(PATIENCE)
+        connection.set_trace_callback(heed)
+        connection.execute("BEGIN")
+        assert home.queue.declare(Plain(2), connection=connection) == 3
+        connection.execute("COMMIT")
+        holding.result()
+    assert home.counts()["pending"] == 3
 
 
 def test_a_worker_runs_what_was_declared_through_a_connection(

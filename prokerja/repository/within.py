@@ -42,6 +42,9 @@ def _insert(database: Database, declaration: Declaration, now: float) -> int:
             " both must be one file, or the two could not commit together"
         )
     _ensure_transaction(database.connection)
+    # Their BEGIN may have locked nothing. To read first and write then would fail at once, however
+    # patient they are, if somebody else wrote in between.
+    database.execute("UPDATE purged SET id = id WHERE 0")
     database.refuse_newer()
     return Declarations(database, Lanes(database)).insert((declaration,), now)[0]
 
