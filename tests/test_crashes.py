@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 from collections import Counter
+from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
-from prokerja.errors import TryAgain
+from prokerja.errors import Busy, TryAgain
+from prokerja.events import Event, JobsRecovered
+from prokerja.repository import Repository
+from prokerja.watch import Watch
+from prokerja.worker.neighbours import Neighbours
 from tests.crash import newer
 from tests.support import SOON, gone, kill, wait_until
 
@@ -244,6 +250,26 @@ def test_a_job_that_keeps_killing_its_worker_is_set_aside(home: Home) -> None:
 
 
 # Several workers at once
+
+
+def test_a_dead_worker_is_looked_for_again_if_the_store_was_locked(home: Home) -> None:
+    told: list[Event] = []
+    path = str(home.db)
+    with (
+        closing(Repository(path)) as repository,
+        closing(Repository(path)) as other,
+        closing(Watch(path)) as watch,
+    ):
+        repository.database.patience = 0.0
+        neighbours = Neighbours(repository, 0, watch, told.append)
+        neighbours.look(1.0)
+        id, lock = other.workers.register(os.getpid(), 0.0, 1, (), ())
+        os.close(lock)
+        neighbours.stir(2.0)
+        with other.database.writing(), pytest.raises(Busy):
+            neighbours.look(2.0)
+        neighbours.look(2.1)
+    assert told == [JobsRecovered(id, 0)]
 
 
 def test_an_idle_worker_says_why_it_leaves(home: Home) -> None:

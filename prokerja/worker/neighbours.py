@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from prokerja.repository import Repository
     from prokerja.watch import Watch
 
-
 EVERY = 0.2
 """Seconds between two looks at who is there, unless one of them may have died."""
 
@@ -44,12 +43,14 @@ class Neighbours:
         """Recover what the dead held, if there is reason to think that somebody died."""
         if not self.suspect and (self.look_at is None or now < self.look_at):
             return
-        workers = self._repository.workers
         with self._repository.database.reading():
-            others = set(workers.ids()) - {self._own}
+            others = set(self._repository.workers.ids()) - {self._own}
+        if others != self._known or self.suspect:
+            self._check(others)
         self._looked_at, self.look_at = now, None
-        if others == self._known and not self.suspect:
-            return
+
+    def _check(self, others: set[int]) -> None:
+        workers = self._repository.workers
         self._watch.locks(map(workers.lock_path, others))
         dead = [id for id in others if not workers.alive(id)]
         if dead:
