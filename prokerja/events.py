@@ -23,10 +23,13 @@ class FileBroken:
 
 @dataclass(frozen=True)
 class JobsRecovered:
-    """Another worker was found dead, and what it held was put back."""
+    """Another worker was found dead."""
 
     worker: int
-    count: int
+    ended: int
+    """Jobs that it had ended and not written down: settled now."""
+    returned: int
+    """Jobs that it held besides: put back."""
 
 
 @dataclass(frozen=True)

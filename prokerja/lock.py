@@ -11,12 +11,13 @@ import os
 
 
 def hold(path: str) -> int:
-    """Take the lock; whoever inherits the returned descriptor holds it, too.
+    """Take the lock and empty its file; who inherits the returned descriptor holds it, too.
 
     It is free again when the last of them has closed it, or died.
     """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
+    os.ftruncate(descriptor, 0)
     return descriptor
 
 

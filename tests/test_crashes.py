@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import signal
+import time
 from collections import Counter
 from contextlib import closing
 from functools import partial
@@ -14,14 +16,20 @@ import psutil
 import pytest
 
 from prokerja.errors import Busy, TryAgain
-from prokerja.events import Event, JobsRecovered
+from prokerja.events import Event, JobsRecovered, JobsSettled
 from prokerja.repository import Repository
+from prokerja.repository.claims import TURNS
 from prokerja.watch import Watch
 from prokerja.worker.neighbours import Neighbours
+from prokerja.worker.notes import Notebook
+from prokerja.worker.wire import FollowUp
 from tests.crash import newer
+from tests.crash.work import take
 from tests.support import SOON, gone, kill, wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tests.support import Home
 
 DIED = "its worker died while the job was running"
@@ -56,6 +64,17 @@ print("has an answer", flush=True)
 """Asks whether a worker lives, over and over, and is held up once it finds that it does not."""
 
 
+KILLER = {
+    "worker": """
+note('last')
+if open(LEDGER).read().count('last') == 1:
+    os.kill(os.getppid(), signal.SIGKILL)
+    wait_for('never')
+""",
+    "realizer": "note('last'); os.kill(os.getpid(), signal.SIGKILL)",
+}
+
+
 def begun(home: Home) -> int:
     return sum(line.startswith("begin") for line in home.ledger())
 
@@ -73,7 +92,7 @@ def written_or_done(home: Home, lines: int) -> bool:
     return len(home.ledger()) >= lines or done(home)
 
 
-def without_attempt(home: Home, ids: range) -> set[tuple[str, int, int]]:
+def without_attempt(home: Home, ids: Iterable[int]) -> set[tuple[str, int, int]]:
     """Status, attempts and free returns of these jobs, each combination once."""
     jobs = map(home.job, ids)
     return {(job["status"], job["attempts"], job["returns"]) for job in jobs}
@@ -125,6 +144,40 @@ def test_jobs_that_a_killed_worker_had_not_started_have_used_no_attempt(home: Ho
         assert (job["status"], job["attempts"]) == ("completed", 1)
         assert job["returns"] == int(id in claimed)
         assert [attempt["error"] for attempt in job["history"]] == [None]
+
+
+@pytest.mark.parametrize("victim", ["worker", "realizer"])
+def test_what_had_ended_when_its_process_was_killed_is_not_repeated(
+    home: Home, victim: str
+) -> None:
+    worker = home.worker().ready()
+    home.warm(worker)
+    realizer = worker.stopped_realizer()
+    well, ill, parent, killer = home.run_each(
+        [
+            "note('well'); return 'well'",
+            "note('ill'); raise ValueError('ill')",
+            "note('parent'); self.declare(Run(code='note(\"child\")'))",
+            KILLER[victim],
+        ]
+    )
+    wait_until(home.several_in_hand)
+    worker.send(signal.SIGSTOP)  # so that nothing it is told is written down
+    realizer.resume()
+    wait_until(partial(gone, realizer))
+    worker.send(signal.SIGCONT)
+    again = home.work()
+    times = {"worker": 2, "realizer": 1}[victim]
+    assert Counter(home.ledger()) == Counter(["well", "ill", "parent", "child", *["last"] * times])
+    assert home.job(well)["result"] == "well"
+    assert home.job(ill)["error"] == "ValueError: ill"
+    assert without_attempt(home, [well, parent]) == {("completed", 1, 0)}
+    assert without_attempt(home, [ill]) == {("failed", 1, 0)}
+    if victim == "worker":
+        assert "put back what it held: 1 job; settled what it had ended: 3 jobs" in again.said()
+        assert f"job {ill} run: attempt 1 failed, for good: ValueError: ill" in again.said()
+    else:
+        assert "SIGKILL" in home.job(killer)["error"]
 
 
 def test_jobs_that_a_stuck_realizer_does_not_start_go_to_a_fresh_one_unharmed(home: Home) -> None:
@@ -269,7 +322,35 @@ def test_a_dead_worker_is_looked_for_again_if_the_store_was_locked(home: Home) -
         with other.database.writing(), pytest.raises(Busy):
             neighbours.look(2.0)
         neighbours.look(2.1)
-    assert told == [JobsRecovered(id, 0)]
+    assert told == [JobsRecovered(id, 0, 0)]
+
+
+def test_notes_settle_nothing_but_what_a_dead_worker_still_holds(home: Home) -> None:
+    told: list[Event] = []
+    path = str(home.db)
+    ids = home.run_each(["pass"] * 5)
+    with closing(Repository(path)) as repository, closing(Watch(path)) as watch:
+        living, _ = repository.workers.register(os.getpid(), 0.0, 1, (), ())
+        dead, lock = repository.workers.register(os.getpid(), 0.0, 1, (), ())
+        with repository.database.writing():
+            [theirs] = take(repository, living * TURNS, time.time(), 1)
+            held = take(repository, dead * TURNS, time.time())
+        notebook = Notebook(lock, 0)
+        nobody = FollowUp("", "", 2**63, "no JSON", math.nan, -1, math.nan, None)
+        for token, id, made in (
+            (dead * TURNS, held[0].id, []),
+            (dead * TURNS, held[1].id, [nobody]),
+            (dead * TURNS + 1, held[2].id, []),
+            (dead * TURNS, theirs.id, []),
+            (living * TURNS, theirs.id, []),
+            (dead * TURNS, 10**6, []),
+        ):
+            notebook.completed(((token, id), (1, 1.0, 2.0, None, made)))
+            notebook.write()
+        os.close(lock)
+        Neighbours(repository, living, watch, told.append).look(1.0)
+    assert told == [JobsRecovered(dead, 1, 3), JobsSettled(1, 0)]
+    assert home.statuses(ids) == ["processing", "completed", "pending", "pending", "pending"]
 
 
 def test_an_idle_worker_says_why_it_leaves(home: Home) -> None:

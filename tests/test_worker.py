@@ -255,6 +255,18 @@ def test_a_job_that_runs_too_long_does_not_repeat_those_before_it(home: Home) ->
     assert set(home.statuses(rest)) == {"completed"}
 
 
+def test_a_job_that_runs_too_long_spoils_none_that_ended_just_before_it(home: Home) -> None:
+    worker = home.worker().ready()
+    home.warm(worker)
+    realizer = worker.stopped_realizer()
+    home.declare_many("run", [{"code": "return 'well'"}] * 3)
+    slow = home.run("wait_for('never')", timeout=0.01)
+    wait_until(home.several_in_hand)
+    realizer.resume()
+    assert home.wait(slow, "failed")["error"] == "ran longer than 0.01 s"
+    assert {home.job(id)["result"] for id in range(slow - 3, slow)} == {"well"}
+
+
 # Long jobs and short ones
 
 

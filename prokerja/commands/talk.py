@@ -57,9 +57,9 @@ class Talk:
 
     @tell.register
     def _(self, event: events.JobsRecovered) -> None:
-        self.say(
-            f"worker {event.worker} is dead; put back what it held: {many(event.count, 'job')}"
-        )
+        ended = f"; settled what it had ended: {many(event.ended, 'job')}" if event.ended else ""
+        returned = many(event.returned, "job")
+        self.say(f"worker {event.worker} is dead; put back what it held: {returned}{ended}")
 
     @tell.register
     def _(self, event: events.JobStarted) -> None:

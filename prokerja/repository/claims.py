@@ -10,7 +10,7 @@ import heapq
 import json
 from collections import Counter
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prokerja import lifecycle
 from prokerja.model import Claimed, Completed, Failed, Fate, Returned, Status, Verdict
@@ -41,6 +41,15 @@ REMEMBER = """
         (declaration, number, worker, started_at, finished_at, crashed, error, traceback)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
 DIED = "its worker died while the job was running"
+
+
+class Held(NamedTuple):
+    """A declaration that a claim covers."""
+
+    token: int
+    id: int
+    lane: int
+    name: str
 
 
 class Claims:
@@ -116,6 +125,16 @@ class Claims:
         self._keep(token, held)
         self._tally()
         return fates
+
+    def held_by(self, worker: int) -> list[Held]:
+        """What a worker has claimed and not settled."""
+        query = """
+            SELECT claim.token, declaration.id, lane.id, lane.name
+            FROM claim, json_each(claim.declarations) AS held
+            JOIN declaration ON declaration.id = held.value JOIN lane ON lane.id = declaration.lane
+            WHERE claim.token >= ? AND claim.token < ?"""
+        tokens = (worker * TURNS, (worker + 1) * TURNS)
+        return [Held(*row) for row in self._database.execute(query, tokens)]
 
     def recover(self, worker: int, now: float) -> int:
         """Put back what a dead worker held; returns how many declarations that were."""

@@ -11,7 +11,16 @@ from prokerja.errors import CatalogError
 from prokerja.events import JobStarted, RealizerDied
 from prokerja.model import Claimed, Completed, Failed, Returned, Verdict
 from prokerja.worker.pace import PER_BYTE, Pace
-from prokerja.worker.verdicts import Death, died, failed, follow_ups, in_words, overdue, too_long
+from prokerja.worker.verdicts import (
+    Death,
+    by_note,
+    died,
+    failed,
+    follow_ups,
+    in_words,
+    overdue,
+    too_long,
+)
 from prokerja.worker.wire import Report, WireError
 
 if TYPE_CHECKING:
@@ -30,7 +39,8 @@ SLOWEST_START = 30.0
 class Crew:
     """Hands jobs to realizers and gathers what comes of them.
 
-    `hire` starts a realizer, `release` hears of its end; `tell` takes events. Verdicts gather in
+    `hire` starts a realizer, given the ring for its notes, `release` hears of its end; `tell`
+    takes events. Verdicts gather in
     `verdicts`, by token, until the supervisor has written them down; jobs seen to be long in
     `started`, likewise.
     """
@@ -38,7 +48,7 @@ class Crew:
     def __init__(
         self,
         size: int,
-        hire: Callable[[], Hand],
+        hire: Callable[[int], Hand],
         release: Callable[[Hand], None],
         tell: Callable[[Event], None],
     ) -> None:
@@ -79,7 +89,8 @@ class Crew:
     def muster(self, now: float) -> None:
         """Start realizers until the crew is complete."""
         while not self.stopping and len(self.hands) < self._size and now >= self._hire_at:
-            self.hands.append(self._hire())
+            taken = {hand.ring for hand in self.hands}
+            self.hands.append(self._hire(min(set(range(self._size)) - taken)))
 
     def choose(self, offered: Iterator[Claimed]) -> tuple[list[Claimed], bool]:
         """Put jobs into the realizers' next batches; returns them, and whether all are full."""
@@ -183,10 +194,10 @@ class Crew:
             hand.revoke()
         hand.nudge()
         self.loose += hand.withdraw()
-        _, current, since = hand.at()
+        sequence, current, since = hand.at()
         limit = current.timeout if current else None
-        if limit is not None and now - since >= limit and hand.overdue is None:
-            hand.overdue = limit
+        if limit is not None and now - since >= limit and not hand.overdue:
+            hand.overdue = sequence
             hand.hurry(LAST_WORDS)
         elif hand.kill_at is not None and now >= hand.kill_at:
             hand.kill()
@@ -203,18 +214,17 @@ class Crew:
         made = [follow_ups(done[4]) for done in report.completed]  # before anything is settled
         took: defaultdict[int, list[float]] = defaultdict(list)
         jobs = hand.done([done[0] for done in report.completed])
-        for job, (_, began, ended, result, _), more in zip(
-            jobs, report.completed, made, strict=True
-        ):
+        for job, done, more in zip(jobs, report.completed, made, strict=True):
             if job is not None:
+                sequence, began, ended, result, _ = done
                 took[job.lane].append(ended - began)
                 verdict = Completed(job.id, job.lane, began, ended, result, more)
-                self._verdict(hand, job, verdict)
+                self._verdict(hand, sequence, job, verdict)
         jobs = hand.done([failure.sequence for failure in report.failed])
         for job, failure in zip(jobs, report.failed, strict=True):
             if job is not None:
                 took[job.lane].append(failure.finished_at - failure.started_at)
-                self._verdict(hand, job, failed(job, failure))
+                self._verdict(hand, failure.sequence, job, failed(job.ids, failure))
         for lane, durations in took.items():
             self._pace.learn(lane, sum(durations) / len(durations))
         self._take_back(hand, report)
@@ -238,9 +248,11 @@ class Crew:
         if (self.stopping or hand.worn) and not hand.tasks:
             hand.dismiss()
 
-    def _verdict(self, hand: Hand, job: Claimed, verdict: Completed | Failed) -> None:
-        if hand.overdue is not None:
-            verdict = overdue(verdict, hand.overdue)
+    def _verdict(
+        self, hand: Hand, sequence: int, job: Claimed, verdict: Completed | Failed
+    ) -> None:
+        if sequence == hand.overdue:
+            verdict = overdue(verdict, job)
             hand.kill()  # it broke its limit, and so may what it has started
         self.verdicts[job.token].append(verdict)
 
@@ -250,25 +262,36 @@ class Crew:
     def _bury(self, hand: Hand) -> None:
         """Settle what a dead realizer had in hand."""
         self._full = False
-        at, running, began = hand.at()
+        at, _, began = hand.at()
         self.hands.remove(hand)
         self._release(hand)
         how = in_words(hand.bury())
+        self._take_in_notes(hand)
         if not hand.ready:
             self._false_start(how)
-        if running is not None or not hand.excused:
+        if at in hand.tasks or not hand.excused:
             self._tell(RealizerDied(hand.pid, how))
-        if hand.overdue is not None:
-            how = too_long(hand.overdue)
+        if hand.overdue in hand.tasks:
+            how = too_long(hand.tasks[hand.overdue])
         if hand.muted and began > hand.dealt_at:  # it did begin, and then did not tell
             at, began, how = next(iter(hand.tasks), 0), time.monotonic(), MUTED
-        death = Death(how, at, began, excused=hand.excused and hand.overdue is None)
+        death = Death(how, at, began, excused=hand.excused and not hand.overdue)
         for sequence, job in hand.tasks.items():
             verdict = died(job, sequence, death)
             if verdict is None:
                 self.loose.append(job)
             else:
                 self._settle(job, verdict)
+
+    def _take_in_notes(self, hand: Hand) -> None:
+        """Settle what a dead realizer had ended and not told."""
+        noted = hand.noted()
+        for sequence, job in list(hand.tasks.items()):
+            ended = noted.get((job.token, job.id))
+            verdict = ended and by_note(job.ids, ended)
+            if verdict:
+                del hand.tasks[sequence]
+                self._verdict(hand, sequence, job, verdict)
 
     def _false_start(self, how: str) -> None:
         if not self.greeted and not self._false_starts and not self.stopping:

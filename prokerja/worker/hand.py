@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from prokerja.worker import notes
 from prokerja.worker.board import IDLE, Board
 from prokerja.worker.realizer import Setup
 from prokerja.worker.wire import Channel, Report, Work
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from prokerja.model import Claimed
+    from prokerja.worker.notes import Claim
+    from prokerja.worker.wire import Done, Failure
 
 LONG = 0.02
 """Seconds: a job that runs longer is long, and nothing may wait behind it."""
@@ -50,7 +53,7 @@ class Hand:
     """One realizer. All times are monotonic seconds."""
 
     def __init__(
-        self, jobs: str, classes: Sequence[str], lock: int, watch: Callable[[int], None]
+        self, jobs: str, classes: Sequence[str], lock: int, ring: int, watch: Callable[[int], None]
     ) -> None:
         ours, theirs = socket.socketpair()
         alive, self._lifeline = os.pipe()
@@ -59,7 +62,7 @@ class Hand:
         self.board = Board.new()
         setup = Setup(
             channel=theirs.fileno(), board=self.board.descriptor, lifeline=alive, nudge=nudged,
-            lock=lock, jobs=jobs, classes=list(classes),
+            lock=lock, ring=ring, jobs=jobs, classes=list(classes),
             path=[os.path.abspath(entry) for entry in sys.path],
         )  # fmt: skip
         inherited = (theirs.fileno(), self.board.descriptor, alive, nudged, lock)
@@ -79,13 +82,16 @@ class Hand:
         watch(output)
         ours.setblocking(False)
         self.channel = Channel(ours, Report)
+        self._lock = lock
+        self.ring = ring
+        """Which ring of the lock's file it notes in what it has done."""
         self.tasks: dict[int, Claimed] = {}
         """What it has in hand, by sequence number, in order."""
         self.ready = False
         self.look_at: float | None = None
         """When to look at the board next."""
-        self.overdue: float | None = None
-        """The limit that the job at hand has broken, in seconds, if it has."""
+        self.overdue = 0
+        """The number of the job that has broken its time limit, if one has."""
         self.kill_at: float | None = None
         self.excused = False
         """Whether we end it in good order, whatever it is at."""
@@ -144,7 +150,7 @@ class Hand:
         batch, self._batch = self._batch, []
         if not batch:
             return
-        jobs = [(claimed.id, claimed.lane, claimed.payload) for claimed in batch]
+        jobs = [((c.token, c.id), c.lane, c.payload) for c in batch]
         self.channel.post(Work(self._next, {c.lane: names[c.lane] for c in batch}, jobs))
         self.tasks.update(enumerate(batch, self._next))
         self._next += len(batch)
@@ -260,6 +266,10 @@ class Hand:
         os.close(self._lifeline)
         os.close(self._nudge)
         return code
+
+    def noted(self) -> dict[Claim, Done | Failure]:
+        """After its death: what it has done, by its own notes."""
+        return notes.read(self._lock, self.ring) if self.tasks else {}
 
     def _weigh(self, before: int) -> None:
         """Take off the load what has gone; `before` is how many jobs there were."""

@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
+import random
 import time
-from typing import TYPE_CHECKING
+from collections import defaultdict
+from itertools import chain
+from typing import TYPE_CHECKING, NamedTuple
 
 from prokerja.events import JobsRecovered
+from prokerja.worker import notes
+from prokerja.worker.harvest import Harvest
+from prokerja.worker.verdicts import by_note
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from prokerja.events import Event
+    from prokerja.model import Fate, Verdict
     from prokerja.repository import Repository
     from prokerja.watch import Watch
 
 EVERY = 0.2
 """Seconds between two looks at who is there, unless one of them may have died."""
+
+
+class Estate(NamedTuple):
+    """What a dead worker has left."""
+
+    worker: int
+    verdicts: list[Verdict]
+    fates: list[Fate]
+    names: dict[int, str]
+    """Job names by lane."""
+    returned: int
+    """How many declarations were put back."""
 
 
 class Neighbours:
@@ -62,8 +81,26 @@ class Neighbours:
         workers = self._repository.workers
         with self._repository.database.writing():
             now = time.time()
-            counts = [(id, self._repository.claims.recover(id, now)) for id in dead]
+            estates = [self._wind_up(id, now) for id in dead]
             workers.forget(dead)
         workers.clear(dead)
-        for worker, count in counts:
-            self._tell(JobsRecovered(worker, count))
+        for estate in estates:
+            ended = len(estate.verdicts)
+            self._tell(JobsRecovered(estate.worker, ended, estate.returned))
+            Harvest(estate.names, self._tell).bring_in(estate.verdicts, estate.fates, now)
+
+    def _wind_up(self, worker: int, now: float) -> Estate:
+        """Settle what a dead worker's realizers have noted, and put back the rest."""
+        claims = self._repository.claims
+        noted = notes.read_all(self._repository.workers.lock_path(worker))
+        verdicts: defaultdict[int, list[Verdict]] = defaultdict(list)
+        names = {}
+        for token, id, lane, name in claims.held_by(worker) if noted else ():
+            names[lane] = name
+            ended = noted.get((token, id))
+            verdict = ended and by_note((id, lane), ended)
+            if verdict:
+                verdicts[token].append(verdict)
+        fates = [claims.settle(token, verdicts[token], now, random.random) for token in verdicts]
+        returned = claims.recover(worker, now)
+        return Estate(worker, [*chain(*verdicts.values())], [*chain(*fates)], names, returned)

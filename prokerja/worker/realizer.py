@@ -21,11 +21,14 @@ from prokerja import request
 from prokerja.catalog.loading import Loaded, load, load_classes
 from prokerja.worker import lifeline
 from prokerja.worker.board import AT, IDLE, REVOKED, SINCE, Board, revoked
+from prokerja.worker.notes import Notebook
 from prokerja.worker.output import Announcer
-from prokerja.worker.wire import Broken, Channel, Failure, FollowUp, Report, Work
+from prokerja.worker.wire import Broken, Channel, Done, Failure, FollowUp, Report, Work
 
 NEWS_AFTER, ENOUGH_NEWS = 12_000_000, 500
 """Nanoseconds and results after which they are reported, even if there is more to do."""
+NOTE_AFTER = 10_000
+"""Nanoseconds between two notes, at least: what takes longer by itself is noted at once."""
 QUICK = 200_000
 """Nanoseconds: a job slower than this may start processes, so it is announced beforehand."""
 LARGEST_RESULT = 2**20
@@ -41,7 +44,9 @@ class Setup(msgspec.Struct):
     lifeline: int
     nudge: int
     lock: int
-    """The worker's lock, held by having it open; -1 for none."""
+    """The worker's lock, held by having it open, and the file for notes; -1 for none."""
+    ring: int
+    """Where in that file this realizer's notes go."""
     jobs: str
     """The jobs directory, unless there are ..."""
     classes: list[str]
@@ -58,10 +63,11 @@ class Realizer:
         self._board = Board(setup.board)
         self._announcer = announcer
         self._classes = loaded.classes
-        self._jobs: deque[tuple[int, int, str, str]] = deque()
-        """Sequence number, declaration id, job name, payload."""
-        self._news: deque[Any] = deque()
-        """What is not reported yet: completed jobs as tuples, and Failures."""
+        self._jobs: deque[tuple[int, tuple[int, int], str, str]] = deque()
+        """Sequence number, the claim's token with the declaration's id, job name, payload."""
+        self._news: deque[Done | Failure] = deque()
+        """What is not reported yet."""
+        self._notebook = Notebook(setup.lock, setup.ring)
         self._refused = Report()
         self._sending = threading.Lock()
         self._slow: set[str] = set(self._classes)
@@ -90,8 +96,8 @@ class Realizer:
             if frames is None:
                 return False
             for work in frames:
-                for sequence, (id, lane, payload) in enumerate(work.jobs, work.first):
-                    self._jobs.append((sequence, id, work.names[lane], payload))
+                for sequence, (claim, lane, payload) in enumerate(work.jobs, work.first):
+                    self._jobs.append((sequence, claim, work.names[lane], payload))
                 wait = False
         return True
 
@@ -103,9 +109,9 @@ class Realizer:
         """Run what is in hand until it is done or there is news to report."""
         words, jobs = self._board.words, self._jobs
         now = time.monotonic_ns()
-        report_at = now + NEWS_AFTER
+        report_at, note_at = now + NEWS_AFTER, now + NOTE_AFTER
         while now < report_at and len(self._news) < ENOUGH_NEWS and (jobs or self._more()):
-            sequence, id, name, payload = jobs.popleft()
+            sequence, claim, name, payload = jobs.popleft()
             words[SINCE] = now
             words[AT] = sequence
             if words[REVOKED] and revoked(words[REVOKED], sequence):
@@ -113,12 +119,18 @@ class Realizer:
             elif name not in self._classes:
                 self._refused.unknown.append(sequence)
             else:
-                self._announcer.job = id
-                now = self._realize(sequence, name, payload, now)
+                self._announcer.job = claim[1]
+                now = self._realize(sequence, claim, name, payload, now)
+                if now >= note_at:
+                    self._notebook.write()
+                    note_at = now + NOTE_AFTER
+        self._notebook.write()
         if not jobs:
             words[AT] = IDLE
 
-    def _realize(self, sequence: int, name: str, payload: str, began: int) -> int:
+    def _realize(
+        self, sequence: int, claim: tuple[int, int], name: str, payload: str, began: int
+    ) -> int:
         if name in self._slow:
             self._announcer.announce()
         try:
@@ -132,12 +144,16 @@ class Realizer:
             self._announcer.flush()
             ended = time.monotonic_ns()
             times = (self._moment(began), self._moment(ended))
-            self._news.append(Failure(sequence, *times, in_one_line(error), told(error)))
+            failure = Failure(sequence, *times, in_one_line(error), told(error))
+            self._notebook.failed((claim, failure))
+            self._news.append(failure)
         else:
             self._announcer.flush()
             ended = time.monotonic_ns()
             times = (self._moment(began), self._moment(ended))
-            self._news.append((sequence, *times, text, follow_ups))
+            done = (sequence, *times, text, follow_ups)
+            self._notebook.completed((claim, done))
+            self._news.append(done)
         if ended - began > QUICK:
             self._slow.add(name)
         else:
@@ -164,7 +180,10 @@ class Realizer:
                 report, self._refused = self._refused, report
             while self._news:
                 item = self._news.popleft()
-                (report.failed if type(item) is Failure else report.completed).append(item)
+                if isinstance(item, Failure):
+                    report.failed.append(item)
+                else:
+                    report.completed.append(item)
             if report.completed or report.failed or report.dropped or report.unknown:
                 self._channel.post(report)
 

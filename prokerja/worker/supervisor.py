@@ -247,9 +247,9 @@ class Supervisor:
             crew.greeted = True
             del crew.greetings[0]
 
-    def _hire(self) -> Hand:
+    def _hire(self, ring: int) -> Hand:
         orders = self._orders
-        hand = Hand(orders.jobs, orders.classes, self._lock, self._pump.add)
+        hand = Hand(orders.jobs, orders.classes, self._lock, ring, self._pump.add)
         self._ears.add_hand(hand, self._crew)
         return hand
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import time
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from prokerja.model import Claimed
+    from prokerja.worker.wire import Done
 
 
 class Death(NamedTuple):
@@ -34,17 +36,25 @@ def follow_ups(made: Sequence[FollowUp]) -> tuple[Declaration, ...]:
     return tuple(map(_declaration, made)) if made else ()
 
 
-def failed(job: Claimed, failure: Failure) -> Failed:
-    """A job raised."""
+def failed(ids: tuple[int, int], failure: Failure) -> Failed:
+    """A job, known by its own id and its lane's, raised."""
     times = (failure.started_at, failure.finished_at)
-    return Failed(*job.ids, *times, failure.error, failure.traceback)
+    return Failed(*ids, *times, failure.error, failure.traceback)
 
 
-def overdue(verdict: Completed | Failed, limit: float) -> Failed:
+def by_note(ids: tuple[int, int], noted: Done | Failure) -> Completed | Failed | None:
+    """How a job ended whose realizer died; None for a note that no realizer of ours would make."""
+    if isinstance(noted, Failure):
+        return failed(ids, noted)
+    _, began, ended, result, made = noted
+    with contextlib.suppress(WireError):
+        return Completed(*ids, began, ended, result, follow_ups(made))
+    return None
+
+
+def overdue(verdict: Completed | Failed, job: Claimed) -> Failed:
     """A job ended after its limit: that is what it failed of, whatever it says itself."""
-    return Failed(
-        verdict.id, verdict.lane, verdict.started_at, verdict.finished_at, too_long(limit)
-    )
+    return Failed(*job.ids, verdict.started_at, verdict.finished_at, too_long(job))
 
 
 def died(job: Claimed, sequence: int, death: Death) -> Verdict | None:
@@ -58,9 +68,9 @@ def died(job: Claimed, sequence: int, death: Death) -> Verdict | None:
     return Failed(*job.ids, now - (time.monotonic() - death.began), now, death.how)
 
 
-def too_long(limit: float) -> str:
+def too_long(job: Claimed) -> str:
     """The error of a job that has broken its time limit."""
-    return f"ran longer than {limit:g} s"
+    return f"ran longer than {job.timeout:g} s"
 
 
 def in_words(code: int) -> str:

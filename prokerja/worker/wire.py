@@ -6,7 +6,7 @@ Decoding checks every type, so whatever a broken realizer writes is at worst a W
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 
 import msgspec
 
@@ -20,6 +20,8 @@ LARGEST = 256 * 2**20
 PIECE = 2**18
 _HEADER = struct.Struct("<I")
 M = TypeVar("M")
+Moment = Annotated[float, msgspec.Meta(ge=0, le=253402300799)]
+"""Seconds since the epoch, in a year that can be told."""
 
 
 class WireError(Exception):
@@ -37,8 +39,8 @@ class Failure(msgspec.Struct, array_like=True):
     """A job that raised."""
 
     sequence: int
-    started_at: float
-    finished_at: float
+    started_at: Moment
+    finished_at: Moment
     error: str
     traceback: str | None
 
@@ -61,11 +63,14 @@ class FollowUp(msgspec.Struct, array_like=True):
         return self.payload, self.due_at, self.retries, self.retry_after, self.timeout
 
 
+Done = tuple[int, Moment, Moment, str | None, list[FollowUp]]
+"""Sequence number, start, end, result as JSON, and what the job has declared."""
+
+
 class Report(msgspec.Struct, array_like=True, omit_defaults=True):
     """Realizer to supervisor: what has come of its jobs since the last report."""
 
-    completed: list[tuple[int, float, float, str | None, list[FollowUp]]] = []
-    """Sequence number, start, end (UTC seconds), result as JSON, and what it has declared."""
+    completed: list[Done] = []
     failed: list[Failure] = []
     dropped: list[int] = []
     """Jobs it did not start, since they were taken back."""
@@ -83,8 +88,8 @@ class Work(msgspec.Struct, array_like=True):
     first: int
     names: dict[int, str]
     """Job names by lane."""
-    jobs: list[tuple[int, int, str]]
-    """Declaration id, lane, payload."""
+    jobs: list[tuple[tuple[int, int], int, str]]
+    """The claim's token with the declaration's id, lane, payload."""
 
 
 class Channel(Generic[M]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from itertools import groupby, pairwise
+from itertools import chain, groupby, pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from tests.crash.ledger import Broken, Ledger
@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 WINDOW = 0.02
-"""Seconds that a result may be on its way into the file, on a machine that does nothing else."""
+"""Seconds that the end of a job may be known to nobody but its process."""
+RETURNING = 0.25
+"""Seconds that a job may take from its last line in the book to its return, with two cores that
+start workers all the time; after that its process begins another, or has nothing to do."""
 ORPHANED = 1
 """The parent of a process whose parent is dead."""
-NOISE = 1.0
-"""Seconds that the same may take while two cores start workers all the time."""
 
 
 class Run(NamedTuple):
@@ -38,18 +39,31 @@ def account(path: str, jobs: int, killed: dict[int, float], ledger: Ledger) -> N
     ledger.count("jobs declared", jobs)
     ledger.count("realizations", sum(map(len, runs.values())))
     blamed = defaultdict[str, list[tuple[Run, float]]](list)
+    last = _last(runs)
     for earlier, later in _repeats(runs):
         cause, age = _cause(earlier, later, killed)
         blamed[cause].append((earlier, age))
-        ledger.count(f"repeats of jobs that {_when(earlier, age)}")
+        when = _when(earlier, age, returning=last[earlier.pid] == earlier)
+        ledger.count(f"repeats of jobs that {when}")
     for cause, repeats in sorted(blamed.items()):
         ledger.note(f"repeated, {cause}: {_named(repeats)}")
 
 
-def _when(run: Run, age: float) -> str:
+def _when(run: Run, age: float, *, returning: bool) -> str:
+    """What a job was at when its process was killed; raises Broken if it was through."""
     if run.ended is None:
         return "were running when the process was killed"
-    return f"had ended {'more' if age > WINDOW else 'less'} than 20 ms before the kill"
+    if returning and age < RETURNING:
+        return "had written their last line, and may not have returned"
+    if age < WINDOW:
+        return "had ended less than 20 ms before the kill"
+    raise Broken(f"job {run.n} ran again, {age:.3f} s after it ended: {run}")
+
+
+def _last(runs: dict[int, list[Run]]) -> dict[int, Run]:
+    """The last job that each process has begun."""
+    ordered = sorted(chain(*runs.values()), key=lambda run: run.began)
+    return {run.pid: run for run in ordered}
 
 
 def _named(repeats: list[tuple[Run, float]]) -> str:
@@ -101,10 +115,7 @@ def _cause(earlier: Run, later: Run, killed: dict[int, float]) -> tuple[str, flo
         raise Broken(f"job {earlier.n} was run by two living workers: {earlier}, {later}")
     for pid, who in ((earlier.pid, "its realizer killed"), (earlier.supervisor, "its supervisor")):
         if pid in killed:
-            age = killed[pid] - (earlier.ended or earlier.began)
-            if earlier.ended is not None and age > NOISE:
-                raise Broken(f"job {earlier.n} ran again, {age:.3f} s after it ended: {earlier}")
-            return f"{who} {pid}", age
+            return f"{who} {pid}", killed[pid] - (earlier.ended or earlier.began)
     if earlier.supervisor == ORPHANED and killed:  # its supervisor had died as it asked for it
         return "its supervisor, gone before it could be named", 0.0
     raise Broken(f"job {earlier.n} was repeated, though nobody was killed: {earlier}, {later}")

@@ -82,9 +82,9 @@ class Puppet:
         for descriptor in self._watched:
             os.close(descriptor)
 
-    def _hire(self) -> Hand:
+    def _hire(self, ring: int) -> Hand:
         with patch.object(subprocess, "Popen", Nobody):
-            return Hand("", (), -1, self._watched.append)
+            return Hand("", (), -1, ring, self._watched.append)
 
     def _take(self) -> None:
         crew = self.crew

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from typing import Any
 
@@ -11,8 +12,9 @@ from hypothesis import strategies as st
 from tests.crash.inputs import texts
 
 plain = st.text(max_size=20)
-sequences = st.integers(-2, 8) | st.integers(-(2**63), 2**64 - 1)
-times = st.floats() | st.floats(1.6e9, 1.8e9)
+sequences = st.just(1) | st.integers(-2, 8) | st.integers(-(2**63), 2**64 - 1)
+ODD = (math.nan, math.inf, -math.inf, -1.0, 1e300)
+times = st.floats(1.6e9, 1.8e9) | st.sampled_from(ODD) | st.floats()
 follow_ups = st.tuples(
     plain, plain, st.integers(-(2**63), 2**64 - 1) | st.integers(-5, 5), plain | st.just("{}"),
     times, st.integers(-(2**63), 2**64 - 1) | st.integers(0, 3), times, st.none() | times,

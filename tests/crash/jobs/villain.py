@@ -4,6 +4,7 @@ import json
 import os
 import random
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -11,12 +12,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from zlib import crc32
 
 import msgspec
 
 from prokerja import Job
 
 NOISE = 4096
+RING = 2**18
 FLOOD = 0.2
 """Seconds."""
 
@@ -55,8 +58,9 @@ def lies(line: socket.socket, setup: Any, chance: random.Random) -> None:
 
 def failures(line: socket.socket, setup: Any, chance: random.Random) -> None:
     """Every job it might have has failed, at no time at all."""
-    failed = [(n, float("nan"), float("-inf"), "\x1b[2J\0", None) for n in range(50)]
-    send(line, ([], failed, [], [], False, [], []))
+    for ended in (2.0, float("-inf"), float("nan")):
+        failed = [(n, 1.0, ended, "\x1b[2J\0", None) for n in range(50)]
+        send(line, ([], failed, [], [], False, [], []))
 
 
 def declarations(line: socket.socket, setup: Any, chance: random.Random) -> None:
@@ -140,6 +144,21 @@ def escape(line: socket.socket, setup: Any, chance: random.Random) -> None:
     os._exit(3)
 
 
+def notes(line: socket.socket, setup: Any, chance: random.Random) -> None:
+    """Notes on every job that any realizer might have, garbage among them, and then death."""
+    os.ftruncate(setup["lock"], chance.choice((0, 2**40)))
+    nan, more = float("nan"), [("", "", 2**63, "no JSON", -1.0, -1, -1.0, -1.0)]
+    for ring in range(3):
+        claims = [(2**32 + turn, id) for turn in range(20) for id in range(20)]
+        done = [(claim, (1, nan, nan, "no JSON", more)) for claim in claims]
+        failed = [(claim, (1, nan, nan, "\x1b[2J\0", None)) for claim in claims[::7]]
+        body = msgspec.msgpack.encode((done, failed))
+        frame = struct.pack("<4sII", b"note", len(body), crc32(body)) + body
+        os.pwrite(setup["lock"], frame, ring * RING)
+        os.pwrite(setup["lock"], chance.randbytes(NOISE), ring * RING + chance.randrange(RING))
+    os._exit(3)
+
+
 def framed(report: Any) -> bytes:
     """As the wire carries it."""
     body = msgspec.msgpack.encode(report)
@@ -154,5 +173,5 @@ def send(line: socket.socket, report: Any) -> None:
 ATTACKS: dict[str, Callable[[socket.socket, Any, random.Random], None]] = {
     attack.__name__: attack
     for attack in (garbage, nonsense, lies, failures, declarations, greetings, returns, flood,
-                   promise, deafness, board, racing_board, short_board, escape)
+                   promise, deafness, board, racing_board, short_board, escape, notes)
 }  # fmt: skip

@@ -1,0 +1,115 @@
+"""Notes that realizers leave: read as they were written, or not at all."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from prokerja.worker.notes import MARK, RING, Notebook, read, read_all
+from prokerja.worker.wire import Done, Failure, FollowUp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+TOKEN = 2**33 + 1
+MORE = FollowUp("default", "noop", 0, "{}", 1.0, 2, 3.0, None)
+FAILURE = Failure(8, 1.0, 2.0, "ValueError: no", "Traceback ...")
+reused = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Iterator[int]:
+    descriptor = os.open(tmp_path / "notes", os.O_RDWR | os.O_CREAT)
+    yield descriptor
+    os.close(descriptor)
+
+
+def done(n: int, result: str | None = None) -> Done:
+    return n, 1.5, 2.5, result, []
+
+
+def note_each(notebook: Notebook, ids: range, result: str | None = None) -> None:
+    for n in ids:
+        notebook.completed(((TOKEN, n), done(n, result)))
+        notebook.write()
+
+
+def test_what_is_noted_can_be_read_by_claim_and_only_once_it_is_written(file: int) -> None:
+    notebook = Notebook(file, 0)
+    completed = (7, 1.0, 2.0, '"well"', [MORE])
+    notebook.completed(((TOKEN, 1), completed))
+    notebook.failed(((TOKEN, 2), FAILURE))
+    assert read(file, 0) == {}
+    notebook.write()
+    assert read(file, 0) == {(TOKEN, 1): completed, (TOKEN, 2): FAILURE}
+    notebook.write()
+    assert len(read(file, 0)) == 2
+
+
+def test_rings_are_apart_and_all_of_them_can_be_read(file: int, tmp_path: Path) -> None:
+    note_each(Notebook(file, 0), range(5))
+    note_each(Notebook(file, 3), range(5, 9))
+    assert [len(read(file, ring)) for ring in range(5)] == [5, 0, 0, 4, 0]
+    assert read_all(str(tmp_path / "notes")) == {(TOKEN, n): done(n) for n in range(9)}
+
+
+def test_the_newest_notes_overwrite_the_oldest(file: int) -> None:
+    many = 20_000
+    note_each(Notebook(file, 0), range(many))
+    note_each(Notebook(file, 1), range(3))
+    told = read(file, 0)
+    kept = len(told)
+    assert RING / 100 < kept < RING / 40
+    assert told == {(TOKEN, n): done(n) for n in range(many - kept, many)}
+    assert len(read(file, 1)) == 3
+
+
+def test_what_is_larger_than_a_ring_is_not_noted_and_harms_nothing(file: int) -> None:
+    notebook = Notebook(file, 0)
+    note_each(notebook, range(3))
+    note_each(notebook, range(3, 4), "x" * RING)
+    note_each(notebook, range(4, 5))
+    assert [n for _, n in read(file, 0)] == [0, 1, 2, 4]
+
+
+def test_without_a_file_nothing_is_noted_and_nothing_goes_wrong(tmp_path: Path) -> None:
+    note_each(Notebook(-1, 0), range(3))
+    assert read(-1, 0) == {}
+    assert read_all(str(tmp_path / "nothing")) == {}
+    assert read_all(str(tmp_path)) == {}
+
+
+def test_where_nothing_can_be_written_nothing_goes_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "read-only"
+    path.touch()
+    descriptor = os.open(path, os.O_RDONLY)
+    note_each(Notebook(descriptor, 0), range(3))
+    assert read(descriptor, 0) == {}
+    os.close(descriptor)
+
+
+@reused
+@given(garbage=st.binary(max_size=200), at=st.integers(0, 400), marked=st.booleans())
+def test_whatever_lies_in_a_ring_the_whole_notes_are_told_and_no_others(
+    file: int, garbage: bytes, at: int, marked: bool
+) -> None:
+    os.ftruncate(file, 0)
+    note_each(Notebook(file, 0), range(6))
+    os.pwrite(file, MARK + garbage if marked else garbage, at)
+    told = read(file, 0)
+    assert told.items() <= {(TOKEN, n): done(n) for n in range(6)}.items()
+    if at > 300 or not (garbage or marked):
+        assert (TOKEN, 0) in told
+
+
+@reused
+@given(memory=st.lists(st.binary(max_size=60) | st.just(MARK)))
+def test_garbage_is_no_note(file: int, memory: list[bytes]) -> None:
+    os.ftruncate(file, 0)
+    os.pwrite(file, b"".join(memory), 0)
+    assert read(file, 0) == {}
