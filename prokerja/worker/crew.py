@@ -7,9 +7,9 @@ from collections import defaultdict
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from prokerja.errors import CatalogError
 from prokerja.events import JobStarted, RealizerDied
 from prokerja.model import Claimed, Completed, Failed, Returned, Verdict
+from prokerja.worker.hiring import Hiring
 from prokerja.worker.pace import PER_BYTE, Pace
 from prokerja.worker.verdicts import (
     Death,
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 LAST_WORDS = 5.0
 """Seconds between asking a job's process group to end and killing it."""
 MUTED = "its process began the job, and never said what came of it"
-SLOWEST_START = 30.0
-"""Seconds: the longest pause before another try, when realizers die while loading the jobs."""
 
 
 class Crew:
@@ -57,8 +55,7 @@ class Crew:
         self._release = release
         self._tell = tell
         self._pace = Pace()
-        self._hire_at = 0.0
-        self._false_starts = 0
+        self._hiring = Hiring()
         self._full = False
         """Whether the next job in the queue was found to be too much for any realizer."""
         self.hands: list[Hand] = []
@@ -88,7 +85,7 @@ class Crew:
 
     def muster(self, now: float) -> None:
         """Start realizers until the crew is complete."""
-        while not self.stopping and len(self.hands) < self._size and now >= self._hire_at:
+        while not self.stopping and len(self.hands) < self._size and now >= self._hiring.at:
             taken = {hand.ring for hand in self.hands}
             self.hands.append(self._hire(min(set(range(self._size)) - taken)))
 
@@ -159,7 +156,7 @@ class Crew:
         """When the first realizer wants to be looked at, in monotonic seconds."""
         looks = [hand.look_at for hand in self.hands if hand.look_at is not None]
         if len(self.hands) < self._size and not self.stopping:
-            looks.append(self._hire_at)
+            looks.append(self._hiring.at)
         return min(looks, default=None)
 
     def stop(self) -> None:
@@ -233,7 +230,7 @@ class Crew:
     def _welcome(self, hand: Hand, report: Report) -> None:
         if hand.ready:
             raise WireError("it has greeted before")
-        self._false_starts = 0
+        self._hiring.succeeded()
         hand.ready = True
         self.greetings.append(report)
 
@@ -266,14 +263,14 @@ class Crew:
         self.hands.remove(hand)
         self._release(hand)
         how = in_words(hand.bury())
-        self._take_in_notes(hand)
+        noted = self._take_in_notes(hand)
         if not hand.ready:
-            self._false_start(how)
+            self._hiring.failed(how, first=not (self.greeted or self.stopping))
         if at in hand.tasks or not hand.excused:
             self._tell(RealizerDied(hand.pid, how))
         if hand.overdue in hand.tasks:
             how = too_long(hand.tasks[hand.overdue])
-        if hand.muted and began > hand.dealt_at:  # it did begin, and then did not tell
+        if hand.muted and began > hand.dealt_at and not noted:  # it began one, and did not tell
             at, began, how = next(iter(hand.tasks), 0), time.monotonic(), MUTED
         death = Death(how, at, began, excused=hand.excused and not hand.overdue)
         for sequence, job in hand.tasks.items():
@@ -283,21 +280,16 @@ class Crew:
             else:
                 self._settle(job, verdict)
 
-    def _take_in_notes(self, hand: Hand) -> None:
-        """Settle what a dead realizer had ended and not told."""
-        noted = hand.noted()
+    def _take_in_notes(self, hand: Hand) -> bool:
+        """Settle what a dead realizer had ended and not told; whether there was any."""
+        noted, before = hand.noted(), len(hand.tasks)
         for sequence, job in list(hand.tasks.items()):
             ended = noted.get((job.token, job.id))
             verdict = ended and by_note(job.ids, ended)
             if verdict:
                 del hand.tasks[sequence]
                 self._verdict(hand, sequence, job, verdict)
-
-    def _false_start(self, how: str) -> None:
-        if not self.greeted and not self._false_starts and not self.stopping:
-            raise CatalogError(f"no realizer can load the jobs: {how}; `prokerja jobs` tells more")
-        self._false_starts += 1
-        self._hire_at = time.monotonic() + min(2.0**self._false_starts, SLOWEST_START)
+        return len(hand.tasks) < before
 
     def _name(self, job: Claimed) -> str:
         return self.names.get(job.lane, "?")
