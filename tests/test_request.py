@@ -1,4 +1,4 @@
-"""How a request becomes a row: its payload as JSON."""
+"""How a request becomes a row, and a job again: its payload as JSON."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from prokerja import request
 from prokerja.errors import BadPayload
+from prokerja.worker.realizer import fields
 
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 VALUES = st.recursive(
@@ -21,6 +22,8 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=20,
 )
+ODD = ("1e400", "-0", "-0.0", "5e-324", "1e22", "9" * 99, '{"a": 1, "a": 2}')
+"""What plain SQL may declare, and Python's own parser takes in its own way."""
 
 
 @dataclass
@@ -35,6 +38,11 @@ def test_a_payload_is_stored_as_json_in_ascii_and_read_as_it_was(value: Any) -> 
     assert text.isascii()
     assert json.loads(text) == value
     assert text == json.dumps(value, separators=(",", ":"))
+
+
+@given(VALUES.map(json.dumps) | st.sampled_from(ODD))
+def test_a_realizer_reads_a_payload_as_python_does(text: str) -> None:
+    assert repr(fields(text)) == repr(json.loads(text))
 
 
 def test_dataclasses_and_paths_have_a_json_form() -> None:

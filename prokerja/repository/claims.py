@@ -7,10 +7,11 @@ write transaction, so that a turn costs one commit however many jobs it settles 
 from __future__ import annotations
 
 import heapq
-import json
 from collections import Counter
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from msgspec.json import decode, encode
 
 from prokerja import lifecycle
 from prokerja.model import Claimed, Completed, Failed, Fate, Returned, Status, Verdict
@@ -85,7 +86,7 @@ class Claims:
             if enough:
                 break
         if taken:
-            ids = json.dumps([claimed.id for claimed in taken])
+            ids = encode([claimed.id for claimed in taken]).decode()
             self._database.execute(
                 "INSERT INTO claim (token, worker, claimed_at, declarations) VALUES (?, ?, ?, ?)",
                 (token, token // TURNS, now, ids),
@@ -173,10 +174,10 @@ class Claims:
     def _held(self, token: int) -> dict[int, None]:
         query = "SELECT declarations FROM claim WHERE token = ?"
         row = self._database.execute(query, (token,)).fetchone()
-        return dict.fromkeys(json.loads(row[0])) if row else {}
+        return dict.fromkeys(decode(row[0])) if row else {}
 
     def _keep(self, token: int, held: dict[int, None]) -> None:
-        ids = json.dumps(list(held))
+        ids = encode(list(held)).decode()
         if held:
             keep = "UPDATE claim SET declarations = ? WHERE token = ?"
             self._database.execute(keep, (ids, token))

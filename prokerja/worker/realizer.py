@@ -16,6 +16,7 @@ from collections import deque
 from typing import Any, cast
 
 import msgspec
+from msgspec.json import decode
 
 from prokerja import request
 from prokerja.catalog.loading import Loaded, load, load_classes
@@ -134,7 +135,7 @@ class Realizer:
         if name in self._slow:
             self._announcer.announce()
         try:
-            job = self._classes[name](**json.loads(payload))
+            job = self._classes[name](**fields(payload))
             result = job.handle()
             text = None if result is None else encode_result(result)
             follow_ups = declared(job)
@@ -188,6 +189,14 @@ class Realizer:
                 self._channel.post(report)
 
 
+def fields(payload: str) -> Any:
+    """A payload as Python's own parser reads it, at a tenth of the time."""
+    try:
+        return decode(payload)
+    except (ValueError, RecursionError):  # it refuses some of what Python writes itself
+        return json.loads(payload)
+
+
 def encode_result(result: Any) -> str:
     """A job's result as JSON; raises TypeError or ValueError for what is no JSON value."""
     try:
@@ -239,7 +248,7 @@ def legible(text: str) -> str:
 
 def start(given: str) -> None:
     """Load the jobs, say so, and work; `given` is a Setup as JSON."""
-    setup = msgspec.json.decode(given, type=Setup)
+    setup = decode(given, type=Setup)
     lifeline.hold(setup.lifeline)
     mine = (setup.channel, setup.board, setup.lifeline, setup.nudge, setup.lock)
     for descriptor in mine:
