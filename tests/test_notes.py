@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import struct
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from prokerja.worker import notes
 from prokerja.worker.notes import MARK, RING, Notebook, read, read_all
 from prokerja.worker.wire import Done, Failure, FollowUp
 
@@ -55,7 +57,8 @@ def test_rings_are_apart_and_all_of_them_can_be_read(file: int, tmp_path: Path) 
     note_each(Notebook(file, 0), range(5))
     note_each(Notebook(file, 3), range(5, 9))
     assert [len(read(file, ring)) for ring in range(5)] == [5, 0, 0, 4, 0]
-    assert read_all(str(tmp_path / "notes")) == {(TOKEN, n): done(n) for n in range(9)}
+    assert read_all(str(tmp_path / "notes"), 4) == {(TOKEN, n): done(n) for n in range(9)}
+    assert len(read_all(str(tmp_path / "notes"), 3)) == 5
 
 
 def test_the_newest_notes_overwrite_the_oldest(file: int) -> None:
@@ -80,8 +83,8 @@ def test_what_is_larger_than_a_ring_is_not_noted_and_harms_nothing(file: int) ->
 def test_without_a_file_nothing_is_noted_and_nothing_goes_wrong(tmp_path: Path) -> None:
     note_each(Notebook(-1, 0), range(3))
     assert read(-1, 0) == {}
-    assert read_all(str(tmp_path / "nothing")) == {}
-    assert read_all(str(tmp_path)) == {}
+    assert read_all(str(tmp_path / "nothing"), 2) == {}
+    assert read_all(str(tmp_path), 2) == {}
 
 
 def test_where_nothing_can_be_written_nothing_goes_wrong(tmp_path: Path) -> None:
@@ -105,6 +108,21 @@ def test_whatever_lies_in_a_ring_the_whole_notes_are_told_and_no_others(
     assert told.items() <= {(TOKEN, n): done(n) for n in range(6)}.items()
     if at > 300 or not (garbage or marked):
         assert (TOKEN, 0) in told
+
+
+def test_a_ring_that_is_made_to_take_long_is_given_up(
+    file: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[int] = []
+
+    def crc32(body: memoryview) -> int:
+        checked.append(len(body))
+        return 0
+
+    monkeypatch.setattr(notes, "crc32", crc32)
+    os.pwrite(file, struct.pack("<4sII", MARK, RING // 2, 1) * (RING // 12), 0)
+    assert read(file, 0) == {}
+    assert 0 < sum(checked) <= 2 * RING
 
 
 @reused

@@ -638,6 +638,20 @@ def high_water(pid: int) -> int:
     return int(kilobytes) * 1024
 
 
+def test_a_job_that_closes_what_is_not_its_own_finds_nothing_foreign_in_its_files(
+    home: Home,
+) -> None:
+    code = """
+    os.closerange(3, 64)
+    files = [os.open(os.path.join(HOME, f"own-{n}"), os.O_RDWR | os.O_CREAT) for n in range(61)]
+    return max(files)
+    """
+    id = home.run(code)
+    home.work()
+    assert home.job(id)["result"] == 63
+    assert [path.stat().st_size for path in home.path.glob("own-*")] == [0] * 61
+
+
 def test_a_job_that_deletes_its_own_file_completes(home: Home) -> None:
     ids = home.run_each(
         ["os.unlink(__file__)\nreturn 'gone'", "return 'still known'", "raise ValueError('told')"]

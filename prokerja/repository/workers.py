@@ -77,6 +77,12 @@ class Workers:
             for id, pid, at, realizers, queues, names in rows
         ]
 
+    def realizers(self, id: int) -> int:
+        """How many realizers a worker has; none if it is not on the books."""
+        query = "SELECT realizers FROM worker WHERE id = ?"
+        [count] = self._database.execute(query, (id,)).fetchone() or (0,)
+        return int(count)
+
     def living(self) -> list[WorkerRow]:
         """Every worker that is alive."""
         return [row for row in self.all() if self.alive(row.id)]

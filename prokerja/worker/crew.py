@@ -37,10 +37,9 @@ MUTED = "its process began the job, and never said what came of it"
 class Crew:
     """Hands jobs to realizers and gathers what comes of them.
 
-    `hire` starts a realizer, given the ring for its notes, `release` hears of its end; `tell`
-    takes events. Verdicts gather in
-    `verdicts`, by token, until the supervisor has written them down; jobs seen to be long in
-    `started`, likewise.
+    `hire` starts a realizer, given the ring for its notes; `release` hears of its end; `tell`
+    takes events. Verdicts gather in `verdicts`, by token, until the supervisor has written them
+    down; jobs seen to be long in `started`, likewise.
     """
 
     def __init__(

@@ -91,8 +91,8 @@ class Neighbours:
 
     def _wind_up(self, worker: int, now: float) -> Estate:
         """Settle what a dead worker's realizers have noted, and put back the rest."""
-        claims = self._repository.claims
-        noted = notes.read_all(self._repository.workers.lock_path(worker))
+        claims, workers = self._repository.claims, self._repository.workers
+        noted = notes.read_all(workers.lock_path(worker), workers.realizers(worker))
         verdicts: defaultdict[int, list[Verdict]] = defaultdict(list)
         names = {}
         for token, id, lane, name in claims.held_by(worker) if noted else ():

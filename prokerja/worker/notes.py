@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 RING = 2**18
 """Bytes for each realizer: several times what one has in hand."""
-MOST = 1000
-"""Rings that are read; a worker has no more realizers."""
 MARK = b"note"
 _HEADER = struct.Struct("<4sII")
 """The mark, and length and checksum of what follows: old notes lie torn between new ones."""
@@ -90,24 +88,32 @@ def read(descriptor: int, ring: int) -> dict[Claim, Done | Failure]:
     return told
 
 
-def read_all(path: str) -> dict[Claim, Done | Failure]:
-    """What can be read of every ring of a file that nobody writes to any more."""
+def read_all(path: str, rings: int) -> dict[Claim, Done | Failure]:
+    """What can be read of the first so many rings of a file that nobody writes to any more."""
     told: dict[Claim, Done | Failure] = {}
     with contextlib.suppress(OSError), open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        for ring in range(min(-(-size // RING), MOST)):
+        for ring in range(rings):
             told.update(read(file.fileno(), ring))
     return told
 
 
 def _notes(memory: bytes) -> Iterator[Note]:
-    at = memory.find(MARK)
-    while 0 <= at <= len(memory) - _HEADER.size:
+    """Every whole note; gives up on a ring that takes long to read, as no honest one does."""
+    at, wasted = memory.find(MARK), 0
+    while 0 <= at <= len(memory) - _HEADER.size and wasted < RING:
         _, size, checksum = _HEADER.unpack_from(memory, at)
-        start, after = at + _HEADER.size, at + len(MARK)
-        body = memory[start : start + size]
-        if crc32(body) == checksum:
-            with contextlib.suppress(msgspec.DecodeError, RecursionError):
-                yield _decode(body)
-                after = start + size
-        at = memory.find(MARK, after)
+        end = at + _HEADER.size + size
+        body = memoryview(memory)[at + _HEADER.size : end]
+        if len(body) == size and crc32(body) == checksum and (note := _read(body)):
+            yield note
+            at = memory.find(MARK, end)
+        else:
+            wasted += _HEADER.size + (size if len(body) == size else 0)
+            at = memory.find(MARK, at + 1)
+
+
+def _read(body: memoryview) -> Note | None:
+    try:
+        return _decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import importlib
 import json
 import os
@@ -32,6 +33,8 @@ NOTE_AFTER = 10_000
 """Nanoseconds between two notes, at least: what takes longer by itself is noted at once."""
 QUICK = 200_000
 """Nanoseconds: a job slower than this may start processes, so it is announced beforehand."""
+FAR = 200
+"""A descriptor that a process with few files does not reach."""
 LARGEST_RESULT = 2**20
 LONGEST_ERROR = 2**16
 
@@ -249,6 +252,7 @@ def legible(text: str) -> str:
 def start(given: str) -> None:
     """Load the jobs, say so, and work; `given` is a Setup as JSON."""
     setup = decode(given, type=Setup)
+    setup.lock = out_of_reach(setup.lock)
     lifeline.hold(setup.lifeline)
     mine = (setup.channel, setup.board, setup.lifeline, setup.nudge, setup.lock)
     for descriptor in mine:
@@ -264,6 +268,19 @@ def start(given: str) -> None:
     realizer.hello(loaded)
     realizer.run()
     announcer.flush()
+
+
+def out_of_reach(descriptor: int) -> int:
+    """The same file by a number that no job comes by, if it closes what is not its own.
+
+    Notes are written to it, and must not end in a file that a job has opened instead.
+    """
+    try:
+        moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, FAR)
+    except OSError:  # there is none, or few numbers are allowed
+        return descriptor
+    os.close(descriptor)
+    return moved
 
 
 def imported(name: str) -> type:
