@@ -12,6 +12,7 @@ import shutil
 import signal
 import sqlite3
 import stat
+import struct
 import subprocess
 import sys
 import tempfile
@@ -34,6 +35,7 @@ from prokerja.repository.opening import FORCE, NETWORK, WAL_LIMIT, filesystem, r
 from prokerja.spec import JobSpec
 from prokerja.watch import Watch
 from tests.crash import newer
+from tests.crash.disk import SECTOR
 from tests.crash.invariants import faults
 
 if TYPE_CHECKING:
@@ -340,6 +342,20 @@ def test_somebody_elses_log_is_left_to_them_when_their_program_was_killed(path: 
     assert "not one of prokerja's" in done.stdout
     assert path.read_bytes() == before[0]
     assert log.read_bytes() == before[1]
+
+
+def test_a_file_whose_making_a_power_cut_has_cut_off_is_made_anew(path: Path) -> None:
+    path.parent.mkdir()
+    blank = sqlite3.connect(path)
+    blank.execute("PRAGMA journal_mode = wal")
+    blank.close()
+    Path(f"{path}-wal").touch()
+    # The journal of that first write, which stands there again: of no page, into a file of none.
+    magic = b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7"
+    journal = magic + struct.pack(">5I", 0, 7, 0, SECTOR, path.stat().st_size)
+    Path(f"{path}-journal").write_bytes(journal.ljust(SECTOR, b"\0"))
+    assert declare(path) == [1]
+    assert not Path(f"{path}-journal").exists()
 
 
 def test_a_file_of_a_newer_version_is_refused_and_left_as_it_was(path: Path) -> None:

@@ -100,7 +100,12 @@ def _look(path: str) -> None:
 
     name = quote(os.fsencode(path))
     with closing(sqlite3.connect(f"file:{name}?mode=ro", timeout=0.0, uri=True)) as connection:
-        _version(Database(connection, path))
+        try:
+            _version(Database(connection, path))
+        except sqlite3.OperationalError as error:
+            # Cut off while it was made a file with a log: only who may write can look into it.
+            if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
+                raise
 
 
 def _prepare(path: str, create: bool) -> None:
