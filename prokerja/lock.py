@@ -1,6 +1,6 @@
 """Locks that tell the living from the dead: the kernel drops them when their holders die.
 
-`flock` on a small file of its own. Never on the database file: there, closing a descriptor
+`flock` on a file of its own. Never on the database file: there, closing a descriptor
 would drop SQLite's own locks.
 """
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import struct
+import zlib
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -108,6 +110,15 @@ def test_whatever_lies_in_a_ring_the_whole_notes_are_told_and_no_others(
     assert told.items() <= {(TOKEN, n): done(n) for n in range(6)}.items()
     if at > 300 or not (garbage or marked):
         assert (TOKEN, 0) in told
+
+
+def test_a_note_of_what_is_no_text_is_no_note(file: int) -> None:
+    note_each(Notebook(file, 0), range(2))
+    body = msgspec.msgpack.encode(([], [((TOKEN, 5), (1, 1.0, 2.0, "?", None))]))
+    body = body.replace(b"?", b"\xff")
+    frame = struct.pack("<4sII", MARK, len(body), zlib.crc32(body)) + body
+    os.pwrite(file, frame, os.fstat(file).st_size)
+    assert set(read(file, 0)) == {(TOKEN, 0), (TOKEN, 1)}
 
 
 def test_a_ring_that_is_made_to_take_long_is_given_up(

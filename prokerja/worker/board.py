@@ -16,7 +16,8 @@ import tempfile
 
 SIZE = mmap.PAGESIZE
 AT, SINCE, REVOKED = 0, 1, 2
-IDLE = 0
+IDLE, BETWEEN = 0, -1
+"""At no job: with nothing to do, and with a note to write, which no job's limit shall bear."""
 
 
 class Board:

@@ -267,11 +267,12 @@ class Crew:
             self._hiring.failed(how, first=not (self.greeted or self.stopping))
         if at in hand.tasks or not hand.excused:
             self._tell(RealizerDied(hand.pid, how))
-        if hand.overdue in hand.tasks:
-            how = too_long(hand.tasks[hand.overdue])
+        if at == hand.overdue and at in hand.tasks:
+            how = too_long(hand.tasks[at])
         if hand.muted and began > hand.dealt_at and not noted:  # it began one, and did not tell
             at, began, how = next(iter(hand.tasks), 0), time.monotonic(), MUTED
-        death = Death(how, at, began, excused=hand.excused and not hand.overdue)
+        ours = hand.excused or hand.overdue > 0
+        death = Death(how, at, began, excused=ours and at != hand.overdue)
         for sequence, job in hand.tasks.items():
             verdict = died(job, sequence, death)
             if verdict is None:

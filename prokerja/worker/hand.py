@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from prokerja.worker import notes
-from prokerja.worker.board import IDLE, Board
+from prokerja.worker.board import BETWEEN, IDLE, Board
 from prokerja.worker.realizer import Setup
 from prokerja.worker.wire import Channel, Report, Work
 
@@ -122,8 +122,8 @@ class Hand:
 
     def silent(self, now: float) -> bool:
         """Whether it has had jobs for a while, is at none, and does not say why."""
-        _, current, _ = self.at()
-        if not self.tasks or current is not None:
+        sequence, current, _ = self.at()
+        if not self.tasks or current is not None or sequence == BETWEEN:
             self.silent_since = None
         elif self.silent_since is None:
             self.silent_since = now
@@ -211,7 +211,7 @@ class Hand:
         if not self._revoked or time.monotonic() < self._certain_at:
             return []
         sequence, _, _ = self.at()
-        if sequence == IDLE:
+        if sequence in (IDLE, BETWEEN):
             return []  # it is through, and will tell by itself what it dropped
         before = len(self.tasks)
         behind = [number for number in self._revoked if number > sequence and number in self.tasks]

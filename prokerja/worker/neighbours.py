@@ -14,12 +14,14 @@ from prokerja.worker.harvest import Harvest
 from prokerja.worker.verdicts import by_note
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from prokerja.events import Event
     from prokerja.model import Fate, Verdict
     from prokerja.repository import Repository
     from prokerja.watch import Watch
+    from prokerja.worker.notes import Claim
+    from prokerja.worker.wire import Done, Failure
 
 EVERY = 0.2
 """Seconds between two looks at who is there, unless one of them may have died."""
@@ -79,9 +81,10 @@ class Neighbours:
 
     def _recover(self, dead: list[int]) -> None:
         workers = self._repository.workers
+        noted = {id: notes.read_all(workers.lock_path(id), workers.realizers(id)) for id in dead}
         with self._repository.database.writing():
             now = time.time()
-            estates = [self._wind_up(id, now) for id in dead]
+            estates = [self._wind_up(id, noted[id], now) for id in dead]
             workers.forget(dead)
         workers.clear(dead)
         for estate in estates:
@@ -89,10 +92,11 @@ class Neighbours:
             self._tell(JobsRecovered(estate.worker, ended, estate.returned))
             Harvest(estate.names, self._tell).bring_in(estate.verdicts, estate.fates, now)
 
-    def _wind_up(self, worker: int, now: float) -> Estate:
+    def _wind_up(
+        self, worker: int, noted: Mapping[Claim, Done | Failure], now: float
+    ) -> Estate:
         """Settle what a dead worker's realizers have noted, and put back the rest."""
-        claims, workers = self._repository.claims, self._repository.workers
-        noted = notes.read_all(workers.lock_path(worker), workers.realizers(worker))
+        claims = self._repository.claims
         verdicts: defaultdict[int, list[Verdict]] = defaultdict(list)
         names = {}
         for token, id, lane, name in claims.held_by(worker) if noted else ():

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 RING = 2**18
-"""Bytes for each realizer: several times what one has in hand."""
+"""Bytes for each realizer: several times what one has in hand, unless results are long."""
 MARK = b"note"
 _HEADER = struct.Struct("<4sII")
 """The mark, and length and checksum of what follows: old notes lie torn between new ones."""
@@ -98,7 +98,7 @@ def read_all(path: str, rings: int) -> dict[Claim, Done | Failure]:
 
 
 def _notes(memory: bytes) -> Iterator[Note]:
-    """Every whole note; gives up on a ring that takes long to read, as no honest one does."""
+    """Every whole note, until a ring has taken too long that is made to, or full of such words."""
     at, wasted = memory.find(MARK), 0
     while 0 <= at <= len(memory) - _HEADER.size and wasted < RING:
         _, size, checksum = _HEADER.unpack_from(memory, at)
@@ -115,5 +115,5 @@ def _notes(memory: bytes) -> Iterator[Note]:
 def _read(body: memoryview) -> Note | None:
     try:
         return _decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return None

@@ -22,7 +22,7 @@ from msgspec.json import decode
 from prokerja import request
 from prokerja.catalog.loading import Loaded, load, load_classes
 from prokerja.worker import lifeline
-from prokerja.worker.board import AT, IDLE, REVOKED, SINCE, Board, revoked
+from prokerja.worker.board import AT, BETWEEN, IDLE, REVOKED, SINCE, Board, revoked
 from prokerja.worker.notes import Notebook
 from prokerja.worker.output import Announcer
 from prokerja.worker.wire import Broken, Channel, Done, Failure, FollowUp, Report, Work
@@ -71,7 +71,7 @@ class Realizer:
         """Sequence number, the claim's token with the declaration's id, job name, payload."""
         self._news: deque[Done | Failure] = deque()
         """What is not reported yet."""
-        self._notebook = Notebook(setup.lock, setup.ring)
+        self._notebook = Notebook(setup.lock if setup.lock >= FAR else -1, setup.ring)
         self._refused = Report()
         self._sending = threading.Lock()
         self._slow: set[str] = set(self._classes)
@@ -116,6 +116,8 @@ class Realizer:
         report_at, note_at = now + NEWS_AFTER, now + NOTE_AFTER
         while now < report_at and len(self._news) < ENOUGH_NEWS and (jobs or self._more()):
             sequence, claim, name, payload = jobs.popleft()
+            if name in self._slow:  # what is noted late must not wait for it
+                self._notebook.write()
             words[SINCE] = now
             words[AT] = sequence
             if words[REVOKED] and revoked(words[REVOKED], sequence):
@@ -126,8 +128,11 @@ class Realizer:
                 self._announcer.job = claim[1]
                 now = self._realize(sequence, claim, name, payload, now)
                 if now >= note_at:
+                    words[AT] = BETWEEN
                     self._notebook.write()
+                    now = time.monotonic_ns()
                     note_at = now + NOTE_AFTER
+        words[AT] = BETWEEN
         self._notebook.write()
         if not jobs:
             words[AT] = IDLE
@@ -271,13 +276,15 @@ def start(given: str) -> None:
 
 
 def out_of_reach(descriptor: int) -> int:
-    """The same file by a number that no job comes by, if it closes what is not its own.
+    """The same file, by a number that a job hardly comes by if it closes what is not its own.
 
-    Notes are written to it, and must not end in a file that a job has opened instead.
+    Notes are written to it, and must not end up in a file that the job has opened instead.
     """
+    if descriptor < 0:
+        return descriptor
     try:
         moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, FAR)
-    except OSError:  # there is none, or few numbers are allowed
+    except OSError:  # few numbers are allowed
         return descriptor
     os.close(descriptor)
     return moved

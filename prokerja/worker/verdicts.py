@@ -24,7 +24,7 @@ class Death(NamedTuple):
 
     how: str
     at: int
-    """Sequence number of that job, 0 for none."""
+    """Sequence number of that job; none is below 1."""
     began: float
     """When it began, in monotonic seconds."""
     excused: bool
@@ -61,8 +61,8 @@ def died(job: Claimed, sequence: int, death: Death) -> Verdict | None:
     """What becomes of a job in a dead realizer's hands; None if it was certainly not begun."""
     if sequence > death.at > 0:
         return None
-    if sequence < death.at or death.at == 0 or death.excused:
-        # Done, perhaps, but not reported; or cut short by us.
+    if sequence < death.at or death.at < 1 or death.excused:
+        # Done, perhaps, but neither told nor noted; or cut short by us.
         return Returned(*job.ids, free=True)
     now = time.time()
     return Failed(*job.ids, now - (time.monotonic() - death.began), now, death.how)

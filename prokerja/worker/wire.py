@@ -150,7 +150,7 @@ class Channel(Generic[M]):
                     break
                 try:
                     yield self._decoder.decode(bytes(self._inbox[position + _HEADER.size : end]))
-                except (msgspec.DecodeError, RecursionError) as error:
+                except (ValueError, RecursionError) as error:
                     raise WireError(str(error)) from None
                 position = end
         finally:

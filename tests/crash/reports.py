@@ -44,12 +44,20 @@ loose = st.recursive(
 boards = st.tuples(*[st.integers(-(2**63), 2**63 - 1) | st.integers(-1, 9)] * 2)
 
 
+def _flipped(frame: bytes, at: int, by: int) -> bytes:
+    at %= len(frame)
+    return frame[:at] + bytes([frame[at] ^ by]) + frame[at + 1 :]
+
+
 def framed(value: Any) -> bytes:
     """The value as the wire carries it."""
     body = msgspec.msgpack.encode(value)
     return struct.pack("<I", len(body)) + body
 
 
+flipped = st.tuples(reports.map(framed), st.integers(4, 400), st.integers(1, 255)).map(
+    lambda three: _flipped(*three)
+)
 noise = st.binary(max_size=60) | st.lists(loose.map(framed) | st.binary(max_size=9)).map(b"".join)
-pieces = noise | st.tuples(noise, st.integers(0, 30)).map(lambda pair: pair[0][: pair[1]])
+pieces = noise | flipped | st.tuples(noise, st.integers(0, 30)).map(lambda pair: pair[0][: pair[1]])
 __all__ = ["boards", "framed", "loose", "noise", "pieces", "reports", "texts"]
