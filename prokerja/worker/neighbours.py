@@ -92,9 +92,7 @@ class Neighbours:
             self._tell(JobsRecovered(estate.worker, ended, estate.returned))
             Harvest(estate.names, self._tell).bring_in(estate.verdicts, estate.fates, now)
 
-    def _wind_up(
-        self, worker: int, noted: Mapping[Claim, Done | Failure], now: float
-    ) -> Estate:
+    def _wind_up(self, worker: int, noted: Mapping[Claim, Done | Failure], now: float) -> Estate:
         """Settle what a dead worker's realizers have noted, and put back the rest."""
         claims = self._repository.claims
         verdicts: defaultdict[int, list[Verdict]] = defaultdict(list)

@@ -150,14 +150,14 @@ def notes(line: socket.socket, setup: Any, chance: random.Random) -> None:
     os.ftruncate(lock, chance.choice((0, 2**40)))
     nan, more = float("nan"), [("", "", 2**63, "no JSON", -1.0, -1, -1.0, -1.0)]
     claims = [(2**32 + turn, id) for turn in range(20) for id in range(20)]
-    bodies = [
-        msgspec.msgpack.encode(([], [(claim, (1, 1.0, 2.0, "say", None)) for claim in claims]))
-        .replace(b"say", b"\xff\x1b\0"),
-        *(msgspec.msgpack.encode(([(claim, done) for claim in claims], []))
-          for done in ((1, nan, nan, None, []), (1, 1.0, 2.0, "no JSON", more))),
-        msgspec.msgpack.encode(([(claim, (1, 1.0, 2.0, "no JSON", [])) for claim in claims[::9]],
-                                [(claim, (1, 1.0, 2.0, "\x1b\0", None)) for claim in claims[::7]])),
-    ]  # fmt: skip
+    completed: list[Any] = [
+        [(claim, (1, nan, nan, None, [])) for claim in claims],
+        [(claim, (1, 1.0, 2.0, "no JSON", more)) for claim in claims],
+        [(claim, (1, 1.0, 2.0, "no JSON", [])) for claim in claims[::9]],
+    ]
+    failed: list[Any] = [(claim, (1, 1.0, 2.0, "\x1b\0", None)) for claim in claims[::7]]
+    bodies = [msgspec.msgpack.encode((each, failed)) for each in completed]
+    bodies.append(bodies[-1].replace(b"\x1b", b"\xff"))
     for ring in range(3):
         frames = [struct.pack("<4sII", b"note", len(b), crc32(b)) + b for b in bodies]
         os.pwrite(lock, b"".join(frames), ring * RING)
