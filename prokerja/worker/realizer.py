@@ -12,20 +12,19 @@ import socket
 import sys
 import threading
 import time
-import traceback
 from collections import deque
 from typing import Any, cast
 
 import msgspec
 from msgspec.json import decode
 
-from prokerja import request
 from prokerja.catalog.loading import Loaded, load, load_classes
 from prokerja.worker import lifeline
 from prokerja.worker.board import AT, BETWEEN, IDLE, REVOKED, SINCE, Board, revoked
 from prokerja.worker.notes import Notebook
+from prokerja.worker.outcome import declared, encode_result, in_one_line, legible, told
 from prokerja.worker.output import Announcer
-from prokerja.worker.wire import Broken, Channel, Done, Failure, FollowUp, Report, Work
+from prokerja.worker.wire import Broken, Channel, Done, Failure, Report, Work
 
 NEWS_AFTER, ENOUGH_NEWS = 12_000_000, 500
 """Nanoseconds and results after which they are reported, even if there is more to do."""
@@ -35,8 +34,6 @@ QUICK = 200_000
 """Nanoseconds: a job slower than this may start processes, so it is announced beforehand."""
 FAR = 200
 """A descriptor that a process with few files does not reach."""
-LARGEST_RESULT = 2**20
-LONGEST_ERROR = 2**16
 
 
 class Setup(msgspec.Struct):
@@ -203,55 +200,6 @@ def fields(payload: str) -> Any:
         return decode(payload)
     except (ValueError, RecursionError):  # it refuses some of what Python writes itself
         return json.loads(payload)
-
-
-def encode_result(result: Any) -> str:
-    """A job's result as JSON; raises TypeError or ValueError for what is no JSON value."""
-    try:
-        text = json.dumps(result, allow_nan=False, separators=(",", ":"))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise TypeError(f"handle() returned what is not JSON: {error}") from None
-    if len(text) > LARGEST_RESULT:
-        raise ValueError("handle() returned more than 1 MiB; write it to a file, return the path")
-    return text
-
-
-def declared(job: Any) -> list[FollowUp]:
-    """What the job declared with `self.declare()` while it ran."""
-    made = getattr(job, "_declared", ())
-    return [follow_up(other, request.Options(**options)) for other, options in made]
-
-
-def follow_up(job: Any, options: request.Options) -> FollowUp:
-    """A job's request to run another one, checked; raises RequestError."""
-    d = request.from_job(job, time.time(), options)
-    return FollowUp(*d.lane, d.payload, d.due_at, d.retries, d.retry_after, d.timeout)
-
-
-def in_one_line(error: BaseException) -> str:
-    """An exception's type and message, on one line."""
-    try:
-        message = str(error)
-    except Exception:  # noqa: BLE001  a job's exception may fail even at this
-        message = "(its message cannot be shown)"
-    kind = type(error).__name__
-    line = " ".join(message.split())
-    return legible(f"{kind}: {line}" if line else kind)[:LONGEST_ERROR]
-
-
-def told(error: BaseException) -> str:
-    """The traceback, without the frames of this program."""
-    try:
-        here = error.__traceback__.tb_next if error.__traceback__ else None
-        lines = traceback.format_exception(type(error), error, here)
-    except Exception:  # noqa: BLE001  see above
-        return ""
-    return legible("".join(lines))[-LONGEST_ERROR:]
-
-
-def legible(text: str) -> str:
-    """Text that can be written as UTF-8."""
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def start(given: str) -> None:
