@@ -1218,7 +1218,8 @@ def test_a_verb_costs_no_more_in_a_file_with_fifty_times_the_jobs(
     small: Repository, large: Repository, verb: str
 ) -> None:
     less, more = (cost(repository, verbs(repository)[verb]) for repository in (small, large))
-    assert more <= 1.5 * less + 10
+    # The window may be gone through to its end in the one, and not in the other.
+    assert more <= 1.5 * less + 30
 
 
 # Locks that tell the living from the dead.
