@@ -113,8 +113,8 @@ class Realizer:
         report_at, note_at = now + NEWS_AFTER, now + NOTE_AFTER
         while now < report_at and len(self._news) < ENOUGH_NEWS and (jobs or self._more()):
             sequence, claim, name, payload = jobs.popleft()
-            if name in self._slow:  # what is noted late must not wait for it
-                self._notebook.write()
+            if name in self._slow:  # what has ended must not wait for it to be noted
+                now = self._note()
             words[SINCE] = now
             words[AT] = sequence
             if words[REVOKED] and revoked(words[REVOKED], sequence):
@@ -125,14 +125,17 @@ class Realizer:
                 self._announcer.job = claim[1]
                 now = self._realize(sequence, claim, name, payload, now)
                 if now >= note_at:
-                    words[AT] = BETWEEN
-                    self._notebook.write()
-                    now = time.monotonic_ns()
+                    now = self._note()
                     note_at = now + NOTE_AFTER
-        words[AT] = BETWEEN
-        self._notebook.write()
+        self._note()
         if not jobs:
             words[AT] = IDLE
+
+    def _note(self) -> int:
+        """Note what has ended, at no job's expense; returns the time after that, as all here."""
+        self._board.words[AT] = BETWEEN
+        self._notebook.write()
+        return time.monotonic_ns()
 
     def _realize(
         self, sequence: int, claim: tuple[int, int], name: str, payload: str, began: int
