@@ -24,7 +24,7 @@ def hold(path: str) -> int:
 def held(path: str) -> bool:
     """Whether anybody holds the lock; many may look at once."""
     try:
-        probe = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        probe = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
         return False
     try:

@@ -28,7 +28,7 @@ from tests.crash.work import take
 from tests.support import SOON, gone, kill, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from tests.support import Home
 
@@ -325,6 +325,26 @@ def test_a_dead_worker_is_looked_for_again_if_the_store_was_locked(home: Home) -
     assert told == [JobsRecovered(id, 0, 0)]
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, os.unlink])
+def test_whatever_stands_where_a_dead_workers_lock_was_holds_nobody_up(
+    home: Home, make: Callable[[str], None]
+) -> None:
+    told: list[Event] = []
+    with (
+        closing(Repository(str(home.db))) as repository,
+        closing(Watch(str(home.db))) as watch,
+    ):
+        id, lock = repository.workers.register(os.getpid(), 0.0, 1, (), ())
+        os.close(lock)
+        path = repository.workers.lock_path(id)
+        if make is not os.unlink:
+            os.unlink(path)
+        make(path)
+        Neighbours(repository, 0, watch, told.append).look(1.0)
+        assert repository.workers.ids() == []
+    assert told == [JobsRecovered(id, 0, 0)]
+
+
 def test_notes_settle_nothing_but_what_a_dead_worker_still_holds(home: Home) -> None:
     told: list[Event] = []
     path = str(home.db)
@@ -564,6 +584,24 @@ def test_a_worker_that_was_told_to_stop_ends_well_in_a_file_that_is_newer_now(ho
     assert home.ledger() == ["long"]
     assert without_attempt(home, rest) == {("pending", 0, 0)}
     assert home.counts() == {"pending": 31, "processing": 0, "completed": 1, "failed": 0}
+
+
+def test_a_second_interrupt_ends_a_worker_that_can_write_nothing(home: Home) -> None:
+    id = home.run("wait_for('gate')")
+    worker = home.worker()
+    wait_until(lambda: home.running(id))
+    size = os.stat(f"{home.db}-wal").st_size  # as on a full disk, with room for words
+    psutil.Process(worker.pid).rlimit(psutil.RLIMIT_FSIZE, (size, size))
+    worker.send(signal.SIGINT)
+    home.open("gate")
+    wait_until(lambda: not worker.realizers())
+    assert worker.process.poll() is None
+    worker.send(signal.SIGINT)
+    assert worker.end() == 75
+    assert "trying again" in worker.said()
+    assert home.job(id)["status"] == "processing"
+    home.work()
+    assert home.job(id)["status"] == "completed"
 
 
 def test_an_idle_worker_leaves_at_once_and_leaves_nothing_behind(home: Home) -> None:

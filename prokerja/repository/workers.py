@@ -104,5 +104,5 @@ class Workers:
 
     def _unlink(self, id: int) -> None:
         if self._database.path != ":memory:":
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):  # whatever stands there now is no lock of ours
                 os.unlink(self.lock_path(id))

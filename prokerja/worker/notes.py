@@ -91,9 +91,11 @@ def read(descriptor: int, ring: int) -> dict[Claim, Done | Failure]:
 def read_all(path: str, rings: int) -> dict[Claim, Done | Failure]:
     """What can be read of the first so many rings of a file that nobody writes to any more."""
     told: dict[Claim, Done | Failure] = {}
-    with contextlib.suppress(OSError), open(path, "rb") as file:
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         for ring in range(rings):
-            told.update(read(file.fileno(), ring))
+            told.update(read(descriptor, ring))
+        os.close(descriptor)
     return told
 
 

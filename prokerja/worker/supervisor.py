@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from prokerja.catalog.refresh import record
-from prokerja.errors import Outdated, StoreError, TryAgain
+from prokerja.errors import Busy, Outdated, StoreError, TryAgain
 from prokerja.events import (
     Event,
     FileBroken,
@@ -115,6 +115,8 @@ class Supervisor:
             self._lookout.heed(error)
             pause = 0.0
         except TryAgain as error:
+            if self._stops.at_once and not isinstance(error, Busy):
+                raise  # nobody waits for room any longer; the next worker puts back what we hold
             pause = self._trouble.pause(error)
         self._ears.wait(pause, self._crew)
 
