@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from prokerja.job import Job
     from prokerja.queue import Queue, declare, declare_many
-    from prokerja.worker import Worker
+    from prokerja.worker.worker import Worker
 
 __all__ = ["Job", "Queue", "Worker", "declare", "declare_many"]
 
 _HOMES = {
     "Job": "prokerja.job",
     "Queue": "prokerja.queue",
-    "Worker": "prokerja.worker",
+    "Worker": "prokerja.worker.worker",
     "declare": "prokerja.queue",
     "declare_many": "prokerja.queue",
 }

@@ -33,6 +33,8 @@ JOBS = '''
 import contextlib, ctypes, io, json, os, signal, subprocess, sys, textwrap, threading, time
 from dataclasses import dataclass
 
+import psutil
+
 from prokerja import Job
 
 HOME = {home!r}
@@ -43,6 +45,11 @@ def note(line):
     descriptor = os.open(LEDGER, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.write(descriptor, f"{{line}}\\n".encode())
     os.close(descriptor)
+
+
+def supervisor():
+    parent = os.getppid()
+    return parent if sys.platform != "linux" else psutil.Process(parent).ppid()
 
 
 def wait_for(gate):
@@ -81,6 +88,22 @@ def gone(process: psutil.Process) -> bool:
         return True
 
 
+def realizers(worker: int, *, reapers: bool = sys.platform == "linux") -> list[psutil.Process]:
+    """The living realizers of a worker, each behind a reaper unless the system has none."""
+    started = children(worker)
+    if reapers:
+        started = [child for reaper in started for child in children(reaper.pid)[:1]]
+    return [child for child in started if not gone(child)]
+
+
+def children(pid: int) -> list[psutil.Process]:
+    """A process's children, the oldest first; none of one that is gone."""
+    try:
+        return sorted(psutil.Process(pid).children(), key=psutil.Process.create_time)
+    except psutil.NoSuchProcess:
+        return []
+
+
 def kill(processes: Iterable[psutil.Process]) -> None:
     """End all of them, though the death of one may be the end of another."""
     for process in processes:
@@ -104,8 +127,11 @@ def _named(name: str) -> type:
 class Worker:
     """A worker in a process of its own, that leads a group of its own."""
 
-    def __init__(self, command: Sequence[str], log: Path, environment: dict[str, str]) -> None:
+    def __init__(
+        self, command: Sequence[str], log: Path, environment: dict[str, str], *, reapers: bool
+    ) -> None:
         self.log = log
+        self._reapers = reapers
         with log.open("wb") as stderr:
             self.process = subprocess.Popen(
                 command,
@@ -138,8 +164,8 @@ class Worker:
         return self
 
     def realizers(self) -> list[psutil.Process]:
-        """Its child processes, as far as they live."""
-        return [child for child in psutil.Process(self.pid).children() if not gone(child)]
+        """The processes that run its jobs, as far as they live."""
+        return realizers(self.pid, reapers=self._reapers)
 
     def stopped_realizer(self) -> psutil.Process:
         """Its only realizer, which can take jobs from now on, but not start them."""
@@ -184,6 +210,7 @@ class Home:
         self.jobs.mkdir()
         self._workers: list[Worker] = []
         self._others: list[subprocess.Popen[str]] = []
+        self._reapers = sys.platform == "linux"
         self._environment = {
             **{key: v for key, v in os.environ.items() if not key.startswith("PROKERJA_")},
             "XDG_CONFIG_HOME": str(path / "config"),
@@ -196,6 +223,7 @@ class Home:
 
     def elsewhere(self) -> None:
         """Have all that is started from here on do without what only Linux has."""
+        self._reapers = False
         place = self.path / "elsewhere"
         place.mkdir()
         first = "import psutil, subprocess, sys\n"  # these are built for the real system
@@ -297,7 +325,8 @@ class Home:
     def worker(self, *words: object) -> Worker:
         """Start a worker."""
         log = self.path / f"worker-{len(self._workers) + 1}.log"
-        worker = Worker(self._command(("realization:start", *words)), log, self._environment)
+        command = self._command(("realization:start", *words))
+        worker = Worker(command, log, self._environment, reapers=self._reapers)
         self._workers.append(worker)
         return worker
 

@@ -13,7 +13,7 @@ from prokerja.queue import Queue
 from prokerja.request import named
 from prokerja.settings import settings
 from prokerja.times import duration
-from prokerja.worker import Worker
+from prokerja.worker.worker import Worker
 
 MOST = 1000
 """Realizers; each is a process."""

@@ -16,6 +16,7 @@ import msgspec
 from prokerja.worker import notes
 from prokerja.worker.board import BETWEEN, IDLE, Board
 from prokerja.worker.realizer import Setup
+from prokerja.worker.reaper import signal_family
 from prokerja.worker.wire import Channel, Report, Work
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ LAST = 2**31 - 2**20
 CERTAIN = 0.002
 """Seconds after which a write to the board has been seen for certain."""
 
+KILL_AGAIN_SECONDS = 0.1
 
 BOOT = """
 import sys
@@ -43,6 +45,8 @@ from importlib.util import module_from_spec, spec_from_file_location
 spec = spec_from_file_location("prokerja", sys.argv[1])
 sys.modules["prokerja"] = module_from_spec(spec)
 spec.loader.exec_module(sys.modules["prokerja"])
+from prokerja.worker.reaper import divide
+divide(list(map(int, sys.argv[3].split(","))), int(sys.argv[4]))
 from prokerja.worker.realizer import start
 start(sys.argv[2])
 """
@@ -65,15 +69,18 @@ class Hand:
             lock=lock, ring=ring, jobs=jobs, classes=list(classes),
             path=[os.path.abspath(entry) for entry in sys.path],
         )  # fmt: skip
-        inherited = (theirs.fileno(), self.board.descriptor, alive, nudged, lock)
+        inherited = (theirs.fileno(), self.board.descriptor, alive, nudged)
+        told = msgspec.json.encode(setup).decode(), ",".join(map(str, inherited)), str(lock)
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-c", BOOT, _home(), msgspec.json.encode(setup).decode()],
+            [sys.executable, "-P", "-c", BOOT, _home(), *told],
             stdin=subprocess.DEVNULL,
             stdout=printed,
             stderr=printed,
-            pass_fds=[descriptor for descriptor in inherited if descriptor >= 0],
-            process_group=0,
+            pass_fds=(*inherited, lock) if lock >= 0 else inherited,
+            start_new_session=True,
         )
+        self.pid = self.process.pid
+        """The realizer's own, once it has greeted: `process` is its reaper, where there is one."""
         self.ending = _ending(self.process.pid)
         """Becomes readable when the process ends, where the system has such a thing; else -1."""
         theirs.close()
@@ -110,10 +117,6 @@ class Hand:
         """Jobs that it was told not to start."""
         self._certain_at = 0.0
         self._next = 1
-
-    @property
-    def pid(self) -> int:
-        return self.process.pid
 
     @property
     def worn(self) -> bool:
@@ -240,13 +243,13 @@ class Hand:
             self.look_at = None
 
     def hurry(self, grace: float) -> None:
-        """Ask the job's process group to end; it is killed if it has not within `grace` seconds."""
+        """Ask the job to end; it is killed if it has not within `grace` seconds."""
         if self.kill_at is None:
             self._signal(signal.SIGTERM)
             self.kill_at = time.monotonic() + grace
 
     def kill(self) -> None:
-        """End the job's process group at once."""
+        """End the realizer, and all that its jobs have started, at once."""
         self._signal(signal.SIGKILL)
 
     def dismiss(self) -> None:
@@ -256,9 +259,12 @@ class Hand:
             self.channel.socket.shutdown(socket.SHUT_RDWR)
 
     def bury(self) -> int:
-        """After its death: end what it left in its process group, and return its exit code."""
-        self._signal(signal.SIGKILL)  # before it is reaped, while its group's number is its own
-        code = self.process.wait()
+        """After its death: end what it has left, and return its exit code."""
+        code: int | None = None
+        while code is None:
+            self.kill()  # it may have hung up, and live; its reaper may not have forked it yet
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = self.process.wait(KILL_AGAIN_SECONDS)
         self.channel.socket.close()
         if self.ending >= 0:
             os.close(self.ending)
@@ -281,8 +287,7 @@ class Hand:
 
     def _signal(self, number: signal.Signals) -> None:
         if self.process.returncode is None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.process.pid, number)
+            signal_family(self.process.pid, number)
 
 
 def _ending(pid: int) -> int:

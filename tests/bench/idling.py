@@ -57,7 +57,10 @@ def _look(stage: Stage) -> dict[str, float]:
     with closing(Queue(path)) as queue, ours.worker(path, ours.JOBS) as process:
         queue.declare(Noop())
         time.sleep(QUIET)
-        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children()]
+        family = [
+            psutil.Process(process.pid),
+            *psutil.Process(process.pid).children(recursive=True),
+        ]
         before = _spent(family)
         time.sleep(seconds)
         after = _spent(family)

@@ -33,7 +33,7 @@ class Nobody:
         self.fds = options["pass_fds"]
         self.theirs = os.dup(self.fds[0])
 
-    def wait(self) -> int:
+    def wait(self, timeout: float) -> int:
         """It was never there."""
         return self.returncode
 

@@ -9,7 +9,6 @@ import time
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
-import psutil
 from inotify_simple import INotify, flags
 
 from prokerja.queue import Queue
@@ -17,6 +16,7 @@ from tests.crash.book import account
 from tests.crash.jobs.mark import Mark
 from tests.crash.ledger import Broken, Ledger
 from tests.crash.site import Site
+from tests.support import children, realizers
 
 if TYPE_CHECKING:
     import subprocess
@@ -114,12 +114,13 @@ class Storm:
         """One blow; False if what it was meant for was not there."""
         [kind] = self._random.choices(list(TARGETS), list(TARGETS.values()))
         worker = self._random.choice(self._workers)
-        realizers = _children(worker.pid)
+        reapers = [child.pid for child in children(worker.pid)]
+        at_work = [realizer.pid for realizer in realizers(worker.pid)]
         if kind == "realizer":
             # Mostly one that works: after the death of one that loads, the next is not hurried.
-            pids = [self._random.choice(realizers[:1] * 5 + realizers)] if realizers else []
+            pids = [self._random.choice(at_work[:1] * 5 + at_work)] if at_work else []
         else:
-            pids = [worker.pid, *(realizers if kind == "whole worker" else ())]
+            pids = [worker.pid, *(at_work + reapers if kind == "whole worker" else ())]
             self._random.shuffle(pids)
         for pid in pids:
             self._strike(pid)
@@ -157,9 +158,3 @@ def prove(seed: int, ledger: Ledger, *, short: bool) -> None:
         ledger.require(
             "every job ends completed", holds=tally["completed"] == jobs, otherwise=f"{tally}"
         )
-
-
-def _children(pid: int) -> list[int]:
-    with suppress(psutil.NoSuchProcess):
-        return [child.pid for child in psutil.Process(pid).children()]
-    return []

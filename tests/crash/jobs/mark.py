@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import sys
 import time
 from dataclasses import dataclass
 from functools import cache
@@ -40,7 +41,7 @@ class Mark(Job):
 
 
 def _write(what: str, n: int) -> None:
-    line = f"{what} {n} {os.getpid()} {os.getppid()} {time.monotonic_ns()}\n"
+    line = f"{what} {n} {os.getpid()} {_supervisor()} {time.monotonic_ns()}\n"
     os.write(_book(), line.encode())
 
 
@@ -55,6 +56,15 @@ def _locked(n: int) -> bool:
             time.sleep(0.001)
         else:
             return True
+
+
+def _supervisor() -> int:
+    """The parent of the reaper, where the system has one; 1 if it has died in the meantime."""
+    parent = os.getppid()
+    if sys.platform != "linux":
+        return parent
+    with open(f"/proc/{parent}/stat", encoding="ascii") as file:
+        return int(file.read().rpartition(")")[2].split()[1])
 
 
 @cache

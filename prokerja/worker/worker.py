@@ -1,0 +1,125 @@
+"""A worker as programs start it; the command `realization:start` does the same."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from prokerja.errors import BadOption, CatalogError
+from prokerja.repository import Repository
+from prokerja.repository.opening import refuse_network
+from prokerja.settings import Settings, settings
+from prokerja.worker.chores import Chores
+from prokerja.worker.orders import Orders
+from prokerja.worker.output import Pump
+from prokerja.worker.stops import Stops
+from prokerja.worker.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from prokerja.events import Event
+    from prokerja.queue import Queue
+
+LAST_OUTPUT = 2.0
+"""Seconds for which a leaving worker still carries what its jobs have printed."""
+
+
+class Worker:
+    """Realizes jobs, in this process and the children that it starts.
+
+    `queue` says which file; `jobs` is a directory of job files or a list of job classes that can
+    be imported. The options are those of `prokerja realization:start`, durations in seconds.
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        jobs: str | os.PathLike[str] | Iterable[type] | None = None,
+        *,
+        queues: Iterable[str] = (),
+        realizers: int = 1,
+        until_empty: bool = False,
+        max_jobs: int | None = None,
+        grace: float = 30.0,
+        on_event: Callable[[Event], None] = lambda _: None,
+    ) -> None:
+        if realizers < 1:
+            raise BadOption(f"realizers: {realizers} is too few; give 1 or more")
+        if max_jobs is not None and max_jobs < 1:
+            raise BadOption(f"max_jobs: {max_jobs} is too few; give 1 or more")
+        self._queue = queue
+        self._settings = settings(queue.path)
+        directory, classes = _jobs_of(jobs, self._settings)
+        self._orders = Orders(
+            directory, classes, tuple(queues), realizers, until_empty, max_jobs, grace
+        )
+        self._on_event = on_event
+        self._stops: Stops | None = None
+        self._asked_to_stop = False
+        self.outdated = False
+        """Whether it stopped because a newer program had migrated the file."""
+
+    def run(self, on_idle: Callable[[], object] | None = None) -> str:
+        """Block until asked to stop; returns why it stopped, empty if its work was done.
+
+        `on_idle` is called each time there is nothing due and nothing running. In the main
+        thread, SIGTERM, SIGINT and SIGHUP ask it to stop; `stop()` does from anywhere.
+        """
+        from prokerja.events import QueueEmptied
+
+        def tell(event: Event) -> None:
+            self._on_event(event)
+            if on_idle is not None and isinstance(event, QueueEmptied):
+                on_idle()
+
+        with Stops() as stops:
+            self._stops = stops
+            if self._asked_to_stop:
+                self.stop()
+            repository = self._repository()
+            pump = Pump(sys.stderr.buffer)
+            chores = Chores(repository, self._settings)
+            try:
+                Supervisor(repository, self._orders, stops, pump, chores, tell).run()
+            finally:
+                self._stops = None
+                self.outdated = stops.outdated
+                pump.stop(LAST_OUTPUT)
+                if repository is not self._queue.repository:
+                    repository.close()
+            return stops.reason
+
+    def stop(self) -> None:
+        """Ask the worker to stop in good order; from any thread, and for good."""
+        self._asked_to_stop = True
+        if self._stops is not None:
+            self._stops.request("was asked to stop")
+
+    def _repository(self) -> Repository:
+        if self._queue.path == ":memory:":
+            return self._queue.repository
+        refuse_network(self._queue.path)
+        return Repository(self._queue.path)
+
+
+def _jobs_of(
+    jobs: str | os.PathLike[str] | Iterable[type] | None, settings: Settings
+) -> tuple[str, tuple[str, ...]]:
+    if jobs is None or isinstance(jobs, (str, os.PathLike)):
+        directory = settings.jobs if jobs is None else os.path.abspath(os.fspath(jobs))
+        if not os.path.isdir(directory):
+            raise CatalogError(
+                f"there is no jobs directory {directory}; make it or pass --jobs DIR"
+            )
+        return directory, ()
+    return "", tuple(map(_importable, jobs))
+
+
+def _importable(cls: type) -> str:
+    if cls.__module__ == "__main__" or "<locals>" in cls.__qualname__:
+        raise CatalogError(
+            f"{cls.__qualname__} cannot be imported by a realizer; move it to a module of its own"
+        )
+    return f"{cls.__module__}:{cls.__qualname__}"
