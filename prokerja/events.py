@@ -67,6 +67,16 @@ class RealizerDied:
 
 
 @dataclass(frozen=True)
+class RealizerReplaced:
+    """A job has changed its realizer's process in a way that could not be put back."""
+
+    pid: int
+    name: str
+    """The job's; each is told of once."""
+    what: str
+
+
+@dataclass(frozen=True)
 class StoreTroubled:
     """A turn could not be written; it is tried again."""
 
@@ -98,6 +108,7 @@ Event = (
     | JobFailed
     | JobsSettled
     | RealizerDied
+    | RealizerReplaced
     | StoreTroubled
     | QueueEmptied
     | WorkerStopping

@@ -255,7 +255,7 @@ class Home:
     def cli(self, *words: object, code: int = 0) -> str:
         """What a command prints."""
         done = subprocess.run(
-            self._command(words), capture_output=True, text=True, env=self._environment, check=False
+            self.command(*words), capture_output=True, text=True, env=self._environment, check=False
         )
         assert done.returncode == code, done.stderr
         return done.stdout
@@ -325,7 +325,7 @@ class Home:
     def worker(self, *words: object) -> Worker:
         """Start a worker."""
         log = self.path / f"worker-{len(self._workers) + 1}.log"
-        command = self._command(("realization:start", *words))
+        command = self.command("realization:start", *words)
         worker = Worker(command, log, self._environment, reapers=self._reapers)
         self._workers.append(worker)
         return worker
@@ -369,7 +369,8 @@ class Home:
         if "queue" in self.__dict__:
             self.queue.close()
 
-    def _command(self, words: Iterable[object]) -> list[str]:
+    def command(self, *words: object) -> list[str]:
+        """The command line of a command on this queue."""
         command, *rest = map(str, words)
         where = ["--db", str(self.db)]
         if command.startswith(("declare", "realization")):

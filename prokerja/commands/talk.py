@@ -81,6 +81,13 @@ class Talk:
         self.say(f"realizer {event.pid}: {event.how}")
 
     @tell.register
+    def _(self, event: events.RealizerReplaced) -> None:
+        self.say(
+            f"{event.name} changed its process for good ({event.what});"
+            f" realizer {event.pid} is replaced each time, which takes a moment"
+        )
+
+    @tell.register
     def _(self, event: events.StoreTroubled) -> None:
         self.say(f"{event.error}; trying again")
 

@@ -15,7 +15,8 @@ import sys
 import tempfile
 
 SIZE = mmap.PAGESIZE
-AT, SINCE, REVOKED = 0, 1, 2
+AT, SINCE, REVOKED, LAST = 0, 1, 2, 3
+"""The job at hand, when it began, what is taken back; and the last job, once it has ended."""
 IDLE, BETWEEN = 0, -1
 """At no job: with nothing to do, and with a note to write, which no job's limit shall bear."""
 
@@ -49,6 +50,11 @@ class Board:
         at = self.words[AT]
         since = self.words[SINCE]
         return (at, since) if at == self.words[AT] else self.running()
+
+    def last_begun(self) -> int:
+        """Sequence number of the last job that was begun, ended or not; 0 for none."""
+        at = self.words[AT]
+        return at if at > 0 else self.words[LAST]
 
     def revoke(self, first: int, last: int) -> None:
         """Forbid the realizer to start the jobs from `first` to `last`.

@@ -7,7 +7,7 @@ from collections import defaultdict
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from prokerja.events import JobStarted, RealizerDied
+from prokerja.events import JobStarted, RealizerDied, RealizerReplaced
 from prokerja.model import Claimed, Completed, Failed, Returned, Verdict
 from prokerja.worker.hiring import Hiring
 from prokerja.worker.pace import PER_BYTE, Pace
@@ -29,17 +29,19 @@ if TYPE_CHECKING:
     from prokerja.events import Event
     from prokerja.worker.hand import Hand
 
-LAST_WORDS = 5.0
-"""Seconds between asking a job's process group to end and killing it."""
-MUTED = "its process began the job, and never said what came of it"
+KILL_AFTER_TERM_SECONDS = 5.0
+"""Between asking a job and all it has started to end, and killing them."""
+SILENT = "it said nothing for too long, and was killed"
+STOPPED = "it was ended with its worker; its job goes back"
 
 
 class Crew:
     """Hands jobs to realizers and gathers what comes of them.
 
     `hire` starts a realizer, given the ring for its notes; `release` hears of its end; `tell`
-    takes events. Verdicts gather in `verdicts`, by token, until the supervisor has written them
-    down; jobs seen to be long in `started`, likewise.
+    takes events; `grace` is how long one may take to leave, in seconds. Verdicts gather in
+    `verdicts`, by token, until the supervisor has written them down; jobs seen to be long in
+    `started`, likewise.
     """
 
     def __init__(
@@ -48,8 +50,10 @@ class Crew:
         hire: Callable[[int], Hand],
         release: Callable[[Hand], None],
         tell: Callable[[Event], None],
+        grace: float,
     ) -> None:
         self._size = size
+        self._grace = grace
         self._hire = hire
         self._release = release
         self._tell = tell
@@ -71,6 +75,8 @@ class Crew:
         self.missing: set[str] = set()
         """Jobs that a realizer turned out not to have."""
         self.stopping = False
+        self._spoilers: set[str] = set()
+        """Jobs of which it was said that they change their process for good."""
 
     @property
     def busy(self) -> bool:
@@ -84,9 +90,8 @@ class Crew:
 
     def muster(self, now: float) -> None:
         """Start realizers until the crew is complete."""
-        while not self.stopping and len(self.hands) < self._size and now >= self._hiring.at:
-            taken = {hand.ring for hand in self.hands}
-            self.hands.append(self._hire(min(set(range(self._size)) - taken)))
+        while not self.stopping and now >= self._hiring.at and (free := self._free_rings()):
+            self.hands.append(self._hire(min(free)))
 
     def choose(self, offered: Iterator[Claimed]) -> tuple[list[Claimed], bool]:
         """Put jobs into the realizers' next batches; returns them, and whether all are full."""
@@ -132,7 +137,7 @@ class Crew:
             for report in reports or ():
                 self._take_in(hand, report)
         except WireError as error:
-            self._tell(RealizerDied(hand.pid, f"it spoke nonsense, and is killed: {error}"))
+            hand.kill(f"it sent invalid data and was killed: {error}")
             reports = None
         if reports is None:
             self._bury(hand)
@@ -154,9 +159,13 @@ class Crew:
     def next_look(self) -> float | None:
         """When the first realizer wants to be looked at, in monotonic seconds."""
         looks = [hand.look_at for hand in self.hands if hand.look_at is not None]
-        if len(self.hands) < self._size and not self.stopping:
+        if self._free_rings() and not self.stopping:
             looks.append(self._hiring.at)
         return min(looks, default=None)
+
+    def _free_rings(self) -> set[int]:
+        """One for each realizer that is missing; who leaves has no job to note any more."""
+        return set(range(self._size)) - {hand.ring for hand in self.hands if not hand.excused}
 
     def stop(self) -> None:
         """Start nothing more: what has not begun comes back, what runs may finish."""
@@ -164,21 +173,24 @@ class Crew:
         for hand in self.hands:
             hand.revoke()
             hand.plan_look()
-            if not hand.tasks:
-                hand.dismiss()
+            if not hand.ready:
+                hand.excused = True
+                hand.kill()
+            elif not hand.tasks:
+                hand.dismiss(self._grace)
 
     def hurry(self) -> None:
         """The time is up: end what still runs."""
         for hand in self.hands:
-            hand.excused = True
-            hand.hurry(LAST_WORDS)
+            hand.excused, hand.why = True, STOPPED
+            hand.hurry(KILL_AFTER_TERM_SECONDS)
             hand.plan_look()
 
     def kill(self) -> None:
         """End everything at once."""
         for hand in list(self.hands):
             hand.excused = True
-            hand.kill()
+            hand.kill(STOPPED)
             self._bury(hand)
 
     def _look(self, hand: Hand, now: float) -> None:
@@ -194,12 +206,11 @@ class Crew:
         limit = current.timeout if current else None
         if limit is not None and now - since >= limit and not hand.overdue:
             hand.overdue = sequence
-            hand.hurry(LAST_WORDS)
+            hand.hurry(KILL_AFTER_TERM_SECONDS)
         elif hand.kill_at is not None and now >= hand.kill_at:
             hand.kill()
         elif hand.silent(now):
-            hand.muted = True
-            hand.kill()
+            hand.kill(SILENT)
         hand.plan_look()
 
     def _take_in(self, hand: Hand, report: Report) -> None:
@@ -223,26 +234,38 @@ class Crew:
                 self._verdict(hand, failure.sequence, job, failed(job.ids, failure))
         for lane, durations in took.items():
             self._pace.learn(lane, sum(durations) / len(durations))
+        if report.spoiled is not None:
+            self._replace(hand, *report.spoiled)
         self._take_back(hand, report)
         hand.plan_look()
+
+    def _replace(self, hand: Hand, name: str, what: str) -> None:
+        """A job has changed its process for good; said once for each job name."""
+        if hand.spoiled or not hand.last_begun():
+            raise WireError("it has no job to be spoiled by")
+        hand.spoiled = True
+        if name not in self._spoilers:
+            self._spoilers.add(name)
+            self._tell(RealizerReplaced(hand.pid, name, what))
 
     def _welcome(self, hand: Hand, report: Report) -> None:
         if hand.ready:
             raise WireError("it has greeted before")
         self._hiring.succeeded()
         hand.ready = True
+        hand.pid = report.pid or hand.pid
         self.greetings.append(report)
 
     def _take_back(self, hand: Hand, report: Report) -> None:
         """What a realizer has not begun."""
-        if any(hand.has_to_do(sequence) for sequence in report.dropped):
+        if not hand.spoiled and any(map(hand.has_to_do, report.dropped)):
             raise WireError("it gives back jobs that nobody asked for")
         self.loose += filter(None, hand.done(report.dropped))
         for job in filter(None, hand.done(report.unknown)):
             self.missing.add(self._name(job))
             self._settle(job, Returned(*job.ids, free=False))
-        if (self.stopping or hand.worn) and not hand.tasks:
-            hand.dismiss()
+        if (self.stopping or hand.worn or hand.spoiled) and not hand.tasks:
+            hand.dismiss(self._grace)
 
     def _verdict(
         self, hand: Hand, sequence: int, job: Claimed, verdict: Completed | Failed
@@ -261,16 +284,18 @@ class Crew:
         at, _, began = hand.at()
         self.hands.remove(hand)
         self._release(hand)
-        how = in_words(hand.bury())
-        noted = self._take_in_notes(hand)
+        last = hand.last_begun()
+        code = hand.bury()
+        how = hand.why or in_words(code, ours=hand.killed)
+        self._take_in_notes(hand)
         if not hand.ready:
             self._hiring.failed(how, first=not (self.greeted or self.stopping))
-        if at in hand.tasks or not hand.excused:
+        if at in hand.tasks if hand.excused else not hand.overdue:
             self._tell(RealizerDied(hand.pid, how))
         if at == hand.overdue and at in hand.tasks:
             how = too_long(hand.tasks[at])
-        if hand.muted and began > hand.dealt_at and not noted:  # it began one, and did not tell
-            at, began, how = next(iter(hand.tasks), 0), time.monotonic(), MUTED
+        elif at < 1 and last in hand.tasks:
+            at, how = last, f"{how}, and did not tell what came of the job"
         ours = hand.excused or hand.overdue > 0
         death = Death(how, at, began, excused=ours and at != hand.overdue)
         for sequence, job in hand.tasks.items():
@@ -280,16 +305,15 @@ class Crew:
             else:
                 self._settle(job, verdict)
 
-    def _take_in_notes(self, hand: Hand) -> bool:
-        """Settle what a dead realizer had ended and not told; whether there was any."""
-        noted, before = hand.noted(), len(hand.tasks)
+    def _take_in_notes(self, hand: Hand) -> None:
+        """Settle what a dead realizer had ended and not told."""
+        noted = hand.noted()
         for sequence, job in list(hand.tasks.items()):
             ended = noted.get((job.token, job.id))
             verdict = ended and by_note(job.ids, ended)
             if verdict:
                 del hand.tasks[sequence]
                 self._verdict(hand, sequence, job, verdict)
-        return len(hand.tasks) < before
 
     def _name(self, job: Claimed) -> str:
         return self.names.get(job.lane, "?")

@@ -11,11 +11,9 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from prokerja.worker import notes
 from prokerja.worker.board import BETWEEN, IDLE, Board
-from prokerja.worker.realizer import Setup
+from prokerja.worker.launch import Setup, command
 from prokerja.worker.reaper import signal_family
 from prokerja.worker.wire import Channel, Report, Work
 
@@ -38,19 +36,7 @@ CERTAIN = 0.002
 """Seconds after which a write to the board has been seen for certain."""
 
 KILL_AGAIN_SECONDS = 0.1
-
-BOOT = """
-import sys
-from importlib.util import module_from_spec, spec_from_file_location
-spec = spec_from_file_location("prokerja", sys.argv[1])
-sys.modules["prokerja"] = module_from_spec(spec)
-spec.loader.exec_module(sys.modules["prokerja"])
-from prokerja.worker.reaper import divide
-divide(list(map(int, sys.argv[3].split(","))), int(sys.argv[4]))
-from prokerja.worker.realizer import start
-start(sys.argv[2])
-"""
-"""How a realizer begins: with this very package, wherever it was imported from."""
+"""Before a kill that nobody died of is repeated."""
 
 
 class Hand:
@@ -69,14 +55,12 @@ class Hand:
             lock=lock, ring=ring, jobs=jobs, classes=list(classes),
             path=[os.path.abspath(entry) for entry in sys.path],
         )  # fmt: skip
-        inherited = (theirs.fileno(), self.board.descriptor, alive, nudged)
-        told = msgspec.json.encode(setup).decode(), ",".join(map(str, inherited)), str(lock)
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-c", BOOT, _home(), *told],
+            command(setup),
             stdin=subprocess.DEVNULL,
             stdout=printed,
             stderr=printed,
-            pass_fds=(*inherited, lock) if lock >= 0 else inherited,
+            pass_fds=(*setup.own, lock) if lock >= 0 else setup.own,
             start_new_session=True,
         )
         self.pid = self.process.pid
@@ -102,12 +86,13 @@ class Hand:
         self.kill_at: float | None = None
         self.excused = False
         """Whether we end it in good order, whatever it is at."""
+        self.why = ""
+        """Why it is killed, in words; empty for a reason that is told elsewhere, or not ours."""
+        self.killed = False
+        self.spoiled = False
+        """Whether a job has changed its process, so that no other may run there."""
         self.silent_since: float | None = None
         """When it was first seen to have jobs and to be at none, since it last spoke."""
-        self.dealt_at = 0.0
-        """When it was last handed jobs."""
-        self.muted = False
-        """Whether we end it for that."""
         self.load = 0.0
         """Seconds of work in its hands, as far as we know."""
         self._batch: list[Claimed] = []
@@ -136,7 +121,7 @@ class Hand:
         """Whether it may be handed jobs at all, just now."""
         if not self.ready or self._revoked or self._long in self.tasks or self.kill_at is not None:
             return False
-        if self.worn:
+        if self.worn or self.spoiled:
             return False
         return self.load < ENOUGH or not (self.tasks or self._batch)
 
@@ -157,7 +142,6 @@ class Hand:
         self.channel.post(Work(self._next, {c.lane: names[c.lane] for c in batch}, jobs))
         self.tasks.update(enumerate(batch, self._next))
         self._next += len(batch)
-        self.dealt_at = time.monotonic()
         if self.look_at is None:
             self.look_at = time.monotonic() + LONG
 
@@ -184,6 +168,10 @@ class Hand:
         """The number of the job it is at, by its own word, the job, and the moment it began."""
         sequence, since = self.board.running()
         return sequence, self.tasks.get(sequence), since / 1e9
+
+    def last_begun(self) -> int:
+        """The number of the last job it has begun, by its own word; 0 for none."""
+        return self.board.last_begun()
 
     def became_long(self) -> tuple[Claimed, float] | None:
         """The job at hand with the moment it began, the first time it is seen to be long."""
@@ -227,7 +215,7 @@ class Hand:
         sequence, task, since = self.at()
         now = time.monotonic()
         if not self.tasks:
-            self.look_at = None
+            self.look_at = self.kill_at
         elif self._revoked and len(self.tasks) > 1:
             self.look_at = now + CERTAIN
         elif self.kill_at is not None:
@@ -248,21 +236,27 @@ class Hand:
             self._signal(signal.SIGTERM)
             self.kill_at = time.monotonic() + grace
 
-    def kill(self) -> None:
+    def kill(self, why: str = "") -> None:
         """End the realizer, and all that its jobs have started, at once."""
+        self.why = self.why or why
+        self.killed = True
+        self.kill_at = time.monotonic() + KILL_AGAIN_SECONDS
         self._signal(signal.SIGKILL)
 
-    def dismiss(self) -> None:
-        """Hang up: an idle realizer leaves."""
-        self.excused = True
-        with contextlib.suppress(OSError):
-            self.channel.socket.shutdown(socket.SHUT_RDWR)
+    def dismiss(self, grace: float) -> None:
+        """Hang up: an idle realizer leaves; it is killed if it has not within `grace` seconds."""
+        if not self.excused:
+            self.excused = True
+            self.kill_at = self.look_at = time.monotonic() + grace
+            with contextlib.suppress(OSError):
+                self.channel.socket.shutdown(socket.SHUT_WR)
 
     def bury(self) -> int:
         """After its death: end what it has left, and return its exit code."""
         code: int | None = None
         while code is None:
-            self.kill()  # it may have hung up, and live; its reaper may not have forked it yet
+            # It may have hung up, and live; its reaper may not have forked it yet.
+            self._signal(signal.SIGKILL)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 code = self.process.wait(KILL_AGAIN_SECONDS)
         self.channel.socket.close()
@@ -295,8 +289,3 @@ def _ending(pid: int) -> int:
         with contextlib.suppress(OSError):  # a sandbox may not have it
             return os.pidfd_open(pid)
     return -1
-
-
-def _home() -> str:
-    """The file of this very package."""
-    return os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "__init__.py")

@@ -12,6 +12,8 @@ from prokerja.worker.wire import FollowUp
 
 LARGEST_RESULT = 2**20
 LONGEST_ERROR = 2**16
+MAX_FOLLOW_UP_BYTES = 2**26
+"""Of all payloads that one job declares, together."""
 
 
 def encode_result(result: Any) -> str:
@@ -28,7 +30,12 @@ def encode_result(result: Any) -> str:
 def declared(job: Any) -> list[FollowUp]:
     """What the job declared with `self.declare()` while it ran."""
     made = getattr(job, "_declared", ())
-    return [follow_up(other, request.Options(**options)) for other, options in made]
+    if not made:
+        return []
+    follow_ups = [follow_up(other, request.Options(**options)) for other, options in made]
+    if sum(len(one.payload) for one in follow_ups) > MAX_FOLLOW_UP_BYTES:
+        raise ValueError("the job declared more than 64 MiB; write it to files, declare the paths")
+    return follow_ups
 
 
 def follow_up(job: Any, options: request.Options) -> FollowUp:

@@ -2,64 +2,54 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import importlib
 import json
 import os
 import select
+import signal
 import socket
 import sys
 import threading
 import time
 from collections import deque
-from typing import Any, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn
 
-import msgspec
 from msgspec.json import decode
 
-from prokerja.catalog.loading import Loaded, load, load_classes
-from prokerja.worker import lifeline
-from prokerja.worker.board import AT, BETWEEN, IDLE, REVOKED, SINCE, Board, revoked
+from prokerja.worker.board import AT, BETWEEN, IDLE, LAST, REVOKED, SINCE, Board, revoked
 from prokerja.worker.notes import Notebook
 from prokerja.worker.outcome import declared, encode_result, in_one_line, legible, told
-from prokerja.worker.output import Announcer
-from prokerja.worker.wire import Broken, Channel, Done, Failure, Report, Work
+from prokerja.worker.process_state import ProcessState
+from prokerja.worker.wire import Broken, Channel, Done, Failure, FollowUp, Report, Work
+
+if TYPE_CHECKING:
+    from prokerja.catalog.loading import Loaded
+    from prokerja.worker.launch import Setup
+    from prokerja.worker.output import Announcer
 
 NEWS_AFTER, ENOUGH_NEWS = 12_000_000, 500
 """Nanoseconds and results after which they are reported, even if there is more to do."""
 NOTE_AFTER = 10_000
 """Nanoseconds between two notes, at least: what takes longer by itself is noted at once."""
+LONG = 5_000_000
+"""Nanoseconds of a job after which it is looked at what it has changed in this process."""
 QUICK = 200_000
 """Nanoseconds: a job slower than this may start processes, so it is announced beforehand."""
-FAR = 200
-"""A descriptor that a process with few files does not reach."""
+LARGE_BYTES = 2**16
+"""A result, or follow-ups, of at least so much are reported by themselves: frames stay small."""
 
 
-class Setup(msgspec.Struct):
-    """What a realizer is told on its command line."""
+NOTHING = Report()
 
-    channel: int
-    """Descriptors that it inherits."""
-    board: int
-    lifeline: int
-    nudge: int
-    lock: int
-    """The worker's lock, held by having it open, and the file for notes; -1 for none."""
-    ring: int
-    """Where in that file this realizer's notes go."""
-    jobs: str
-    """The jobs directory, unless there are ..."""
-    classes: list[str]
-    """... classes to import, as `module:qualified.name`."""
-    path: list[str]
-    """Where the supervisor imports from."""
+
+class Interrupted(SystemExit):
+    """The job at hand is to end: its time limit, or the worker's grace, is over."""
 
 
 class Realizer:
     """Runs jobs one after the other, in the order in which they come."""
 
-    def __init__(self, setup: Setup, loaded: Loaded, announcer: Announcer) -> None:
+    def __init__(self, setup: Setup, notes: int, loaded: Loaded, announcer: Announcer) -> None:
         self._channel = Channel(socket.socket(fileno=setup.channel), Work)
         self._board = Board(setup.board)
         self._announcer = announcer
@@ -68,7 +58,7 @@ class Realizer:
         """Sequence number, the claim's token with the declaration's id, job name, payload."""
         self._news: deque[Done | Failure] = deque()
         """What is not reported yet."""
-        self._notebook = Notebook(setup.lock if setup.lock >= FAR else -1, setup.ring)
+        self._notebook = Notebook(notes, setup.ring)
         self._refused = Report()
         self._sending = threading.Lock()
         self._slow: set[str] = set(self._classes)
@@ -76,20 +66,61 @@ class Realizer:
         self._poll.register(self._channel.socket, select.POLLIN)
         self._epoch = 0.0
         self._process = os.getpid()
+        self._name = ""
+        """Of the last job that was run."""
+        self._spoiled = False
+        """Whether it was changed for good, so that it has to be replaced."""
         threading.Thread(target=self._heed, args=(setup.nudge,), daemon=True).start()
 
     def run(self) -> None:
         """Work until the supervisor hangs up."""
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, self._interrupt)
+            # Python forgets what a child hears while it is made, so it hears it afterwards.
+            hold, let_go = (
+                partial(signal.pthread_sigmask, how, [signal.SIGTERM])
+                for how in (signal.SIG_BLOCK, signal.SIG_UNBLOCK)
+            )
+            os.register_at_fork(
+                before=hold, after_in_child=self._hear_as_any, after_in_parent=let_go
+            )
+        self._state = ProcessState()
         while self._read(wait=not self._jobs):
             # Monotonic time orders what happens here; this turns it into the time of day.
             self._epoch = time.time() - time.monotonic()
-            self._work()
+            try:
+                self._work()
+            except Interrupted:  # a moment before or after the job itself
+                self._die()
             self._send()
+            self._restore(self._name)
+            self._send()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        self._channel.socket.detach()  # closed by this process's end, and not before
+
+    def _hear_as_any(self) -> None:
+        """What a job forks ends at a TERM, as any process does."""
+        if signal.getsignal(signal.SIGTERM) == self._interrupt:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+
+    def _interrupt(self, number: int, _: object) -> None:
+        if self._board.words[AT] > 0 and os.getpid() == self._process:
+            raise Interrupted("the job was asked to end")
+        self._die()
+
+    def _die(self) -> NoReturn:
+        """End as any process does that is asked to, now that the job's own clean-up is done."""
+        self._announcer.flush()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTERM)
+        os._exit(1)
 
     def hello(self, loaded: Loaded) -> None:
         """Tell the supervisor that the jobs are loaded, and what they are."""
         broken = [Broken(b.file, legible(b.error)) for b in loaded.broken]
-        self._channel.post(Report(ready=True, specs=list(loaded.specs.values()), broken=broken))
+        specs = list(loaded.specs.values())
+        self._channel.post(Report(ready=True, specs=specs, broken=broken, pid=os.getpid()))
 
     def _read(self, *, wait: bool) -> bool:
         while wait or self._poll.poll(0):
@@ -100,6 +131,8 @@ class Realizer:
                 for sequence, (claim, lane, payload) in enumerate(work.jobs, work.first):
                     self._jobs.append((sequence, claim, work.names[lane], payload))
                 wait = False
+        if self._spoiled:
+            self._drop_all()
         return True
 
     def _more(self) -> bool:
@@ -109,6 +142,7 @@ class Realizer:
     def _work(self) -> None:
         """Run what is in hand until it is done or there is news to report."""
         words, jobs = self._board.words, self._jobs
+        state, path, usual_path = self._state, sys.path, sys.path.copy()
         now = time.monotonic_ns()
         report_at, note_at = now + NEWS_AFTER, now + NOTE_AFTER
         while now < report_at and len(self._news) < ENOUGH_NEWS and (jobs or self._more()):
@@ -123,17 +157,37 @@ class Realizer:
                 self._refused.unknown.append(sequence)
             else:
                 self._announcer.job = claim[1]
-                now = self._realize(sequence, claim, name, payload, now)
+                began, now = now, self._realize(sequence, claim, name, payload, now)
+                if state.touched or path != usual_path or now - began > LONG:
+                    self._note()
+                    self._restore(name)
+                    now = time.monotonic_ns()
                 if now >= note_at:
                     now = self._note()
                     note_at = now + NOTE_AFTER
+        self._name = name
         self._note()
         if not jobs:
             words[AT] = IDLE
 
+    def _restore(self, name: str) -> None:
+        """Put back what this job has changed in this process, or have it replaced."""
+        if not self._spoiled and (lost := self._state.restore()):
+            self._spoiled = True
+            self._refused.spoiled = (name, ", ".join(lost))
+            self._drop_all()
+
+    def _drop_all(self) -> None:
+        """Give back what no job may be done of in this process any more."""
+        self._refused.dropped += [sequence for sequence, *_ in self._jobs]
+        self._jobs.clear()
+
     def _note(self) -> int:
         """Note what has ended, at no job's expense; returns the time after that, as all here."""
-        self._board.words[AT] = BETWEEN
+        words = self._board.words
+        if words[AT] > 0:
+            words[LAST] = words[AT]
+        words[AT] = BETWEEN
         self._notebook.write()
         return time.monotonic_ns()
 
@@ -148,6 +202,9 @@ class Realizer:
             text = None if result is None else encode_result(result)
             follow_ups = declared(job)
             self._stay_one()
+        except Interrupted:
+            self._stay_one()
+            self._die()
         except BaseException as error:  # noqa: BLE001  it ends this attempt, and no more
             self._stay_one()
             self._announcer.flush()
@@ -163,6 +220,8 @@ class Realizer:
             done = (sequence, *times, text, follow_ups)
             self._notebook.completed((claim, done))
             self._news.append(done)
+            if (text and len(text) > LARGE_BYTES) or (follow_ups and _are_large(follow_ups)):
+                self._send(refused=False)
         if ended - began > QUICK:
             self._slow.add(name)
         else:
@@ -193,8 +252,12 @@ class Realizer:
                     report.failed.append(item)
                 else:
                     report.completed.append(item)
-            if report.completed or report.failed or report.dropped or report.unknown:
+            if report != NOTHING:
                 self._channel.post(report)
+
+
+def _are_large(follow_ups: list[FollowUp]) -> bool:
+    return sum(len(one.payload) for one in follow_ups) > LARGE_BYTES
 
 
 def fields(payload: str) -> Any:
@@ -203,55 +266,3 @@ def fields(payload: str) -> Any:
         return decode(payload)
     except (ValueError, RecursionError):  # it refuses some of what Python writes itself
         return json.loads(payload)
-
-
-def start(given: str) -> None:
-    """Load the jobs, say so, and work; `given` is a Setup as JSON."""
-    setup = decode(given, type=Setup)
-    setup.lock = out_of_reach(setup.lock)
-    lifeline.hold(setup.lifeline)
-    mine = (setup.channel, setup.board, setup.lifeline, setup.nudge, setup.lock)
-    for descriptor in mine:
-        if descriptor >= 0:
-            os.set_inheritable(descriptor, False)  # nothing that a job starts ...
-    # ... and no daemon that it forks is a part of this worker.
-    os.register_at_fork(after_in_child=lambda: close_quietly(*mine))
-    sys.path.extend(entry for entry in setup.path if entry not in sys.path)
-    announcer = Announcer()
-    loaded = load_classes(map(imported, setup.classes)) if setup.classes else load(setup.jobs)
-    announcer.flush()
-    realizer = Realizer(setup, loaded, announcer)
-    realizer.hello(loaded)
-    realizer.run()
-    announcer.flush()
-
-
-def out_of_reach(descriptor: int) -> int:
-    """The same file, by a number that a job hardly comes by if it closes what is not its own.
-
-    Notes are written to it, and must not end up in a file that the job has opened instead.
-    """
-    if descriptor < 0:
-        return descriptor
-    try:
-        moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, FAR)
-    except OSError:  # few numbers are allowed
-        return descriptor
-    os.close(descriptor)
-    return moved
-
-
-def imported(name: str) -> type:
-    """The class called `module:qualified.name`."""
-    module, _, qualified = name.partition(":")
-    found: Any = importlib.import_module(module)
-    for part in qualified.split("."):
-        found = getattr(found, part)
-    return cast("type", found)
-
-
-def close_quietly(*descriptors: int) -> None:
-    """Close what may be closed already."""
-    for descriptor in descriptors:
-        with contextlib.suppress(OSError):
-            os.close(descriptor)

@@ -68,7 +68,7 @@ class Supervisor:
         self._chores = chores
         self._tell = tell
         self._ears = Ears()
-        self._crew = Crew(orders.realizers, self._hire, self._ears.drop_hand, tell)
+        self._crew = Crew(orders.realizers, self._hire, self._ears.drop_hand, tell, orders.grace)
         self._turns = itertools.count(1)
         self._left = orders.max_jobs
         self._names: set[str] = set()
@@ -79,7 +79,7 @@ class Supervisor:
         self._trouble = Trouble(tell)
 
     def run(self) -> None:
-        """Work until asked to stop, or until the orders are fulfilled."""
+        """Work until asked to stop, or until the orders are fulfilled, and the realizers left."""
         repository, orders = self._repository, self._orders
         repository.database.durable(False)
         self._id, self._lock = repository.workers.register(
@@ -94,7 +94,6 @@ class Supervisor:
         try:
             while not self._finished():
                 self._step()
-            self._heed_stops()  # an idle worker, too, says why it leaves
         finally:
             self._leave()
 
@@ -197,7 +196,7 @@ class Supervisor:
 
     def _until_next(self) -> float | None:
         """Seconds for which nothing will happen by itself; None for ever."""
-        if self._finished():
+        if self._finished() or (self._fulfilled and not self._crew.stopping):
             return 0.0
         now = time.monotonic()
         moments = [self._crew.next_look(), self._lookout.next_look(), self._grace_ends]
@@ -211,24 +210,28 @@ class Supervisor:
         return max(0.0, min(LONGEST_PAUSE, *pauses)) if pauses else None
 
     def _finished(self) -> bool:
+        crew = self._crew
+        return crew.stopping and not (crew.hands or crew.busy or crew.verdicts)
+
+    @property
+    def _fulfilled(self) -> bool:
+        """Whether the orders are, and nothing is left to be written down."""
         if self._crew.busy or self._crew.verdicts:
             return False
-        orders = self._orders
-        return bool(self._stops.reason) or self._left == 0 or (orders.until_empty and self._idle)
+        return self._left == 0 or (self._orders.until_empty and self._idle)
 
     def _heed_stops(self) -> None:
-        if not self._stops.reason:
-            return
-        now = time.monotonic()
-        if not self._crew.stopping:
-            self._tell(WorkerStopping(self._stops.reason))
-            self._crew.stop()
+        now, crew, stops = time.monotonic(), self._crew, self._stops
+        if not crew.stopping and (stops.reason or self._fulfilled):
+            if stops.reason:
+                self._tell(WorkerStopping(stops.reason))
+            crew.stop()
             self._grace_ends = now + self._orders.grace
-        if self._stops.at_once:
-            self._crew.kill()
+        if stops.at_once:
+            crew.kill()
         elif self._grace_ends is not None and now >= self._grace_ends:
             self._grace_ends = None
-            self._crew.hurry()
+            crew.hurry()
 
     def _greet(self) -> None:
         """Take note of the jobs that a new realizer has loaded."""

@@ -62,7 +62,8 @@ def died(job: Claimed, sequence: int, death: Death) -> Verdict | None:
     if sequence > death.at > 0:
         return None
     if sequence < death.at or death.at < 1 or death.excused:
-        # Done, perhaps, but neither told nor noted; or cut short by us.
+        # Ended, perhaps, in the moment before a note, or with a result too long for one; or cut
+        # short by us. The last that was begun is not among them: it may be what killed it.
         return Returned(*job.ids, free=True)
     now = time.time()
     return Failed(*job.ids, now - (time.monotonic() - death.began), now, death.how)
@@ -73,13 +74,14 @@ def too_long(job: Claimed) -> str:
     return f"ran longer than {job.timeout:g} s"
 
 
-def in_words(code: int) -> str:
-    """A process's end, from its exit code as `subprocess` gives it."""
+def in_words(code: int, *, ours: bool) -> str:
+    """A process's end, from its exit code as `subprocess` gives it; `ours` if we killed it."""
     if code >= 0:
         return f"its process ended with exit status {code} in the middle of the job"
     name = signal.Signals(-code).name if -code in list(signal.Signals) else f"signal {-code}"
     reason = signal.strsignal(-code) or "unknown"
-    hint = ", perhaps by the kernel for want of memory" if -code == signal.SIGKILL else ""
+    unknown = -code == signal.SIGKILL and not ours
+    hint = ", possibly by the kernel's out-of-memory killer" if unknown else ""
     return f"its process was killed by {name} ({reason}){hint}"
 
 

@@ -80,6 +80,10 @@ class Report(msgspec.Struct, array_like=True, omit_defaults=True):
     """The first report of all: the jobs are loaded."""
     specs: list[JobSpec] = []
     broken: list[Broken] = []
+    pid: int = 0
+    """The realizer's own, once it is ready."""
+    spoiled: tuple[str, str] | None = None
+    """The job that has changed its process for good, and what: it drops what it has in hand."""
 
 
 class Work(msgspec.Struct, array_like=True):

@@ -44,7 +44,7 @@ class Puppet:
     def __init__(self) -> None:
         self._watched: list[int] = []
         self.repository = Repository(":memory:")
-        self.crew = Crew(1, self._hire, lambda hand: None, lambda event: None)
+        self.crew = Crew(1, self._hire, lambda hand: None, lambda event: None, 30.0)
         self.crew.greeted = True
         lane = Lane("default", "noop", 0)
         made = [Declaration(lane, "{}", NOW, n % 3, 1.0, None) for n in range(JOBS)]
