@@ -49,7 +49,7 @@ class Setup(msgspec.Struct):
     ring: int
     """Where in that file this realizer's notes go."""
     jobs: str
-    """The jobs directory, unless there are ..."""
+    """The jobs directory; it is read unless there are ..."""
     classes: list[str]
     """... classes to import, as `module:qualified.name`."""
     path: list[str]
@@ -64,6 +64,7 @@ class Realizer:
         self._board = Board(setup.board)
         self._announcer = announcer
         self._classes = loaded.classes
+        self._directory = setup.jobs
         self._jobs: deque[tuple[int, tuple[int, int], str, str]] = deque()
         """Sequence number, the claim's token with the declaration's id, job name, payload."""
         self._news: deque[Done | Failure] = deque()
@@ -89,7 +90,8 @@ class Realizer:
     def hello(self, loaded: Loaded) -> None:
         """Tell the supervisor that the jobs are loaded, and what they are."""
         broken = [Broken(b.file, legible(b.error)) for b in loaded.broken]
-        self._channel.post(Report(ready=True, specs=list(loaded.specs.values()), broken=broken))
+        specs = [*loaded.specs.values(), *loaded.shadowed]
+        self._channel.post(Report(ready=True, specs=specs, broken=broken, stamps=loaded.stamps))
 
     def _read(self, *, wait: bool) -> bool:
         while wait or self._poll.poll(0):
@@ -146,7 +148,7 @@ class Realizer:
             job = self._classes[name](**fields(payload))
             result = job.handle()
             text = None if result is None else encode_result(result)
-            follow_ups = declared(job)
+            follow_ups = declared(job, self._directory)
             self._stay_one()
         except BaseException as error:  # noqa: BLE001  it ends this attempt, and no more
             self._stay_one()
