@@ -232,6 +232,25 @@ def test_a_report_tells_whose_job_it_is_and_which_worker_it_waits_for(
     wait_until(lambda: shell.ask("report:job", id)["status"] == "completed")
 
 
+def test_a_worker_of_the_version_before_declares_its_follow_ups_to_no_directory(
+    shell: Shell, a: Path, b: Path
+) -> None:
+    """What it has begun it writes down with its own statements, see `prokerja.schema`."""
+    for jobs in (b, a):
+        shell.declare("render", "--jobs", jobs, "--queue", "q")
+    with closing(sqlite3.connect(shell.db)) as connection, connection:
+        for name in ("render", "render", "new"):
+            lane = ("q", name, 0)
+            connection.execute(
+                "INSERT OR IGNORE INTO lane (queue, name, priority) VALUES (?, ?, ?)", lane
+            )
+            query = "SELECT id FROM lane WHERE queue = ? AND name = ? AND priority = ?"
+            [id] = connection.execute(query, lane).fetchone()
+            query = "SELECT queue, name, priority, directory FROM lane WHERE id = ?"
+            assert connection.execute(query, (id,)).fetchone() == (*lane, "")
+        assert connection.execute("SELECT count(*) FROM lane").fetchone() == (4,)
+
+
 def test_a_directory_keeps_its_name_when_the_link_in_it_leads_elsewhere(
     shell: Shell, tmp_path: Path
 ) -> None:
