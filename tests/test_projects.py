@@ -156,10 +156,17 @@ def test_without_a_directory_the_only_one_that_has_the_job_is_meant(
     assert told.err == f"prokerja: {a} and {b} have a job 'render' each; pass --jobs DIR\n"
 
 
-def test_a_job_that_only_a_deleted_release_had_is_unknown(shell: Shell, a: Path) -> None:
+@pytest.mark.parametrize("was", ["elsewhere", "the default one"])
+def test_a_job_that_only_a_deleted_directory_had_is_unknown(
+    shell: Shell, a: Path, was: str
+) -> None:
+    bare = {"PROKERJA_JOBS": "", "XDG_CONFIG_HOME": str(shell.path / "config")}
+    if was == "the default one":
+        a = project(shell.path / "config" / "prokerja", "by the user")
     shell.declare("render", "--jobs", a)
+    assert shell("declare:job", "render", environment=bare).code == 0
     shutil.rmtree(a)
-    told = shell("declare:job", "render", environment={"PROKERJA_JOBS": ""})
+    told = shell("declare:job", "render", environment=bare)
     assert told.code == 2
     assert "unknown job 'render'" in told.err
 

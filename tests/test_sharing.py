@@ -276,3 +276,16 @@ def test_an_old_lock_of_another_user_in_the_way_of_a_new_worker_is_replaced(plac
     place.run(ALICE, "declare:job", "noop")
     assert "worker 1 started" in place.work(ALICE)
     assert place.locks() == []
+
+
+def test_who_may_not_look_into_the_jobs_directory_declares_what_its_owner_has_told(
+    shared: Place,
+) -> None:
+    shared.run(ALICE, "declare:job", "noop")
+    shared.jobs.chmod(0o700 if ROOT else 0)
+    shared.jobs.parent.chmod(0o711)
+    words = ("sh", "-c", 'unset PROKERJA_JOBS; exec "$0" declare:job noop n=1', PROGRAM)
+    out, err = shared.start(BOB, *words).communicate(timeout=PATIENCE)
+    assert (out, err) == ("2\n", "")
+    assert f"  jobs:        {shared.jobs}\n" in shared.run(BOB, "report:job", "2")
+    shared.jobs.chmod(0o755)

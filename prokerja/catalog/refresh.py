@@ -39,26 +39,47 @@ def known_job(repository: Repository, settings: Settings, name: str) -> KnownJob
     broken = refresh(repository, settings)
     catalog = repository.catalog
     with repository.database.reading():
-        for directory in (settings.jobs, ""):
+        for directory in (settings.jobs, "") if _in_force(settings) else ("",):
             if spec := catalog.spec(name, directory):
                 return KnownJob(spec, directory)
         elsewhere = catalog.directories(name)
         names = catalog.names(settings.jobs)
-    elsewhere = [directory for directory in elsewhere if os.path.isdir(directory)]
-    if elsewhere and not _in_force(settings):
-        if len(elsewhere) > 1:
-            raise UnknownJob(
-                f"{' and '.join(elsewhere)} have a job {shown(name)} each; pass --jobs DIR"
-            )
-        return known_job(repository, settings._replace(jobs=elsewhere[0], jobs_named=True), name)
-    if elsewhere:
-        from shlex import quote
+    elsewhere = [directory for directory in elsewhere if not _is_gone(directory)]
+    if not elsewhere:
+        raise UnknownJob(_unknown(name, names, broken, settings))
+    return _known_elsewhere(repository, settings, name, elsewhere)
 
+
+def _known_elsewhere(
+    repository: Repository, settings: Settings, name: str, directories: list[str]
+) -> KnownJob:
+    from shlex import quote
+
+    directory = directories[0]
+    if _in_force(settings):
         raise UnknownJob(
-            f"unknown job {shown(name)} in {settings.jobs}; {elsewhere[0]} has one:"
-            f" pass --jobs {quote(elsewhere[0])}"
+            f"unknown job {shown(name)} in {settings.jobs}; {directory} has one:"
+            f" pass --jobs {quote(directory)}"
         )
-    raise UnknownJob(_unknown(name, names, broken, settings))
+    if len(directories) > 1:
+        raise UnknownJob(
+            f"{' and '.join(directories)} have a job {shown(name)} each; pass --jobs DIR"
+        )
+    if os.access(directory, os.R_OK | os.X_OK):
+        return known_job(repository, settings._replace(jobs=directory, jobs_named=True), name)
+    with repository.database.reading():  # another user's, whose word we have to take
+        spec = repository.catalog.spec(name, directory)
+    if spec is None:
+        raise UnknownJob(_unknown(name, [], [], settings))
+    return KnownJob(spec, directory)
+
+
+def _is_gone(directory: str) -> bool:
+    try:
+        os.stat(directory)
+    except OSError as error:
+        return not isinstance(error, PermissionError)
+    return False
 
 
 def refresh(repository: Repository, settings: Settings) -> list[CatalogError]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from prokerja.repository.lanes import Lanes
 
 CHUNK = 500
-"""Declarations that are held in memory at once: few, for the processor's caches' sake."""
+"""Declarations held in memory at once: few, for the processor's caches. More are put aside."""
 HIGHEST_ID = 2**63 - 1
 SLICE = 500
 """Rows that one transaction of a purge or a retry takes: a few milliseconds."""
