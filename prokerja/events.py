@@ -33,6 +33,14 @@ class JobsRecovered:
 
 
 @dataclass(frozen=True)
+class LockLeft:
+    """A dead worker's lock file is of no use any more, and could not be deleted."""
+
+    file: str
+    error: str
+
+
+@dataclass(frozen=True)
 class JobStarted:
     """A job has been running for a while; short ones are only counted."""
 
@@ -104,6 +112,7 @@ Event = (
     WorkerStarted
     | FileBroken
     | JobsRecovered
+    | LockLeft
     | JobStarted
     | JobFailed
     | JobsSettled

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -83,3 +85,17 @@ def option(cls: type, key: str) -> Any:
 def snake_case(name: str) -> str:
     """`SendEmail` -> `send_email`, `HTTPFetch` -> `http_fetch`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+def file_of(cls: type) -> str:
+    """The absolute path of the file that a class was read from; empty if it has none."""
+    file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+    return os.path.abspath(file) if file else ""
+
+
+def home_of(file: str, directory: str) -> str:
+    """The jobs directory, if the file lies in it, by whatever way; empty otherwise."""
+    if not file or not directory:
+        return ""
+    real, root = os.path.realpath(file), os.path.realpath(directory)
+    return directory if os.path.commonpath((real, root)) == root else ""

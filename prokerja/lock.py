@@ -6,23 +6,40 @@ would drop SQLite's own locks.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+import stat
+
+from prokerja.errors import StoreError
 
 
-def hold(path: str) -> int:
+def hold(path: str, like: str) -> int:
     """Take the lock and empty its file; who inherits the returned descriptor holds it, too.
 
-    It is free again when the last of them has closed it, or died.
+    It is free again when the last of them has closed it, or died. Whoever may use the file `like`
+    may use this one. Raises StoreError for a file in the way that belongs to somebody else.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = _open(path)
+    except PermissionError:
+        # Left by another user's worker of this number, of a queue that has been deleted since.
+        try:
+            os.unlink(path)
+            descriptor = _open(path)
+        except OSError as error:
+            raise StoreError(f"{path} is in the way ({error.strerror}); remove it") from None
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     os.ftruncate(descriptor, 0)
+    _share(descriptor, like)
     return descriptor
 
 
 def held(path: str) -> bool:
-    """Whether anybody holds the lock; many may look at once."""
+    """Whether anybody holds the lock; many may look at once.
+
+    Raises PermissionError if this user may not look; `listed` may tell.
+    """
     try:
         probe = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
@@ -34,3 +51,30 @@ def held(path: str) -> bool:
     finally:
         os.close(probe)
     return False
+
+
+def listed(path: str) -> bool:
+    """Whether the kernel's list of locks has it, where there is one, which anybody may read."""
+    try:
+        end = f":{os.stat(path).st_ino} "
+        with open("/proc/locks", encoding="ascii") as file:
+            return any("FLOCK" in line and end in line for line in file)
+    except OSError:
+        return False
+
+
+def _open(path: str) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _share(descriptor: int, like: str) -> None:
+    """Give it the owner (if we are root), the group and the mode of another file."""
+    wanted = os.stat(like)
+    owner = wanted.st_uid if os.geteuid() == 0 else -1
+    with contextlib.suppress(OSError):  # only members can give a file to a group
+        os.fchown(descriptor, owner, wanted.st_gid)
+    mode = stat.S_IMODE(wanted.st_mode) & 0o666
+    if os.fstat(descriptor).st_gid != wanted.st_gid:
+        mode &= ~stat.S_IRWXG
+    with contextlib.suppress(OSError):  # not ours, but somebody's who shares it with us
+        os.fchmod(descriptor, mode)

@@ -16,11 +16,13 @@ class Status(StrEnum):
 
 
 class Lane(NamedTuple):
-    """Where a declaration waits: one queue, one job name, one priority."""
+    """Where a declaration waits: one queue, one job name, one priority, one jobs directory."""
 
     queue: str
     name: str
     priority: int
+    directory: str = ""
+    """The jobs directory that the job was checked against; empty for any."""
 
 
 class Declaration(NamedTuple):
@@ -125,3 +127,18 @@ class WorkerRow(NamedTuple):
     """The queues it takes from, in order; empty for all."""
     names: tuple[str, ...]
     """The jobs it knows."""
+    directories: tuple[str, ...]
+    """The jobs directories whose jobs these are; a job of no directory is any worker's."""
+
+    def serves(self, queue: str) -> bool:
+        """Whether it takes from that queue."""
+        return not self.queues or queue in self.queues
+
+    def has_jobs_of(self, directory: str) -> bool:
+        """Whether it takes what was declared from that jobs directory, or from none."""
+        return not directory or directory in self.directories
+
+    def takes(self, lane: Lane) -> bool:
+        """Whether what waits there is for it."""
+        queue, name, _, directory = lane
+        return name in self.names and self.serves(queue) and self.has_jobs_of(directory)

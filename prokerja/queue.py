@@ -30,7 +30,9 @@ class Queue:
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
-        self.path = settings(None if path is None else os.fspath(path)).db
+        where = settings(None if path is None else os.fspath(path))
+        self.path = where.db
+        self._jobs = where.jobs
         self._open()
 
     @property
@@ -53,7 +55,7 @@ class Queue:
         Raises RequestError for what is no job or no option, TryAgain if the file is locked.
         """
         now = time.time()
-        declaration = from_job(job, now, _options(options))
+        declaration = from_job(job, now, _options(options), self._jobs)
         if connection is not None:
             return self._declare_within(connection, declaration, now)
         return self.repository.declarations.add_one(declaration, now)
@@ -61,11 +63,12 @@ class Queue:
     def declare_many(self, jobs: Iterable[Any], **options: Any) -> range:
         """Register all jobs or none, in one transaction; returns their ids, in order."""
         now = time.time()
-        given = _options(options)
-        return self.repository.declarations.add((from_job(job, now, given) for job in jobs), now)
+        given, directory = _options(options), self._jobs
+        made = (from_job(job, now, given, directory) for job in jobs)
+        return self.repository.declarations.add(made, now)
 
     def retry(self, *ids: int) -> None:
-        """Put failed jobs back with their attempts counted anew."""
+        """Put failed jobs back with their attempts counted anew; make pending ones due now."""
         self.repository.declarations.retry(ids, time.time())
 
     def close(self) -> None:

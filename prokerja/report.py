@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from prokerja.model import Status, WorkerRow
+from prokerja.model import Status
 from prokerja.repository.history import MANY
 from prokerja.repository.lanes import Tally
 from prokerja.times import iso, words
 
 if TYPE_CHECKING:
-    from prokerja.model import Attempt, Lane
+    from prokerja.model import Attempt, Lane, WorkerRow
     from prokerja.repository import Repository
     from prokerja.repository.history import Record
+
+CLOCK_SLACK_SECONDS = 2.0
+"""What was written down so much later than now tells of another clock, not of a correction."""
 
 
 class Summary(NamedTuple):
@@ -83,6 +86,7 @@ def detail_json(record: Record, attempts: list[Attempt], why: str | None) -> dic
     """All about one job as JSON."""
     return {
         **record_json(record),
+        "jobs": record.lane.directory or None,
         "payload": loaded(record.payload),
         "result": None if record.result is None else loaded(record.result),
         "retries": record.retries,
@@ -114,8 +118,20 @@ def why_not_running(repository: Repository, record: Record, now: float) -> str |
     if record.status is Status.FAILED:
         return f"it has failed; `prokerja retry {record.id}` gives it a fresh start"
     if record.due_at > now:
-        return f"it is not due until {iso(record.due_at)}, in {words(record.due_at - now)}"
+        return _why_not_due(repository, record, now)
     return _why_waiting(repository, record, now)
+
+
+def _why_not_due(repository: Repository, record: Record, now: float) -> str:
+    when = f"it is not due until {iso(record.due_at)}, in {words(record.due_at - now)}"
+    moments = {"it was declared": record.declared_at}
+    for attempt in repository.history.attempts(record)[-1:]:
+        moments = {"its last attempt ended": attempt.finished_at}
+    [(what, moment)] = moments.items()
+    if moment <= now + CLOCK_SLACK_SECONDS:
+        return when
+    ahead = f"the clock was {words(moment - now)} ahead when {what}"
+    return f"{ahead}, so {when}; `prokerja retry {record.id}` makes it due now"
 
 
 def _why_not_yet(repository: Repository, record: Record) -> str | None:
@@ -126,20 +142,23 @@ def _why_not_yet(repository: Repository, record: Record) -> str | None:
 
 def _why_waiting(repository: Repository, record: Record, now: float) -> str:
     workers = repository.workers.living()
-    queue, name, _ = record.lane
+    queue, name, _, directory = record.lane
     if not workers:
         return "no worker is alive; start one with `prokerja realization:start`"
-    taking = [worker for worker in workers if not worker.queues or queue in worker.queues]
+    taking = [worker for worker in workers if worker.serves(queue)]
     if not taking:
         return f"no living worker takes from the queue {queue}; start one with --queue {queue}"
-    if not any(name in worker.names for worker in taking):
+    known = [worker for worker in taking if worker.has_jobs_of(directory)]
+    if not known:
+        return _why_elsewhere(directory, taking)
+    if not any(name in worker.names for worker in known):
         return (
             f"no living worker knows the job {name}; put its file into their jobs directory"
             " and restart one"
         )
 
     def taken(lane: Lane) -> bool:
-        return any(_takes(worker, lane) for worker in taking if name in worker.names)
+        return any(worker.takes(lane) for worker in known if name in worker.names)
 
     ahead = repository.history.ahead(record, now, taken)
     if not ahead:
@@ -148,8 +167,15 @@ def _why_waiting(repository: Repository, record: Record, now: float) -> str:
     return f"it waits its turn behind {others}"
 
 
-def _takes(worker: WorkerRow, lane: Lane) -> bool:
-    return lane.name in worker.names and (not worker.queues or lane.queue in worker.queues)
+def _why_elsewhere(directory: str, taking: list[WorkerRow]) -> str:
+    from shlex import quote
+
+    theirs = sorted({other for worker in taking for other in worker.directories})
+    return (
+        f"it was declared from {directory}, and living workers have the jobs of"
+        f" {', '.join(theirs) or 'no directory'}; start one with --jobs {quote(directory)},"
+        f" or with --same-as {quote(directory)} if those are the same jobs"
+    )
 
 
 def loaded(text: str) -> Any:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prokerja.errors import BadOption, BadPayload, RequestError
-from prokerja.job import field_names, name_of, option
+from prokerja.job import field_names, file_of, home_of, name_of, option
 from prokerja.model import Declaration, Lane
 from prokerja.times import LATEST, LONGEST, shown
 
@@ -53,23 +53,35 @@ ASKS_NOTHING = Options()
 ASCII = json.encoder.encode_basestring_ascii
 
 
-def from_job(job: Any, now: float, options: Options = ASKS_NOTHING) -> Declaration:
-    """The declaration of a job instance; raises RequestError for what is no job."""
+def from_job(
+    job: Any, now: float, options: Options = ASKS_NOTHING, directory: str = ""
+) -> Declaration:
+    """The declaration of a job instance; raises RequestError for what is no job.
+
+    It belongs to the jobs directory `directory` if the job's class lies in it, else to none.
+    """
     cls: type = type(job)
-    lane, _, _, retries, retry_after, timeout = _once(_plain, cls, options)
+    lane, _, _, retries, retry_after, timeout = _once(_plain, cls, options, directory)
     payload = encode(payload_of(job), lane.name)
     return Declaration(lane, payload, due(options, now), retries, retry_after, timeout)
 
 
 def from_spec(
-    spec: JobSpec, payload: Any, now: float, options: Options = ASKS_NOTHING
+    spec: JobSpec,
+    payload: Any,
+    now: float,
+    options: Options = ASKS_NOTHING,
+    directory: str = "",
 ) -> Declaration:
-    """The declaration of a job that is known by its spec only; raises BadPayload."""
+    """The declaration of a job that is known by its spec only; raises BadPayload.
+
+    `directory` is the jobs directory it belongs to; empty for none.
+    """
     if not isinstance(payload, dict):
         kind = type(payload).__name__
         raise BadPayload(f"{spec.name}: the payload must be a JSON object, not {kind}")
     spec.check(payload)
-    lane, _, _, retries, retry_after, timeout = _once(_settled, spec[:6], options)
+    lane, _, _, retries, retry_after, timeout = _once(_settled, spec[:6], options, directory)
     text = encode(payload, spec.name)
     return Declaration(lane, text, due(options, now), retries, retry_after, timeout)
 
@@ -121,30 +133,34 @@ def named(text: Any, what: str) -> str:
     return text
 
 
-def _once(work_out: Callable[[Any, Options], Declaration], of: Any, options: Options) -> Any:
+def _once(
+    work_out: Callable[[Any, Options, str], Declaration], of: Any, options: Options, directory: str
+) -> Any:
     """What was worked out before for the same; raises BadOption for what cannot be meant."""
     if options is not ASKS_NOTHING:
         options = options._replace(delay=None, at=None)  # they differ from call to call
     try:
-        return work_out(of, options)
+        return work_out(of, options, directory)
     except TypeError:  # a list or the like, of which no cache can keep a note
         given = {k: v for k, v in options._asdict().items() if v is not None}
         raise BadOption(f"{shown(str(given))} are no options; use names and numbers") from None
 
 
 @lru_cache(maxsize=1024)
-def _plain(cls: type, options: Options) -> Declaration:
+def _plain(cls: type, options: Options, directory: str) -> Declaration:
     defaults = Defaults(name_of(cls), *(option(cls, field) for field in Defaults._fields[1:]))
-    return _merged(defaults, options)
+    return _merged(defaults, options, home_of(file_of(cls), directory))
 
 
 def checked(declaration: Declaration) -> Declaration:
     """The declaration, if all but its payload is fit for the store; raises BadOption."""
-    (queue, name, priority), payload, due_at, retries, retry_after, timeout = declaration
+    (queue, name, priority, directory), payload, due_at, retries, retry_after, timeout = declaration
     if timeout is not None and _number(timeout, "timeout", 0.0) == 0:
         raise BadOption("timeout: 0 s is no time to run in; give more, or none")
     return Declaration(
-        lane=Lane(named(queue, "queue"), named(name, "job"), _whole(priority, "priority")),
+        lane=Lane(
+            named(queue, "queue"), named(name, "job"), _whole(priority, "priority"), directory
+        ),
         payload=payload,
         due_at=_number(due_at, "due_at", -LATEST, LATEST),
         retries=_whole(retries, "retries", RETRIES),
@@ -154,14 +170,14 @@ def checked(declaration: Declaration) -> Declaration:
 
 
 @lru_cache(maxsize=1024)
-def _settled(defaults: tuple[Any, ...], options: Options) -> Declaration:
-    return _merged(Defaults(*defaults), options)
+def _settled(defaults: tuple[Any, ...], options: Options, directory: str) -> Declaration:
+    return _merged(Defaults(*defaults), options, directory)
 
 
-def _merged(defaults: Defaults, options: Options) -> Declaration:
+def _merged(defaults: Defaults, options: Options, directory: str) -> Declaration:
     own = {k: v for k in Defaults._fields[1:] if (v := getattr(options, k)) is not None}
     name, queue, priority, retries, retry_after, timeout = defaults._replace(**own)
-    lane = Lane(queue, name, priority)
+    lane = Lane(queue, name, priority, directory)
     return checked(Declaration(lane, "{}", 0.0, retries, retry_after, timeout))
 
 

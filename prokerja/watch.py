@@ -61,7 +61,7 @@ class Watch:
         from inotify_simple import flags
 
         for path in set(paths) - set(self._locks.values()):
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError, PermissionError):
                 self._locks[self._inotify.add_watch(path, flags.CLOSE_WRITE)] = path
 
     def drain(self) -> bool:

@@ -355,8 +355,17 @@ def test_every_command_that_takes_ids_tells_what_is_none(shared: Shell, name: st
     assert "'one' is no whole number" in refused(shared, name, "2", "one")
 
 
-def test_what_has_not_failed_cannot_be_retried(shared: Shell) -> None:
-    assert refused(shared, "retry", "2") == "job 2 has not failed; only failed jobs can be retried"
+def test_what_has_not_failed_and_is_due_cannot_be_retried(shell: Shell) -> None:
+    shell.declare("noop")
+    assert refused(shell, "retry", "1") == (
+        "job 1 has not failed, and is due already; `prokerja report:job 1` says why it is not"
+        " running"
+    )
+    shell.work()
+    assert refused(shell, "retry", "1") == (
+        "job 1 has not failed; only failed jobs, and pending ones that are not due yet, can be"
+        " retried"
+    )
 
 
 # Files

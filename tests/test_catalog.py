@@ -25,6 +25,7 @@ from prokerja.catalog.loading import Loaded, load, load_classes, rebuild, spec_o
 from prokerja.catalog.static import read_file
 from prokerja.errors import CatalogError
 from prokerja.job import Job
+from tests.support import wait_until
 
 if TYPE_CHECKING:
     from prokerja.spec import JobSpec
@@ -216,10 +217,35 @@ def test_every_python_file_is_found_by_its_absolute_path_and_sorted(
     assert list(scan("jobs")) == sorted(paths)
 
 
-def test_a_stamp_is_the_time_of_the_last_change_and_the_size(folder: str, put: Put) -> None:
+def settled(folder: str) -> dict[str, str]:
+    """The stamps, once no file has changed a moment ago."""
+    wait_until(lambda: all(scan(folder).values()))
+    return scan(folder)
+
+
+def test_a_stamp_stays_as_long_as_a_file_does(folder: str, put: Put) -> None:
     path = put("a.py", b"12345")
-    os.utime(path, ns=(1, 1_700_000_000_123_456_789))
-    assert scan(folder) == {path: (1_700_000_000_123_456_789, 5)}
+    stamps = settled(folder)
+    assert stamps.keys() == {path}
+    assert scan(folder) == stamps
+
+
+def test_a_file_that_has_changed_a_moment_ago_has_no_stamp_yet(folder: str, put: Put) -> None:
+    path = put("a.py", b"12345")
+    assert scan(folder) == {path: ""}
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_another_content_of_the_same_time_and_size_has_another_stamp(
+    folder: str, put: Put, replace: bool
+) -> None:
+    path = put("a.py", b"12345")
+    before, times = settled(folder), os.stat(path)
+    other = put("a.py.new", b"54321") if replace else put("a.py", b"54321")
+    os.utime(other, ns=(times.st_atime_ns, times.st_mtime_ns))
+    os.replace(other, path)
+    assert os.stat(path).st_mtime_ns == times.st_mtime_ns
+    assert settled(folder)[path] != before[path]
 
 
 def test_hidden_and_compiled_files_are_skipped(folder: str, put: Put) -> None:

@@ -437,7 +437,7 @@ def test_retry_of_all_that_failed_may_be_narrowed(shell: Shell) -> None:
 def test_a_retry_that_cannot_be_changes_nothing(
     shell: Shell, words: list[str], code: int, why: str
 ) -> None:
-    shell.declare("noop", "--in", "1h")
+    shell.declare("noop")
     shell.put("fail")
     shell.work()
     before = shell.dump()

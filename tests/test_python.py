@@ -252,16 +252,42 @@ def test_of_many_jobs_none_is_declared_if_their_source_breaks(home: Home) -> Non
     assert sum(home.counts().values()) == 0
 
 
-def test_of_many_jobs_none_is_declared_if_their_source_declares_by_itself(home: Home) -> None:
+@pytest.mark.parametrize("count", [2, 2500])
+def test_the_source_of_many_jobs_may_declare_others_by_itself(home: Home, count: int) -> None:
     def source() -> Iterator[Job]:
-        home.queue.declare(Plain(1))
-        yield Plain(2)
+        for n in range(count):
+            home.queue.declare(Plain(-n))
+            yield Plain(n)
 
-    before = home.queue.declare(Plain(0))
-    with pytest.raises(StoreError, match="a transaction is under way"):
-        home.queue.declare_many(source())
-    assert home.queue.declare(Plain(3)) == before + 1
-    assert home.counts()["pending"] == 2
+    ids = home.queue.declare_many(source())
+    assert ids == range(count + 1, 2 * count + 1)
+    assert [home.job(ids[n])["payload"]["n"] for n in (0, -1)] == [0, count - 1]
+    assert home.counts()["pending"] == 2 * count
+
+
+@pytest.mark.parametrize("before", [0, 2500])
+def test_nobody_waits_for_a_slow_source_of_many_jobs(home: Home, before: int) -> None:
+    arrived, others = threading.Event(), list[Any]()
+
+    def source() -> Iterator[Job]:
+        yield from map(Plain, range(before))
+        arrived.set()
+        # Another thread of this queue, another connection, and a worker in another process.
+        thread.join(PATIENCE)
+        with closing(Queue(home.db)) as other:
+            others.append(other.declare(asked("run", code="return 7")))
+        home.work()
+        yield Plain(-1)
+
+    def from_another_thread() -> None:
+        arrived.wait(PATIENCE)
+        others.append(home.queue.declare(asked("run", code="return 8")))
+
+    thread = threading.Thread(target=from_another_thread)
+    thread.start()
+    ids = home.queue.declare_many(source())
+    assert ids == range(3, 3 + before + 1)
+    assert [home.job(id)["result"] for id in (1, 2)] == [8, 7]
 
 
 def test_the_default_queue_is_the_file_that_the_settings_name(

@@ -8,10 +8,17 @@ import os
 import re
 import signal
 import sqlite3
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from prokerja import Queue
+from prokerja.errors import RequestError
+from prokerja.model import Declaration, Failed, Lane
+from prokerja.repository import Repository
+from prokerja.repository.claims import TURNS
+from tests.crash.work import take
 from tests.shell import Shell, opened, terminal
 from tests.support import wait_until
 
@@ -314,3 +321,76 @@ def test_a_due_time_beyond_all_calendars_breaks_no_report(shell: Shell, due_at: 
     for id in range(1, sum(shell.report()) + 1):
         assert shell("report:job", id).err == ""
         assert json.loads(shell("report:job", id, "--json").out)["id"] == id
+
+
+# A clock that was fast
+
+
+HOUR = 3600.0
+
+
+def declared_by_a_fast_clock(shell: Shell, **options: Any) -> int:
+    """A job of a process whose clock is an hour ahead; its id."""
+    now = time.time() + HOUR
+    lane = Lane("default", "noop", 0, str(shell.jobs))
+    with contextlib.closing(Repository(str(shell.db))) as repository:
+        request = Declaration(lane, "{}", 0.0, 0, 60.0, None)._replace(**options)
+        return repository.declarations.add_one(request, now)
+
+
+def test_a_job_that_a_fast_clock_has_declared_says_so_and_can_be_freed(shell: Shell) -> None:
+    id = declared_by_a_fast_clock(shell)
+    shell.work()
+    said = why(shell, id)
+    assert said is not None
+    assert re.match(
+        r"the clock was (1h|59m 5\ds) ahead when it was declared, so it is not due until .*, in"
+        rf" (1h|59m 5\ds); `prokerja retry {id}` makes it due now$",
+        said,
+    )
+    assert re.search(r"declared: +\S+ \(in (1h|59m 5\ds)\)", shell("report:job", id).out)
+    assert shell("retry", id).lines == ["1"]
+    assert why(shell, id) == "no worker is alive; start one with `prokerja realization:start`"
+    shell.work()
+    assert shell.report() == [0, 0, 1, 0]
+
+
+def test_a_retry_that_a_fast_clock_has_put_off_says_so(shell: Shell) -> None:
+    now = time.time()
+    lane = Lane("default", "noop", 0)
+    with contextlib.closing(Repository(str(shell.db))) as repository:
+        request = Declaration(lane, "{}", 0.0, 1, 10.0, None)
+        id = repository.declarations.add_one(request, now)
+        late = now + HOUR
+        with repository.database.writing():
+            [claimed] = take(repository, TURNS, now)
+            failed = Failed(id, claimed.lane, late, late, "no luck")
+            repository.claims.settle(TURNS, [failed], late, lambda: 0.5)
+    assert "ahead when its last attempt ended, so it is not due until" in str(why(shell, id))
+
+
+def test_a_job_that_is_meant_for_later_says_nothing_of_clocks_and_can_be_made_due(
+    shell: Shell,
+) -> None:
+    [id] = shell.declare("noop", "--in", "5m", "--retries", "2")
+    assert str(why(shell, id)).startswith("it is not due until ")
+    before = shell.ask("report:job", id)
+    with contextlib.closing(Queue(shell.db)) as queue:
+        queue.retry(id)
+        with pytest.raises(RequestError, match="is due already"):
+            queue.retry(id)
+    after = shell.ask("report:job", id)
+    told = {"due_at", "why_not_running"}
+    assert {key for key in after if after[key] != before[key]} == told
+    shell.work()
+    assert shell.report() == [0, 0, 1, 0]
+
+
+def test_what_makes_a_job_due_is_all_or_nothing(shell: Shell) -> None:
+    [later] = shell.declare("noop", "--in", "1h")
+    [due] = shell.declare("noop")
+    before = shell.dump()
+    told = shell("retry", later, due)
+    assert (told.code, told.out) == (2, "")
+    assert f"job {due} has not failed, and is due already" in told.err
+    assert shell.dump() == before

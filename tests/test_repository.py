@@ -47,7 +47,12 @@ START = 1_900_000_000.0
 """When most tests begin."""
 QUEUES = ("default", "mail", "ötå")
 NAMES = ("noop", "send")
-LANES = [Lane(*parts) for parts in itertools.product(QUEUES, NAMES, (-5, 0, 7))]
+DIRECTORIES = ("", "/a", "/b")
+LANES = [
+    Lane(*parts, directory)
+    for directory in DIRECTORIES
+    for parts in itertools.product(QUEUES, NAMES, (-5, 0, 7))
+]
 
 
 def asked(
@@ -156,9 +161,10 @@ class Machine(RuleBasedStateMachine):
     def declare_through_the_door(self, lane: Lane, delay: float) -> None:
         request = asked(lane, due_at=self.now + delay, retries=1, retry_after=2.0, timeout=3.0)
         self.door.execute(
-            "INSERT INTO declare (job, queue, priority, due_at, retries, retry_after, timeout)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (lane.name, lane.queue, lane.priority, *request[2:]),
+            "INSERT INTO declare"
+            " (job, queue, priority, jobs, due_at, retries, retry_after, timeout)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (lane.name, lane.queue, lane.priority, lane.directory, *request[2:]),
         )
         [[id]] = self.rows("SELECT max(id) FROM declaration")
         self.expect(range(id, id + 1), [request])
@@ -169,8 +175,15 @@ class Machine(RuleBasedStateMachine):
             lambda order: st.integers(0, len(order)).map(lambda n: order[:n])
         ),
         names=st.sampled_from([None, {"noop"}, {"noop", "send"}, set()]),
+        directories=st.sampled_from([None, (), ("/a",), ("/b", "/a")]),
     )
-    def take(self, room: int, queues: list[str], names: set[str] | None) -> None:
+    def take(
+        self,
+        room: int,
+        queues: list[str],
+        names: set[str] | None,
+        directories: tuple[str, ...] | None,
+    ) -> None:
         due = [
             (queues.index(job.lane.queue) if queues else 0, -job.lane.priority, job.due_at, id)
             for id, job in self.jobs.items()
@@ -178,10 +191,11 @@ class Machine(RuleBasedStateMachine):
             and job.due_at <= self.now
             and (not queues or job.lane.queue in queues)
             and (names is None or job.lane.name in names)
+            and (directories is None or job.lane.directory in ("", *directories))
         ]
         ids = [id for *_, id in sorted(due)][:room]
         token = self.worker * TURNS + next(self.turns)
-        claimed = take(self.current, token, self.now, room, queues, names)
+        claimed = take(self.current, token, self.now, room, queues, names, directories)
         assert [(c.id, c.lane, c.payload, c.attempt, c.timeout) for c in claimed] == [
             (id, self.lanes[job.lane], job.payload, job.attempt + 1, job.timeout)
             for id, job in ((id, self.jobs[id]) for id in ids)
@@ -284,10 +298,18 @@ class Machine(RuleBasedStateMachine):
         for id in set(ids):
             self.refresh(id)
 
+    @precondition(lambda self: self.not_due())
+    @rule(data=st.data())
+    def make_due(self, data: st.DataObject) -> None:
+        id = data.draw(st.sampled_from(self.not_due()))
+        self.current.declarations.retry([id], self.now)
+        self.jobs[id].due_at = self.now
+
     @rule(data=st.data())
     def retry_what_has_not_failed(self, data: st.DataObject) -> None:
         missing = [self.newest + 1, 0, -1]
-        bad = data.draw(st.sampled_from([*missing, *set(self.jobs) - set(self.of(FAILED))]))
+        fit = {*self.of(FAILED), *self.not_due()}
+        bad = data.draw(st.sampled_from([*missing, *set(self.jobs) - fit]))
         ids = [*self.of(FAILED), bad]
         before = self.everything()
         with pytest.raises(NotFound if bad in missing else RequestError, match=rf"job {bad}\b"):
@@ -370,7 +392,8 @@ class Machine(RuleBasedStateMachine):
             )
             self.newest = id
         self.lanes = {
-            Lane(*lane): id for id, *lane in self.rows("SELECT id, queue, name, priority FROM lane")
+            Lane(*lane): id
+            for id, *lane in self.rows("SELECT id, queue, name, priority, directory FROM lane")
         }
 
     def complete(self, id: int) -> None:
@@ -473,8 +496,11 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def the_tally_is_the_number_of_rows(self) -> None:
         counts = Counter((job.lane, job.status) for job in self.jobs.values())
-        for id, *lane, pending, processing, completed, failed in self.rows("SELECT * FROM lane"):
-            key = Lane(*lane)
+        for id, *lane, pending, processing, completed, failed, home in self.rows(
+            "SELECT * FROM lane"
+        ):
+            queue, name, priority = lane
+            key = Lane(queue, name, priority, home)
             assert self.lanes[key] == id
             assert [pending, processing, completed, failed] == [counts[key, s] for s in Status]
 
@@ -515,6 +541,9 @@ class Machine(RuleBasedStateMachine):
         tables = self.rows("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
         return [(table, self.rows(f"SELECT * FROM {table}")) for (table,) in tables]
 
+    def not_due(self) -> list[int]:
+        return [id for id in self.of(PENDING) if self.jobs[id].due_at > self.now]
+
     def of(self, status: Status) -> list[int]:
         return [id for id, job in self.jobs.items() if job.status is status]
 
@@ -526,8 +555,8 @@ class Machine(RuleBasedStateMachine):
 
 
 STORED = """
-    SELECT d.id, queue, name, priority, status, due_at, payload, retries, retry_after, timeout,
-        attempt, forgiven, returns, finished_at, result
+    SELECT d.id, queue, name, priority, directory, status, due_at, payload, retries, retry_after,
+        timeout, attempt, forgiven, returns, finished_at, result
     FROM declaration AS d JOIN lane ON lane.id = d.lane"""
 
 
@@ -538,6 +567,7 @@ def turn(
     room: int = 1000,
     queues: Sequence[str] = (),
     names: set[str] | None = None,
+    directories: Sequence[str] | None = None,
 ) -> list[Claimed]:
     """One turn of a worker that has room for so many."""
     taken: list[Claimed] = []
@@ -547,7 +577,8 @@ def turn(
         taken.extend(some)
         return some, len(taken) == room
 
-    repository.claims.take(token, repository.lanes.waiting(names, queues), now, choose)
+    ranks = repository.lanes.waiting(names, queues, directories)
+    repository.claims.take(token, ranks, now, choose)
     return taken
 
 
@@ -558,10 +589,11 @@ def take(
     room: int = 1000,
     queues: Sequence[str] = (),
     names: set[str] | None = None,
+    directories: Sequence[str] | None = None,
 ) -> list[Claimed]:
     """The same, in a transaction of its own."""
     with repository.database.writing():
-        return turn(repository, token, now, room, queues, names)
+        return turn(repository, token, now, room, queues, names, directories)
 
 
 def test_no_order_of_events_makes_the_store_and_a_plain_model_differ(
@@ -571,7 +603,8 @@ def test_no_order_of_events_makes_the_store_and_a_plain_model_differ(
     template = tmp_path / "template"
     repository = Repository(str(template))
     specs = [NOOP._replace(name=name) for name in NAMES]
-    repository.catalog.record({NOOP.file: (1, 1)}, (), specs)
+    for directory in DIRECTORIES:
+        repository.catalog.record(directory, {}, (), specs)
     repository.close()
     numbers = itertools.count()
 
@@ -722,17 +755,25 @@ def test_a_bulk_whose_source_fails_in_the_middle_leaves_nothing(store: Store) ->
     assert store.declare(asked(Lane("new", "new", 1))) == [1]
 
 
-def test_a_bulk_whose_source_declares_by_itself_is_refused_and_leaves_nothing(
-    store: Store,
+@pytest.mark.parametrize("count", [1, 5 * CHUNK])
+def test_a_bulk_whose_source_declares_bulks_by_itself_comes_after_them(
+    store: Store, count: int
 ) -> None:
     def requests() -> Iterator[Declaration]:
-        store.declare()
-        yield asked()
+        for n in range(count):
+            yield asked(payload=f'{{"n":{n}}}')
+            if n % CHUNK == 0:
+                store.repository.declarations.add([asked(LANES[1])] * (2 * CHUNK + 1), store.now)
 
-    with pytest.raises(StoreError):
-        store.repository.declarations.add(requests(), store.now)
-    assert store.rows("SELECT * FROM declaration") == []
-    assert store.declare() == [1]
+    ids = store.repository.declarations.add(requests(), store.now)
+    inner = -(-count // CHUNK) * (2 * CHUNK + 1)
+    assert ids == range(inner + 1, inner + count + 1)
+    query = (
+        "SELECT count(*) FROM declaration WHERE id > ? AND json_extract(payload, '$.n') = id - ?"
+    )
+    found = store.repository.database.execute(query, (inner, inner + 1)).fetchone()
+    assert found == (count,)
+    assert store.rows("SELECT name FROM sqlite_temp_schema") == []
 
 
 @pytest.mark.parametrize(
@@ -1105,18 +1146,19 @@ def test_a_retry_counts_attempts_anew_and_keeps_those_before(store: Store) -> No
         (99, NotFound, "there is no job 99; `prokerja report:jobs` lists them"),
         (0, NotFound, "there is no job 0; "),
         (-1, NotFound, "there is no job -1; "),
-        (2, RequestError, "job 2 has not failed; only failed jobs can be retried"),
-        (3, RequestError, "job 3 has not failed"),
-        (4, RequestError, "job 4 has not failed"),
+        (2, RequestError, "job 2 has not failed; only failed jobs, and pending ones that are not"),
+        (3, RequestError, "job 3 has not failed; only failed jobs"),
+        (4, RequestError, "job 4 has not failed, and is due already; `prokerja report:job 4` says"),
     ],
 )
 def test_a_retry_with_one_bad_id_changes_nothing_at_all(
     store: Store, bad: int, kind: type[Exception], message: str
 ) -> None:
-    store.declare(asked(), asked(), asked(), asked(due_at=START + 9))
+    store.declare(asked(), asked(), asked())
     store.fail(1)
     store.complete(2)
     assert list(store.take()) == [3]
+    store.declare(asked())
     before = store.everything()
     with pytest.raises(kind, match=message):
         store.repository.declarations.retry([1, bad], store.now)
@@ -1427,68 +1469,103 @@ SEND = JobSpec(
 LOOSE = NOOP._replace(name="loose", open=True, file="/jobs/loose.py")
 
 
-def record(store: Store, *specs: JobSpec, gone: Iterable[str] = ()) -> None:
-    stamps = {spec.file: (1, 2) for spec in specs}
-    store.repository.catalog.record(stamps, gone, specs)
+def record(
+    store: Store, *specs: JobSpec, gone: Iterable[str] = (), directory: str = "/jobs"
+) -> None:
+    stamps = {spec.file: "1" for spec in specs}
+    store.repository.catalog.record(directory, stamps, gone, specs)
+
+
+def known(store: Store, name: str, directory: str = "/jobs") -> JobSpec | None:
+    return store.repository.catalog.spec(name, directory)
 
 
 def test_specs_are_read_back_as_they_were_recorded(store: Store) -> None:
     record(store, SEND, NOOP)
-    assert store.repository.catalog.spec("send") == SEND
-    assert store.repository.catalog.spec("noop") == NOOP
-    assert store.repository.catalog.spec("nothing") is None
-    assert store.repository.catalog.names() == ["noop", "send"]
+    assert known(store, "send") == SEND
+    assert known(store, "noop") == NOOP
+    assert known(store, "nothing") is None
+    assert store.repository.catalog.names("/jobs") == ["noop", "send"]
 
 
 def test_a_file_that_is_read_again_forgets_the_jobs_it_held_before(store: Store) -> None:
     record(store, SEND, NOOP)
     other = NOOP._replace(name="other")
-    store.repository.catalog.record({NOOP.file: (3, 4)}, (), [other])
-    assert store.repository.catalog.names() == ["other", "send"]
-    assert store.repository.catalog.stamps("/jobs") == {
-        NOOP.file: (3, 4),
-        SEND.file: (1, 2),
-    }
+    store.repository.catalog.record("/jobs", {NOOP.file: "2"}, (), [other])
+    assert store.repository.catalog.names("/jobs") == ["other", "send"]
+    assert store.repository.catalog.stamps("/jobs") == {NOOP.file: "2", SEND.file: "1"}
 
 
 def test_a_file_that_is_gone_is_forgotten_with_its_jobs(store: Store) -> None:
     record(store, SEND, NOOP)
-    store.repository.catalog.record({}, [SEND.file], ())
-    assert store.repository.catalog.names() == ["noop"]
-    assert store.repository.catalog.stamps("/jobs") == {NOOP.file: (1, 2)}
+    store.repository.catalog.record("/jobs", {}, [SEND.file], ())
+    assert store.repository.catalog.names("/jobs") == ["noop"]
+    assert store.repository.catalog.stamps("/jobs") == {NOOP.file: "1"}
 
 
-def test_a_job_that_moves_to_another_file_is_known_once(store: Store) -> None:
-    record(store, NOOP)
-    record(store, NOOP._replace(file="/jobs/z.py", doc="Moved."))
-    spec = store.repository.catalog.spec("noop")
+def test_of_two_files_with_one_job_the_first_counts_and_the_other_stays_known(
+    store: Store,
+) -> None:
+    files = ["/jobs/__init__.py", "/jobs/A.py", "/jobs/b.py"]
+    for file in reversed(files):
+        record(store, NOOP._replace(file=file))
+    for file in files:
+        spec = known(store, "noop")
+        assert spec is not None
+        assert spec.file == file
+        record(store, gone=[file])
+    assert known(store, "noop") is None
+
+
+def test_of_two_jobs_of_one_name_in_a_file_the_first_counts(store: Store) -> None:
+    record(store, NOOP, NOOP._replace(doc="Comes too late."))
+    assert known(store, "noop") == NOOP
+
+
+def test_a_job_of_no_directory_that_moves_to_another_file_is_known_once(store: Store) -> None:
+    record(store, NOOP, directory="")
+    record(store, NOOP._replace(file="/jobs/z.py", doc="Moved."), directory="")
+    spec = known(store, "noop", "")
     assert spec is not None
     assert spec.file == "/jobs/z.py"
+    assert store.rows("SELECT count(*) FROM catalog") == [(1,)]
 
 
-def test_stamps_are_those_of_the_files_below_one_directory(store: Store) -> None:
-    files = ["/jobs/a.py", "/jobs/deep/er/b.py", "/jobs-2/c.py", "/jobs.py", "/job/d.py", "/jobs0"]
-    store.repository.catalog.record({file: (n, n) for n, file in enumerate(files)}, (), ())
-    assert store.repository.catalog.stamps("/jobs") == {files[0]: (0, 0), files[1]: (1, 1)}
-    assert store.repository.catalog.stamps("/jobs/") == store.repository.catalog.stamps("/jobs")
-    assert store.repository.catalog.stamps("/").keys() == set(files)
+def test_each_directory_has_its_own_jobs_and_files_though_one_lies_in_the_other(
+    store: Store,
+) -> None:
+    inner = NOOP._replace(file="/jobs/deep/noop.py")
+    record(store, SEND, inner)
+    record(store, inner._replace(doc="Seen from below."), directory="/jobs/deep")
+    assert known(store, "noop") == inner
+    assert known(store, "send", "/jobs/deep") is None
+    assert store.repository.catalog.stamps("/jobs/deep") == {inner.file: "1"}
+    assert store.repository.catalog.directories("noop") == ["/jobs", "/jobs/deep"]
+    record(store, gone=[inner.file])
+    assert store.repository.catalog.directories("noop") == ["/jobs/deep"]
+    assert store.repository.catalog.stamps("/jobs") == {SEND.file: "1"}
+
+
+def test_a_job_of_no_directory_belongs_to_the_one_that_turns_out_to_hold_its_file(
+    store: Store,
+) -> None:
+    record(store, NOOP, directory="")
+    record(store, NOOP)
+    assert known(store, "noop") == NOOP
+    assert known(store, "noop", "") is None
 
 
 def test_a_catalog_that_cannot_be_recorded_stays_as_it_was(store: Store) -> None:
     record(store, NOOP)
     before = store.everything()
-    with pytest.raises((ProkerjaError, OverflowError)):
-        store.repository.catalog.record({"/jobs/new.py": (1, 2**70)}, [NOOP.file], [SEND])
+    with pytest.raises(ProkerjaError):
+        store.repository.catalog.record("/jobs", {"/jobs/\udcff.py": "1"}, [NOOP.file], [SEND])
     assert store.everything() == before
 
 
-def test_a_job_file_whose_name_is_not_unicode_is_recorded_or_refused_clearly(store: Store) -> None:
-    file = "/jobs/\udcff/noop.py"
-    try:
-        record(store, NOOP._replace(file=file))
-    except ProkerjaError:
-        return
-    assert store.repository.catalog.stamps("/jobs") == {file: (1, 2)}
+def test_a_job_file_whose_name_is_not_unicode_is_refused_clearly(store: Store) -> None:
+    with pytest.raises(StoreError, match="cannot hold it"):
+        record(store, NOOP._replace(file="/jobs/\udcff/noop.py"))
 
 
 # The door for plain SQL.
@@ -1531,7 +1608,7 @@ def test_through_the_door_a_job_gets_the_defaults_of_the_catalog(door: Door) -> 
     before = time.time()
     door.insert(job="send", payload='{"to": "a"}')
     record = door.newest()
-    assert record.lane == ("mail", "send", 7)
+    assert record.lane == Lane("mail", "send", 7, "/jobs")
     assert (record.retries, record.retry_after, record.timeout) == (3, 60.5, 120.0)
     assert record.payload == '{"to": "a"}'
     assert record.status is PENDING
@@ -1539,7 +1616,7 @@ def test_through_the_door_a_job_gets_the_defaults_of_the_catalog(door: Door) -> 
     assert record.due_at == record.declared_at
     door.insert(job="noop")
     record = door.newest()
-    assert record.lane == ("default", "noop", 0)
+    assert record.lane == Lane("default", "noop", 0, "/jobs")
     assert (record.payload, record.retries, record.timeout) == ("{}", 0, None)
     door.assert_tidy()
 
@@ -1556,7 +1633,7 @@ def test_through_the_door_every_option_can_be_given(door: Door) -> None:
         timeout=1.25,
     )
     record = door.newest()
-    assert record.lane == ("ötå", "send", -3)
+    assert record.lane == Lane("ötå", "send", -3, "/jobs")
     assert (record.due_at, record.retries, record.retry_after, record.timeout) == (
         4e9,
         9,
@@ -1577,7 +1654,7 @@ def test_through_the_door_an_option_that_is_null_is_one_not_given(door: Door) ->
         retry_after=None,
         timeout=None,
     )
-    assert door.newest().lane == ("mail", "send", 7)
+    assert door.newest().lane == Lane("mail", "send", 7, "/jobs")
     assert door.newest().timeout == 120.0
     door.insert(job="noop", payload=None)
     assert door.newest().payload == "{}"
@@ -1819,7 +1896,7 @@ def test_jobs_from_both_doors_stand_in_one_line(door: Door) -> None:
 def test_the_door_shows_what_was_declared(door: Door) -> None:
     door.insert(job="send", payload='{"to":"a"}', due_at=4e9)
     rows = door.connection.execute("SELECT * FROM declare").fetchall()
-    assert rows == [(1, "send", '{"to":"a"}', "mail", 7, 4e9, 3, 60.5, 120.0)]
+    assert rows == [(1, "send", '{"to":"a"}', "mail", 7, 4e9, 3, 60.5, 120.0, "/jobs")]
 
 
 @pytest.mark.parametrize(

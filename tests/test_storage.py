@@ -413,7 +413,7 @@ def test_no_verb_writes_to_a_file_that_a_newer_program_has_migrated_meanwhile(pa
         lambda: declarations.purge([lane], Status.PENDING, START + 1),
         lambda: workers.register(1, START, 1, (), ()),
         lambda: workers.learn(1, ["noop"]),
-        lambda: repository.catalog.record({}, (), [SPEC]),
+        lambda: repository.catalog.record("/", {}, (), [SPEC]),
     ]
     for verb in writing:
         assert refusal(verb, Outdated) == (
@@ -635,7 +635,7 @@ def test_damage_is_told_in_one_line_even_where_sqlite_takes_several(
     path: Path, whole: bytes
 ) -> None:
     path.parent.mkdir()
-    path.write_bytes(whole.replace(b"CREATE TABLE catalog (\n", b"CREATE TABLE catalog (`"))
+    path.write_bytes(whole.replace(b"CREATE TABLE claim (\n", b"CREATE TABLE claim (`"))
     assert "is damaged (" in refusal(lambda: use(path))
 
 
@@ -1111,7 +1111,7 @@ def filled(path: Path, count: int) -> Repository:
     """
     repository = Repository(str(path))
     repository.database.durable(False)
-    repository.catalog.record({SPEC.file: (1, 1)}, (), [SPEC])
+    repository.catalog.record("", {}, (), [SPEC])
     repository.declarations.add([asked()] * 3, START)
     take(repository, TURNS)
     repository.declarations.add([asked() for _ in range(count)], START)
@@ -1225,10 +1225,17 @@ def test_a_verb_costs_no_more_in_a_file_with_fifty_times_the_jobs(
 # Locks that tell the living from the dead.
 
 
+def private(folder: Path) -> str:
+    """A file of mode 0600, whose owner and mode a lock is to have."""
+    path = folder / "like this"
+    path.touch(0o600)
+    return str(path)
+
+
 def test_a_lock_is_held_until_the_last_holder_lets_go(tmp_path: Path) -> None:
     path = str(tmp_path / "lock")
     assert not held(path)
-    first = hold(path)
+    first = hold(path, private(tmp_path))
     second = os.dup(first)
     assert held(path)
     os.close(first)
@@ -1240,9 +1247,9 @@ def test_a_lock_is_held_until_the_last_holder_lets_go(tmp_path: Path) -> None:
 
 def test_a_lock_dies_with_its_holder(tmp_path: Path) -> None:
     path = tmp_path / "lock"
-    script = "import sys; from prokerja.lock import hold; hold(sys.argv[1]); print(); input()"
+    script = "import sys; from prokerja.lock import hold; hold(*sys.argv[1:]); print(); input()"
     holder = subprocess.Popen(
-        [sys.executable, "-c", script, str(path)],
+        [sys.executable, "-c", script, str(path), private(tmp_path)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         cwd=ROOT,
@@ -1269,7 +1276,7 @@ def test_two_who_look_at_a_dead_workers_lock_at_once_both_see_that_it_is_dead(
 ) -> None:
     """Else a report that looks just then makes a worker believe that its dead neighbour lives."""
     path = tmp_path / "lock"
-    os.close(hold(str(path)))
+    os.close(hold(str(path), private(tmp_path)))
     probes = [
         subprocess.Popen(
             [sys.executable, "-c", PROBE, str(path)],
@@ -1296,11 +1303,13 @@ def test_two_who_look_at_a_dead_workers_lock_at_once_both_see_that_it_is_dead(
 
 def test_a_worker_on_the_books_lives_as_long_as_its_lock(path: Path) -> None:
     repository = Repository(str(path))
-    first, lock = repository.workers.register(11, START, 2, ["mail"], ["noop"])
+    first, lock = repository.workers.register(11, START, 2, ["mail"], ["noop"], ["/jobs"])
     second, other = repository.workers.register(12, START + 1, 1, (), ())
     assert second > first
     assert [worker.pid for worker in repository.workers.living()] == [11, 12]
-    assert repository.workers.all()[0][1:] == (11, START, 2, ("mail",), ("noop",))
+    assert repository.workers.all()[0][1:] == (
+        11, START, 2, ("mail",), ("noop",), ("/jobs",),
+    )  # fmt: skip
     os.close(lock)
     assert [worker.pid for worker in repository.workers.living()] == [12]
     with repository.database.writing():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from typing import TYPE_CHECKING
 
 from prokerja.errors import CatalogError
@@ -12,8 +13,14 @@ from prokerja.spec import printable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-Stamp = tuple[int, int]
-"""A file's last change in nanoseconds since the epoch, and its size in bytes."""
+Stamp = str
+"""What differs when a file's content may: its times of change, size and inode in one text.
+
+Empty for a file that has changed a moment ago: it may change again within the same tick of the
+clock, and nothing would tell. It is read again the next time.
+"""
+TICK_SECONDS = 0.05
+"""A file system's clock is no coarser."""
 
 ADVICE = {
     errno.ENOENT: "create it, or name another with --jobs DIR",
@@ -54,7 +61,7 @@ def _files(root: str) -> Iterator[tuple[str, Stamp]]:
             if kind in waiting:
                 waiting[kind].append(entry.path)
             elif kind == "file" and (status := _status(entry.path)):
-                yield entry.path, (status.st_mtime_ns, status.st_size)
+                yield entry.path, _stamp(status)
 
 
 def _entries(folder: str) -> list[os.DirEntry[str]]:
@@ -82,6 +89,13 @@ def _status(path: str) -> os.stat_result | None:
         return os.stat(path)
     except FileNotFoundError:  # removed since it was listed
         return None
+
+
+def _stamp(status: os.stat_result) -> Stamp:
+    if abs(time.time() - status.st_ctime) < TICK_SECONDS:
+        return ""
+    # Whoever puts the time of modification back cannot do so with that of the inode.
+    return f"{status.st_mtime_ns} {status.st_ctime_ns} {status.st_size} {status.st_ino}"
 
 
 def _is_utf8(path: str) -> bool:

@@ -14,10 +14,10 @@ from importlib.util import module_from_spec, spec_from_file_location
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prokerja.catalog.annotations import REQUIRED, field_of, headline
-from prokerja.catalog.files import scan
+from prokerja.catalog.files import Stamp, scan
 from prokerja.catalog.static import is_name
 from prokerja.errors import CatalogError
-from prokerja.job import OPTIONS, Job, name_of, option
+from prokerja.job import OPTIONS, Job, file_of, name_of, option
 from prokerja.spec import Field, JobSpec, brief, printable, shown
 
 if TYPE_CHECKING:
@@ -52,6 +52,10 @@ class Loaded(NamedTuple):
     classes: dict[str, type]
     specs: dict[str, JobSpec]
     broken: list[Broken]
+    shadowed: list[JobSpec]
+    """Jobs whose names an earlier file has taken."""
+    stamps: dict[str, Stamp]
+    """Of the files, from before they were imported."""
 
 
 def load(directory: str, on_file: Callable[[str], object] = lambda _: None) -> Loaded:
@@ -61,10 +65,10 @@ def load(directory: str, on_file: Callable[[str], object] = lambda _: None) -> L
     directory itself cannot be read.
     """
     root = os.path.abspath(directory)
-    files = list(scan(root))
+    stamps = scan(root)
     _install(root)
-    loaded = Loaded({}, {}, [])
-    for path in sorted(files, key=lambda path: path != os.path.join(root, "__init__.py")):
+    loaded = Loaded({}, {}, [], [], stamps)
+    for path in sorted(stamps, key=lambda path: path != os.path.join(root, "__init__.py")):
         on_file(path)
         with _blaming(path, loaded.broken):
             for cls in _job_classes(_import(path, root)):
@@ -74,9 +78,9 @@ def load(directory: str, on_file: Callable[[str], object] = lambda _: None) -> L
 
 def load_classes(classes: Iterable[type]) -> Loaded:
     """The same of classes that are imported already."""
-    loaded = Loaded({}, {}, [])
+    loaded = Loaded({}, {}, [], [], {})
     for cls in classes:
-        _add(loaded, cls, _file_of(cls))
+        _add(loaded, cls, file_of(cls))
     return loaded
 
 
@@ -106,7 +110,7 @@ def spec_of(cls: type) -> JobSpec:
         **{key: option(cls, key) for key in OPTIONS},
         fields=tuple(_field(cls, one) for one in parameters if one.kind not in variadic),
         open=any(one.kind is one.VAR_KEYWORD for one in parameters),
-        file=_file_of(cls),
+        file=file_of(cls),
         doc=_doc(cls, signature),
     )
     for key, wanted in FIT.items():
@@ -135,11 +139,6 @@ def _doc(cls: type, signature: inspect.Signature) -> str:
     return headline(None if cls.__doc__ == generated else cls.__doc__)
 
 
-def _file_of(cls: type) -> str:
-    file = getattr(sys.modules.get(cls.__module__), "__file__", None)
-    return os.path.abspath(file) if file else ""
-
-
 def _fits(key: str, value: Any) -> bool:
     if key in ("name", "queue"):
         return isinstance(value, str) and is_name(value)
@@ -161,6 +160,7 @@ def _add(loaded: Loaded, cls: type, path: str) -> None:
     with _blaming(path, loaded.broken):
         spec = spec_of(cls)
         if first := loaded.specs.get(spec.name):
+            loaded.shadowed.append(spec)
             raise CatalogError(
                 f"two jobs are called {shown(spec.name)}: {printable(first.file)} and "
                 f"{printable(path)}; rename one or set its name"

@@ -3,43 +3,96 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from collections import defaultdict
+from typing import TYPE_CHECKING, NamedTuple
 
 from prokerja.catalog.files import scan
 from prokerja.errors import CatalogError, UnknownJob
+from prokerja.job import home_of
 from prokerja.times import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from prokerja.catalog.files import Stamp
     from prokerja.repository import Repository
     from prokerja.settings import Settings
     from prokerja.spec import JobSpec
 
 
-def known_job(repository: Repository, settings: Settings, name: str) -> JobSpec:
+class KnownJob(NamedTuple):
+    """A job as its file tells of it."""
+
+    spec: JobSpec
+    directory: str
+    """The jobs directory that it belongs to; empty if it belongs to none."""
+
+
+def known_job(repository: Repository, settings: Settings, name: str) -> KnownJob:
     """What is known of a job, after a look at the files that are new or changed.
+
+    It is one of the jobs directory in force, or of none. Where there is no such directory, and
+    nobody has named one, it is that of the only other directory that has the job.
 
     Raises UnknownJob, naming jobs that sound alike, and a broken file if there is one.
     """
     broken = refresh(repository, settings)
+    catalog = repository.catalog
     with repository.database.reading():
-        spec = repository.catalog.spec(name)
-        names = repository.catalog.names() if spec is None else []
-    if spec is None:
+        for directory in (settings.jobs, "") if _in_force(settings) else ("",):
+            if spec := catalog.spec(name, directory):
+                return KnownJob(spec, directory)
+        elsewhere = catalog.directories(name)
+        names = catalog.names(settings.jobs)
+    elsewhere = [directory for directory in elsewhere if not _is_gone(directory)]
+    if not elsewhere:
         raise UnknownJob(_unknown(name, names, broken, settings))
-    return spec
+    return _known_elsewhere(repository, settings, name, elsewhere)
+
+
+def _known_elsewhere(
+    repository: Repository, settings: Settings, name: str, directories: list[str]
+) -> KnownJob:
+    from shlex import quote
+
+    directory = directories[0]
+    if _in_force(settings):
+        raise UnknownJob(
+            f"unknown job {shown(name)} in {settings.jobs}; {directory} has one:"
+            f" pass --jobs {quote(directory)}"
+        )
+    if len(directories) > 1:
+        raise UnknownJob(
+            f"{' and '.join(directories)} have a job {shown(name)} each; pass --jobs DIR"
+        )
+    if os.access(directory, os.R_OK | os.X_OK):
+        return known_job(repository, settings._replace(jobs=directory, jobs_named=True), name)
+    with repository.database.reading():  # another user's, whose word we have to take
+        spec = repository.catalog.spec(name, directory)
+    if spec is None:
+        raise UnknownJob(_unknown(name, [], [], settings))
+    return KnownJob(spec, directory)
+
+
+def _is_gone(directory: str) -> bool:
+    try:
+        os.stat(directory)
+    except OSError as error:
+        return not isinstance(error, PermissionError)
+    return False
 
 
 def refresh(repository: Repository, settings: Settings) -> list[CatalogError]:
     """Read the jobs directory's new and changed files; returns what is wrong with which."""
     directory = settings.jobs
-    if not settings.jobs_named and not os.path.isdir(directory):
+    if not _in_force(settings):
         return []
     stamps = scan(directory)
     with repository.database.reading():
         known = repository.catalog.stamps(directory)
-    changed = {file: stamp for file, stamp in stamps.items() if known.get(file) != stamp}
+    changed = {
+        file: stamp for file, stamp in stamps.items() if not stamp or known.get(file) != stamp
+    }
     gone = known.keys() - stamps.keys()
     broken: list[CatalogError] = []
     if changed or gone:
@@ -52,16 +105,37 @@ def refresh(repository: Repository, settings: Settings) -> list[CatalogError]:
             except CatalogError as error:
                 broken.append(error)
                 del changed[file]  # what was known of it stands, until it can be read
-        repository.catalog.record(changed, gone, specs)
+        repository.catalog.record(directory, changed, gone, specs)
     return broken
 
 
-def record(repository: Repository, directory: str, specs: Sequence[JobSpec]) -> None:
-    """Write down what an import of the whole directory has found; `` if there is none."""
-    stamps = scan(directory) if directory else {}
+def record(
+    repository: Repository, directory: str, stamps: Mapping[str, Stamp], specs: Sequence[JobSpec]
+) -> None:
+    """Write down what an import of the whole directory has found.
+
+    `stamps` are those of its files from before they were imported.
+    """
     with repository.database.reading():
-        known = repository.catalog.stamps(directory) if directory else {}
-    repository.catalog.record(stamps, known.keys() - stamps.keys(), specs)
+        known = repository.catalog.stamps(directory)
+    repository.catalog.record(directory, stamps, known.keys() - stamps.keys(), specs)
+
+
+def record_classes(repository: Repository, directory: str, specs: Iterable[JobSpec]) -> None:
+    """Write down what classes say that were imported by name.
+
+    Those whose file lies in the jobs directory belong to it, the others to none.
+    """
+    by_home: defaultdict[str, list[JobSpec]] = defaultdict(list)
+    for spec in specs:
+        by_home[home_of(spec.file, directory)].append(spec)
+    for home, found in by_home.items():
+        repository.catalog.record(home, {}, (), found)
+
+
+def _in_force(settings: Settings) -> bool:
+    """Whether there is, or has to be, a jobs directory."""
+    return settings.jobs_named or os.path.isdir(settings.jobs)
 
 
 def _unknown(name: str, names: list[str], broken: list[CatalogError], settings: Settings) -> str:

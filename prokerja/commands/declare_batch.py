@@ -13,7 +13,6 @@ from prokerja.catalog.refresh import known_job
 from prokerja.commandline import Argument, Option
 from prokerja.commands import Db, Jobs, Json
 from prokerja.commands.input import LONGEST, options_from, parse_json, unreadable
-from prokerja.commands.spool import spooled
 from prokerja.console import counted, many, print_json, say
 from prokerja.errors import ProkerjaError, RequestError
 from prokerja.repository import Repository
@@ -24,8 +23,8 @@ from prokerja.times import shown
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from prokerja.catalog.refresh import KnownJob
     from prokerja.model import Declaration
-    from prokerja.spec import JobSpec
 
 KEYS = frozenset(
     ("job", "payload", "queue", "priority", "in", "at", "retries", "retry_after", "timeout")
@@ -47,10 +46,10 @@ def run(
     now = time.time()
     where = settings(db, jobs)
     repository = Repository(where.db)
-    specs = cache(lambda name: known_job(repository, where, name))
+    known = cache(lambda name: known_job(repository, where, name))
     with _opened(file) as source:
-        declarations = spooled(counted(_declarations(source, specs, now), "read"))
-    done = repository.declarations.add(counted(declarations, "declared"), now)
+        declarations = counted(_declarations(source, known, now), "read")
+        done = repository.declarations.add(declarations, now)
     repository.close()
     if json:
         span = {"first": done[0], "last": done[-1]} if done else {"first": None, "last": None}
@@ -74,19 +73,19 @@ def _opened(file: str) -> BinaryIO:
 
 
 def _declarations(
-    source: BinaryIO, specs: Callable[[str], JobSpec], now: float
+    source: BinaryIO, known: Callable[[str], KnownJob], now: float
 ) -> Iterator[Declaration]:
     number = 0
     while line := source.readline(LONGEST + 1):
         number += 1
         if line.strip():
             try:
-                yield _declaration(line, specs, now)
+                yield _declaration(line, known, now)
             except ProkerjaError as error:
                 raise type(error)(f"line {number}: {error}") from None
 
 
-def _declaration(line: bytes, specs: Callable[[str], JobSpec], now: float) -> Declaration:
+def _declaration(line: bytes, known: Callable[[str], KnownJob], now: float) -> Declaration:
     if len(line) > LONGEST:
         raise RequestError("the line is longer than 2 MiB; pass the path of a file instead")
     given = _read(line)
@@ -96,7 +95,8 @@ def _declaration(line: bytes, specs: Callable[[str], JobSpec], now: float) -> De
     if unknown:
         names = ", ".join(shown(key) for key in sorted(unknown))
         raise RequestError(f"unknown key {names}; there are {', '.join(sorted(KEYS))}")
-    return from_spec(specs(given["job"]), given.get("payload", {}), now, _options(given))
+    spec, directory = known(given["job"])
+    return from_spec(spec, given.get("payload", {}), now, _options(given), directory)
 
 
 def _read(line: bytes) -> Any:

@@ -20,6 +20,7 @@ from prokerja.times import shown
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from prokerja.catalog.refresh import KnownJob
     from prokerja.model import Declaration
     from prokerja.request import Options
     from prokerja.spec import JobSpec
@@ -64,14 +65,13 @@ def run(
         raise RequestError("-0 goes with --each; leave it out, or add --each KEY")
     where = settings(db, jobs)
     repository = Repository(where.db)
-    spec = known_job(repository, where, name)
+    job = known_job(repository, where, name)
+    spec, directory = job
     payload = _payload(spec, pairs, data, each)
     if each is None:
-        ids = repository.declarations.add((from_spec(spec, payload, now, options),), now)
+        ids = repository.declarations.add((from_spec(spec, payload, now, options, directory),), now)
     else:
-        from prokerja.commands.spool import spooled
-
-        found = spooled(_each(spec, payload, each, null, now, options))
+        found = _each(job, payload, each, null, now, options)
         ids = repository.declarations.add(found, now)
     repository.close()
     if json:
@@ -96,8 +96,9 @@ def _payload(spec: JobSpec, pairs: list[str], data: str | None, each: str | None
 
 
 def _each(
-    spec: JobSpec, payload: dict[str, Any], key: str, null: bool, now: float, options: Options
+    job: KnownJob, payload: dict[str, Any], key: str, null: bool, now: float, options: Options
 ) -> Iterator[Declaration]:
+    spec, directory = job
     if key in payload:
         raise RequestError(f"{shown(key)} is given both by --each and in the payload; use one")
     if not key or "=" in key:
@@ -105,6 +106,6 @@ def _each(
     for number, value in values(null):
         try:
             given = {**payload, **spec.read([f"{key}={value}"])}
-            yield from_spec(spec, given, now, options)
+            yield from_spec(spec, given, now, options, directory)
         except ProkerjaError as error:
             raise type(error)(f"value {number}: {error}") from None

@@ -33,6 +33,13 @@ def run(
     grace: Annotated[
         str, Option("Time for running jobs to end after TERM; 30s if not said.", metavar=Duration)
     ] = "30s",
+    same_as: Annotated[
+        list[str],
+        Option(
+            "Take what was declared from this jobs directory, too: the jobs are the same.",
+            metavar="DIR",
+        ),
+    ] = [],  # noqa: B006
     db: Db = None,
     jobs: Jobs = None,
 ) -> int:
@@ -52,6 +59,7 @@ def run(
         until_empty=until_empty,
         max_jobs=max_jobs,
         grace=patience,
+        same_as=same_as,
         on_event=talk.tell,
     )
     with talk:

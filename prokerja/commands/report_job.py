@@ -45,7 +45,8 @@ def _show(record: Record, attempts: list[Attempt], why: str | None, now: float) 
     lane = record.lane
     print(f"job {record.id}: {lane.name}, {record.status.value}")
     line("queue", f"{lane.queue}, priority {lane.priority}")
-    line("declared", f"{iso(record.declared_at)} ({words(now - record.declared_at)} ago)")
+    line("jobs", lane.directory or "of any directory")
+    line("declared", f"{iso(record.declared_at)} ({_from_now(record.declared_at, now)})")
     line("due", iso(record.due_at))
     line("payload", record.payload)
     line("retries", f"{record.retries}, the first after {words(record.retry_after)}")
@@ -68,6 +69,10 @@ def _show_attempt(attempt: Attempt) -> None:
     )
     for row in (attempt.traceback or "").splitlines():
         print(f"    {legible(row)}")
+
+
+def _from_now(moment: float, now: float) -> str:
+    return f"{words(now - moment)} ago" if moment <= now else f"in {words(moment - now)}"
 
 
 def line(label: str, text: str) -> None:

@@ -1,4 +1,4 @@
-"""`prokerja retry`: give failed jobs a fresh start."""
+"""`prokerja retry`: give failed jobs a fresh start, and pending ones no more delay."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from prokerja.settings import settings
 
 def run(
     *,
-    ids: Annotated[list[int], Argument("Failed jobs.", "[ID]...")] = [],  # noqa: B006
+    ids: Annotated[
+        list[int], Argument("Failed jobs, or pending ones that are not due yet.", "[ID]...")
+    ] = [],  # noqa: B006
     failed: Annotated[bool, Option("All failed jobs.")] = False,
     queue: Annotated[str | None, Option("With --failed: of this queue.", metavar="QUEUE")] = None,
     job: Annotated[str | None, Option("With --failed: of this name.", metavar="NAME")] = None,
@@ -23,7 +25,7 @@ def run(
     jobs: Jobs = None,
     json: Json = False,
 ) -> None:
-    """Put failed jobs back to pending, for a fresh start."""
+    """Put failed jobs back to pending, for a fresh start; make pending ones due now."""
     if bool(ids) == failed:
         raise RequestError("say which jobs to retry: ids, or --failed for all that have failed")
     if ids and (queue is not None or job is not None):
@@ -38,4 +40,4 @@ def run(
         repository.declarations.retry(ids, now)
         count = len(set(ids))
     print_json({"retried": count}) if json else print(count)
-    say(f"Put {many(count, 'failed job')} back.")
+    say(f"Put {many(count, 'job')} back; due now.")

@@ -62,6 +62,10 @@ class Talk:
         self.say(f"worker {event.worker} is dead; put back what it held: {returned}{ended}")
 
     @tell.register
+    def _(self, event: events.LockLeft) -> None:
+        self.say(f"cannot delete {event.file}, which a dead worker has left: {event.error}")
+
+    @tell.register
     def _(self, event: events.JobStarted) -> None:
         self.say(f"job {event.id} {event.name}: attempt {event.attempt} is running")
 

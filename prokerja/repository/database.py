@@ -58,6 +58,10 @@ class Database:
         """A read transaction: all its statements see the same moment."""
         return Transaction(self, READ, heeding=False)
 
+    def aside(self) -> Transaction:
+        """A transaction on temporary tables, which nobody else has to wait for."""
+        return Transaction(self, "BEGIN DEFERRED", heeding=False)
+
     def write(self, statement: str, given: Sequence[object]) -> Any:
         """A write transaction of this one statement; returns the row that it answers with.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from prokerja import schema
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from prokerja.repository.lanes import Lanes
 
 CHUNK = 500
-"""Rows that a bulk declaration holds at once: few, for the processor's caches' sake."""
+"""Declarations held in memory at once: few, for the processor's caches. More are put aside."""
 HIGHEST_ID = 2**63 - 1
 SLICE = 500
 """Rows that one transaction of a purge or a retry takes: a few milliseconds."""
@@ -57,44 +57,64 @@ class Declarations:
         return int(row[0])
 
     def add(self, declarations: Iterable[Declaration], now: float) -> range:
-        """Register all of them or none; returns their ids, in order."""
-        with self._database.writing():
-            return self.insert(declarations, now)
+        """Register all of them or none; returns their ids, in order.
 
-    def insert(self, declarations: Iterable[Declaration], now: float) -> range:
+        They may come as slowly as they like: the store is locked once the last of them is there.
+        Raises what reading them raises.
+        """
+        chunks = _chunks(declarations)
+        first, second = next(chunks, []), next(chunks, [])
+        if not second:
+            with self._database.writing():
+                return self.insert(first, now)
+        return self._add_many(itertools.chain([first, second], chunks), now)
+
+    def insert(self, declarations: Sequence[Declaration], now: float) -> range:
         """Register them inside the transaction at hand; returns their ids, in order."""
         [first] = self._database.execute(NEXT_ID).fetchone()
-        next_id: int = first
         lane_of = self._lanes.id_of
-        counts: defaultdict[int, int] = defaultdict(int)
-        for chunk in _chunks(declarations):
-            rows = [
-                (id, lane_of(lane), now, max(now, due), payload, again, after, limit)
-                for id, (lane, payload, due, again, after, limit) in enumerate(chunk, next_id)
-            ]
-            self._database.executemany(INSERT, rows)
-            self._database.execute(QUEUE_FROM, (next_id,))
-            for row in rows:
-                counts[row[1]] += 1
-            next_id += len(rows)
+        rows = [
+            (id, lane_of(lane), now, max(now, due), payload, again, after, limit)
+            for id, (lane, payload, due, again, after, limit) in enumerate(declarations, first)
+        ]
+        self._database.executemany(INSERT, rows)
+        self._database.execute(QUEUE_FROM, (first,))
+        counts = Counter(row[1] for row in rows)
         self._lanes.count({(lane, Status.PENDING): n for lane, n in counts.items()})
-        return range(first, next_id)
+        return range(first, first + len(rows))
+
+    def _add_many(self, chunks: Iterable[list[Declaration]], now: float) -> range:
+        from prokerja.repository.spool import Spool
+
+        spool = Spool(self._database)
+        try:
+            for chunk in chunks:
+                spool.add(chunk)
+            with self._database.writing():
+                [first] = self._database.execute(NEXT_ID).fetchone()
+                count = spool.move(self._lanes, first, now)
+                self._database.execute(QUEUE_FROM, (first,))
+                return range(first, first + count)
+        finally:
+            spool.close()
 
     def retry(self, ids: Sequence[int], now: float) -> None:
         """Put failed declarations back with their attempts counted anew; all of them or none.
 
-        Raises NotFound or RequestError naming the first id that is not there or not failed.
+        Those that are pending and not due yet become due, and nothing else of them changes.
+        Raises NotFound or RequestError naming the first id that is not there or neither of these.
         """
         with self._database.writing():
             for id in dict.fromkeys(ids):
-                row = self._database.execute(
-                    "SELECT lane, status FROM declaration WHERE id = ?", (min(id, HIGHEST_ID),)
-                ).fetchone()
+                query = "SELECT lane, status, due_at FROM declaration WHERE id = ?"
+                row = self._database.execute(query, (min(id, HIGHEST_ID),)).fetchone()
                 if row is None:
                     raise NotFound(f"there is no job {id}; `prokerja report:jobs` lists them")
-                if row[1] != CODES[Status.FAILED]:
-                    raise RequestError(f"job {id} has not failed; only failed jobs can be retried")
-                self._requeue([(id, row[0])], now)
+                lane, status, due_at = row
+                if status == CODES[Status.FAILED]:
+                    self._requeue([(id, lane)], now)
+                else:
+                    self._hasten(id, lane, due_at, now)
 
     def retry_failed(self, lanes: Iterable[int], now: float) -> int:
         """Put every failed declaration of these lanes back, in slices; returns how many."""
@@ -163,6 +183,26 @@ class Declarations:
             self._database.executemany("DELETE FROM attempt WHERE declaration = ?", ids)
             self._lanes.count({(lane, status): -len(rows)})
         return len(rows)
+
+    def _hasten(self, id: int, lane: int, due_at: float, now: float) -> None:
+        """Make a pending declaration due; RequestError if it is, or is not pending."""
+        key = (lane, due_at, id)
+        waits = "SELECT 1 FROM pending WHERE lane = ? AND due_at = ? AND declaration = ?"
+        if self._database.execute(waits, key).fetchone() is None:
+            raise RequestError(
+                f"job {id} has not failed; only failed jobs, and pending ones that are not due yet,"
+                " can be retried"
+            )
+        if due_at <= now:
+            raise RequestError(
+                f"job {id} has not failed, and is due already; `prokerja report:job {id}` says"
+                " why it is not running"
+            )
+        self._database.execute(
+            "UPDATE pending SET due_at = ? WHERE lane = ? AND due_at = ? AND declaration = ?",
+            (now, *key),
+        )
+        self._database.execute("UPDATE declaration SET due_at = ? WHERE id = ?", (now, id))
 
     def _requeue(self, rows: Sequence[tuple[int, int]], now: float) -> None:
         fresh = """

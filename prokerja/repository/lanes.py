@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
     from prokerja.repository.database import Database
 
+INSERT = "INSERT OR IGNORE INTO lane (queue, name, priority, directory) VALUES (?, ?, ?, ?)"
+FIND = "SELECT id FROM lane WHERE queue = ? AND name = ? AND priority = ? AND directory = ?"
+
 
 class Waiting(NamedTuple):
     """A lane that holds something."""
@@ -50,9 +53,8 @@ class Lanes:
         known = self._ids.get(lane)
         if known is None:
             execute = self._database.execute
-            execute("INSERT OR IGNORE INTO lane (queue, name, priority) VALUES (?, ?, ?)", lane)
-            query = "SELECT id FROM lane WHERE queue = ? AND name = ? AND priority = ?"
-            [known] = execute(query, lane).fetchone()
+            execute(INSERT, lane)
+            [known] = execute(FIND, lane).fetchone()
             self._ids[lane] = known
         return known
 
@@ -65,19 +67,30 @@ class Lanes:
                     (change, lane),
                 )
 
-    def waiting(self, names: Collection[str] | None, queues: Sequence[str]) -> list[list[Waiting]]:
+    def waiting(
+        self,
+        names: Collection[str] | None,
+        queues: Sequence[str],
+        directories: Collection[str] | None = None,
+    ) -> list[list[Waiting]]:
         """The lanes with pending declarations that a worker may take from, in the order it must.
 
         Lanes in one inner list rank alike: the same priority, and with `queues` the same place
-        in that order. `names` are the jobs the worker knows; None for every job.
+        in that order. `names` are the jobs the worker knows, `directories` those they are from
+        (besides the lanes of no directory); None for every one.
         """
         place = {queue: position for position, queue in reversed(list(enumerate(queues)))}
         ranked: dict[tuple[int, int], list[Waiting]] = {}
-        query = "SELECT id, queue, name, priority FROM lane WHERE pending > 0"
-        for id, queue, name, priority in self._database.execute(query):
-            if (not place or queue in place) and (names is None or name in names):
-                rank = (place.get(queue, 0), -priority)
-                ranked.setdefault(rank, []).append(Waiting(id, Lane(queue, name, priority)))
+        query = "SELECT id, queue, name, priority, directory FROM lane WHERE pending > 0"
+        for id, *columns in self._database.execute(query):
+            lane = Lane(*columns)
+            if (
+                (not place or lane.queue in place)
+                and (names is None or lane.name in names)
+                and (not lane.directory or directories is None or lane.directory in directories)
+            ):
+                rank = (place.get(lane.queue, 0), -lane.priority)
+                ranked.setdefault(rank, []).append(Waiting(id, lane))
         return [ranked[rank] for rank in sorted(ranked)]
 
     def next_due(self, lanes: Iterable[Waiting]) -> float | None:
@@ -96,7 +109,7 @@ class Lanes:
     def matching(self, queue: str | None, name: str | None) -> dict[int, Lane]:
         """The lanes of a queue, of a job, or of both, by id."""
         query = """
-            SELECT id, queue, name, priority FROM lane
+            SELECT id, queue, name, priority, directory FROM lane
             WHERE (?1 IS NULL OR queue = ?1) AND (?2 IS NULL OR name = ?2)"""
         rows = self._database.execute(query, (queue, name))
-        return {id: Lane(queue, name, priority) for id, queue, name, priority in rows}
+        return {id: Lane(*columns) for id, *columns in rows}

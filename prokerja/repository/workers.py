@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from typing import TYPE_CHECKING
@@ -14,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from prokerja.repository.database import Database
+
+CLOCK_SLACK_SECONDS = 60.0
+"""A process that began so much later than its worker is another one of the same number."""
 
 
 class Workers:
@@ -27,15 +29,21 @@ class Workers:
         self._database = database
 
     def register(
-        self, pid: int, now: float, realizers: int, queues: Sequence[str], names: Sequence[str]
+        self,
+        pid: int,
+        now: float,
+        realizers: int,
+        queues: Sequence[str],
+        names: Sequence[str],
+        directories: Sequence[str] = (),
     ) -> tuple[int, int]:
         """Register a worker; returns its id and the open descriptor that is its lock (or -1)."""
         with self._database.writing():
-            row = (pid, now, realizers, json.dumps(queues), json.dumps(names))
+            lists = map(json.dumps, (queues, names, directories))
             insert = """
-                INSERT INTO worker (pid, started_at, realizers, queues, names)
-                VALUES (?, ?, ?, ?, ?)"""
-            id = self._database.execute(insert, row).lastrowid
+                INSERT INTO worker (pid, started_at, realizers, queues, names, directories)
+                VALUES (?, ?, ?, ?, ?, ?)"""
+            id = self._database.execute(insert, (pid, now, realizers, *lists)).lastrowid
             assert id is not None
             # Locked before the row is seen by anyone, so that no one takes it for dead.
             return id, self._lock(id)
@@ -63,18 +71,18 @@ class Workers:
         rows = [(id,) for id in ids]
         self._database.executemany("DELETE FROM worker WHERE id = ?", rows)
 
-    def clear(self, ids: Iterable[int]) -> None:
-        """Delete the lock files of dead workers, once they are struck off."""
-        for id in ids:
-            self._unlink(id)
+    def clear(self, ids: Iterable[int]) -> list[OSError]:
+        """Delete the lock files of dead workers, once they are struck off; returns what failed."""
+        return [error for id in ids if (error := self._unlink(id))]
 
     def all(self) -> list[WorkerRow]:
         """Every worker on the books, living or dead."""
-        query = "SELECT id, pid, started_at, realizers, queues, names FROM worker ORDER BY id"
-        rows = self._database.execute(query)
+        query = """
+            SELECT id, pid, started_at, realizers, queues, names, directories
+            FROM worker ORDER BY id"""
         return [
-            WorkerRow(id, pid, at, realizers, tuple(json.loads(queues)), tuple(json.loads(names)))
-            for id, pid, at, realizers, queues, names in rows
+            WorkerRow(*row[:4], *(tuple(json.loads(text)) for text in row[4:]))
+            for row in self._database.execute(query)
         ]
 
     def realizers(self, id: int) -> int:
@@ -91,7 +99,14 @@ class Workers:
         """Whether anyone holds the worker's lock; in memory, workers live as long as we do."""
         if self._database.path == ":memory:":
             return True
-        return lock.held(self.lock_path(id))
+        try:
+            return lock.held(self.lock_path(id))
+        except PermissionError:  # another user's, who does not share it
+            return lock.listed(self.lock_path(id)) or self._runs(id)
+
+    def is_open(self, id: int) -> bool:
+        """Whether this user may look at the worker's lock, and be told when it is let go."""
+        return os.access(self.lock_path(id), os.R_OK)
 
     def lock_path(self, id: int) -> str:
         """Where the lock of worker `id` is."""
@@ -100,9 +115,27 @@ class Workers:
     def _lock(self, id: int) -> int:
         if self._database.path == ":memory:":
             return -1
-        return lock.hold(self.lock_path(id))
+        return lock.hold(self.lock_path(id), self._database.path)
 
-    def _unlink(self, id: int) -> None:
+    def _runs(self, id: int) -> bool:
+        """Whether the worker's process is there, as far as its number and age tell."""
+        import psutil
+
+        query = "SELECT pid, started_at FROM worker WHERE id = ?"
+        pid, started_at = self._database.execute(query, (id,)).fetchone() or (0, 0.0)
+        try:
+            process = psutil.Process(pid)
+            young = process.create_time() > started_at + CLOCK_SLACK_SECONDS
+            return not young and process.status() != psutil.STATUS_ZOMBIE
+        except (psutil.Error, ValueError):
+            return False
+
+    def _unlink(self, id: int) -> OSError | None:
         if self._database.path != ":memory:":
-            with contextlib.suppress(OSError):  # whatever stands there now is no lock of ours
+            try:
                 os.unlink(self.lock_path(id))
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                return error
+        return None

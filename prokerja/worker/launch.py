@@ -42,7 +42,7 @@ class Setup(msgspec.Struct):
     ring: int
     """Where in that file this realizer's notes go."""
     jobs: str
-    """The jobs directory, unless there are ..."""
+    """The jobs directory; it is read unless there are ..."""
     classes: list[str]
     """... classes to import, as `module:qualified.name`."""
     path: list[str]

@@ -8,7 +8,7 @@ from collections import defaultdict
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
-from prokerja.events import JobsRecovered
+from prokerja.events import JobsRecovered, LockLeft
 from prokerja.worker import notes
 from prokerja.worker.harvest import Harvest
 from prokerja.worker.verdicts import by_note
@@ -76,7 +76,8 @@ class Neighbours:
         dead = [id for id in others if not workers.alive(id)]
         if dead:
             self._recover(dead)
-        self._known = others.difference(dead)
+        # Of a lock that is closed to us nobody tells: we look again each time.
+        self._known = {id for id in others.difference(dead) if workers.is_open(id)}
         self.suspect = False
 
     def _recover(self, dead: list[int]) -> None:
@@ -86,7 +87,8 @@ class Neighbours:
             now = time.time()
             estates = [self._wind_up(id, noted[id], now) for id in dead]
             workers.forget(dead)
-        workers.clear(dead)
+        for error in workers.clear(dead):
+            self._tell(LockLeft(error.filename, error.strerror or str(error)))
         for estate in estates:
             ended = len(estate.verdicts)
             self._tell(JobsRecovered(estate.worker, ended, estate.returned))

@@ -9,8 +9,10 @@ class Orders(NamedTuple):
     """Settled before a worker starts."""
 
     jobs: str
-    """The jobs directory, unless `classes` are given as `module:qualified.name`."""
+    """The jobs directory; it is read unless `classes` are given as `module:qualified.name`."""
     classes: tuple[str, ...] = ()
+    directories: tuple[str, ...] = ()
+    """The jobs directories whose jobs are taken to be those; of none, jobs are anyway."""
     queues: tuple[str, ...] = ()
     """The queues to take from, in this order; empty for all."""
     realizers: int = 1

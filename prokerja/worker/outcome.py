@@ -27,21 +27,24 @@ def encode_result(result: Any) -> str:
     return text
 
 
-def declared(job: Any) -> list[FollowUp]:
-    """What the job declared with `self.declare()` while it ran."""
+def declared(job: Any, directory: str) -> list[FollowUp]:
+    """What the job declared with `self.declare()` while it ran, in a worker of that directory."""
     made = getattr(job, "_declared", ())
     if not made:
         return []
-    follow_ups = [follow_up(other, request.Options(**options)) for other, options in made]
+    follow_ups = [follow_up(other, request.Options(**opts), directory) for other, opts in made]
     if sum(len(one.payload) for one in follow_ups) > MAX_FOLLOW_UP_BYTES:
         raise ValueError("the job declared more than 64 MiB; write it to files, declare the paths")
     return follow_ups
 
 
-def follow_up(job: Any, options: request.Options) -> FollowUp:
+def follow_up(job: Any, options: request.Options, directory: str) -> FollowUp:
     """A job's request to run another one, checked; raises RequestError."""
-    d = request.from_job(job, time.time(), options)
-    return FollowUp(*d.lane, d.payload, d.due_at, d.retries, d.retry_after, d.timeout)
+    d = request.from_job(job, time.time(), options, directory)
+    queue, name, priority, home = d.lane
+    return FollowUp(
+        queue, name, priority, d.payload, d.due_at, d.retries, d.retry_after, d.timeout, home
+    )
 
 
 def in_one_line(error: BaseException) -> str:

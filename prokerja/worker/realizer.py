@@ -54,6 +54,7 @@ class Realizer:
         self._board = Board(setup.board)
         self._announcer = announcer
         self._classes = loaded.classes
+        self._directory = setup.jobs
         self._jobs: deque[tuple[int, tuple[int, int], str, str]] = deque()
         """Sequence number, the claim's token with the declaration's id, job name, payload."""
         self._news: deque[Done | Failure] = deque()
@@ -119,8 +120,10 @@ class Realizer:
     def hello(self, loaded: Loaded) -> None:
         """Tell the supervisor that the jobs are loaded, and what they are."""
         broken = [Broken(b.file, legible(b.error)) for b in loaded.broken]
-        specs = list(loaded.specs.values())
-        self._channel.post(Report(ready=True, specs=specs, broken=broken, pid=os.getpid()))
+        specs = [*loaded.specs.values(), *loaded.shadowed]
+        report = Report(ready=True, specs=specs, broken=broken, stamps=loaded.stamps)
+        report.pid = os.getpid()
+        self._channel.post(report)
 
     def _read(self, *, wait: bool) -> bool:
         while wait or self._poll.poll(0):
@@ -200,7 +203,7 @@ class Realizer:
             job = self._classes[name](**fields(payload))
             result = job.handle()
             text = None if result is None else encode_result(result)
-            follow_ups = declared(job)
+            follow_ups = declared(job, self._directory)
             self._stay_one()
         except Interrupted:
             self._stay_one()

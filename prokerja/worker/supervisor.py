@@ -12,7 +12,7 @@ import random
 import time
 from typing import TYPE_CHECKING
 
-from prokerja.catalog.refresh import record
+from prokerja.catalog.refresh import record, record_classes
 from prokerja.errors import Busy, Outdated, StoreError, TryAgain
 from prokerja.events import (
     Event,
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from prokerja.worker.orders import Orders
     from prokerja.worker.output import Pump
     from prokerja.worker.stops import Stops
+    from prokerja.worker.wire import Report
 
 LONGEST_SLEEP = 60.0
 """Seconds: the time of day may jump, so a due time is looked at again after this at most."""
@@ -83,7 +84,7 @@ class Supervisor:
         repository, orders = self._repository, self._orders
         repository.database.durable(False)
         self._id, self._lock = repository.workers.register(
-            os.getpid(), time.time(), orders.realizers, orders.queues, ()
+            os.getpid(), time.time(), orders.realizers, orders.queues, (), orders.directories
         )
         self._lookout = Lookout(repository, self._id, self._stops, self._tell)
         # From here on, nobody's long write keeps this loop from its realizers.
@@ -161,7 +162,7 @@ class Supervisor:
     def _claim(self, now: float) -> float | None:
         """Claim what is due, as far as there is room; returns when the next one is."""
         crew, lanes = self._crew, self._repository.lanes
-        ranks = lanes.waiting(self._names, self._orders.queues)
+        ranks = lanes.waiting(self._names, self._orders.queues, self._orders.directories)
         for waiting in itertools.chain(*ranks):
             crew.names[waiting.id] = waiting.lane.name
         token = self._id * TURNS + next(self._turns)
@@ -242,7 +243,7 @@ class Supervisor:
             names = {spec.name for spec in report.specs}
             if names != self._names or not crew.greeted:
                 self._repository.workers.learn(self._id, sorted(names))
-                record(self._repository, self._orders.jobs, report.specs)
+                self._record(report)
                 for broken in report.broken:
                     self._tell(FileBroken(broken.file, broken.error))
                 started = (self._id, self._orders.realizers, self._orders.queues)
@@ -251,6 +252,13 @@ class Supervisor:
             crew.missing.clear()
             crew.greeted = True
             del crew.greetings[0]
+
+    def _record(self, report: Report) -> None:
+        repository, orders = self._repository, self._orders
+        if orders.classes:
+            record_classes(repository, orders.jobs, report.specs)
+        else:
+            record(repository, orders.jobs, report.stamps, report.specs)
 
     def _hire(self, ring: int) -> Hand:
         orders = self._orders

@@ -86,7 +86,7 @@ def in_words(code: int, *, ours: bool) -> str:
 
 
 def _declaration(follow_up: FollowUp) -> Declaration:
-    lane = Lane(follow_up.queue, follow_up.name, follow_up.priority)
+    lane = Lane(follow_up.queue, follow_up.name, follow_up.priority, follow_up.directory)
     try:
         return checked(Declaration(lane, *follow_up.terms))
     except BadOption as error:

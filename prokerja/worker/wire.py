@@ -56,6 +56,7 @@ class FollowUp(msgspec.Struct, array_like=True):
     retries: int
     retry_after: float
     timeout: float | None
+    directory: str = ""
 
     @property
     def terms(self) -> tuple[str, float, int, float, float | None]:
@@ -80,6 +81,8 @@ class Report(msgspec.Struct, array_like=True, omit_defaults=True):
     """The first report of all: the jobs are loaded."""
     specs: list[JobSpec] = []
     broken: list[Broken] = []
+    stamps: dict[str, str] = {}
+    """Of the files of the jobs directory, from before they were imported."""
     pid: int = 0
     """The realizer's own, once it is ready."""
     spoiled: tuple[str, str] | None = None

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from prokerja.errors import BadOption, CatalogError
+from prokerja.job import file_of, home_of
 from prokerja.repository import Repository
 from prokerja.repository.opening import refuse_network
 from prokerja.settings import Settings, settings
@@ -17,7 +18,7 @@ from prokerja.worker.stops import Stops
 from prokerja.worker.supervisor import Supervisor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from prokerja.events import Event
     from prokerja.queue import Queue
@@ -30,10 +31,11 @@ class Worker:
     """Realizes jobs, in this process and the children that it starts.
 
     `queue` says which file; `jobs` is a directory of job files or a list of job classes that can
-    be imported. The options are those of `prokerja realization:start`, durations in seconds.
+    be imported. The options are those of `prokerja realization:start`, durations in seconds:
+    `same_as` names directories whose jobs are the same as these, such as another copy of them.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  a keyword each
         self,
         queue: Queue,
         jobs: str | os.PathLike[str] | Iterable[type] | None = None,
@@ -43,6 +45,7 @@ class Worker:
         until_empty: bool = False,
         max_jobs: int | None = None,
         grace: float = 30.0,
+        same_as: Iterable[str | os.PathLike[str]] = (),
         on_event: Callable[[Event], None] = lambda _: None,
     ) -> None:
         if realizers < 1:
@@ -53,8 +56,9 @@ class Worker:
         self._settings = settings(queue.path)
         directory, classes = _jobs_of(jobs, self._settings)
         self._orders = Orders(
-            directory, classes, tuple(queues), realizers, until_empty, max_jobs, grace
-        )
+            directory, tuple(map(_importable, classes)), _directories(directory, classes, same_as),
+            tuple(queues), realizers, until_empty, max_jobs, grace,
+        )  # fmt: skip
         self._on_event = on_event
         self._stops: Stops | None = None
         self._asked_to_stop = False
@@ -106,7 +110,8 @@ class Worker:
 
 def _jobs_of(
     jobs: str | os.PathLike[str] | Iterable[type] | None, settings: Settings
-) -> tuple[str, tuple[str, ...]]:
+) -> tuple[str, tuple[type, ...]]:
+    """The jobs directory, and the classes if those are given instead of one."""
     if jobs is None or isinstance(jobs, (str, os.PathLike)):
         directory = settings.jobs if jobs is None else os.path.abspath(os.fspath(jobs))
         if not os.path.isdir(directory):
@@ -114,7 +119,18 @@ def _jobs_of(
                 f"there is no jobs directory {directory}; make it or pass --jobs DIR"
             )
         return directory, ()
-    return "", tuple(map(_importable, jobs))
+    return settings.jobs, tuple(jobs)
+
+
+def _directories(
+    jobs: str, classes: Sequence[type], same_as: Iterable[str | os.PathLike[str]]
+) -> tuple[str, ...]:
+    """The jobs directories whose jobs a worker has."""
+    # Whoever declares by another way to the very same directory means these jobs, too.
+    own = [home_of(file_of(cls), jobs) for cls in classes] if classes else [jobs]
+    ways = [way for home in own if home for way in (home, os.path.realpath(home))]
+    others = [os.path.abspath(os.path.expanduser(os.fspath(other))) for other in same_as]
+    return tuple(dict.fromkeys(ways + others))
 
 
 def _importable(cls: type) -> str:
