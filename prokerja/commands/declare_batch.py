@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import closing
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
@@ -46,12 +47,11 @@ def run(
     """
     now = time.time()
     where = settings(db, jobs)
-    repository = Repository(where.db)
-    specs = cache(lambda name: known_job(repository, where, name))
-    with _opened(file) as source:
-        declarations = spooled(counted(_declarations(source, specs, now), "read"))
-    done = repository.declarations.add(counted(declarations, "declared"), now)
-    repository.close()
+    with closing(Repository(where.db)) as repository:
+        specs = cache(lambda name: known_job(repository, where, name))
+        with _opened(file) as source:
+            declarations = spooled(counted(_declarations(source, specs, now), "read"))
+        done = repository.declarations.add(counted(declarations, "declared"), now)
     if json:
         span = {"first": done[0], "last": done[-1]} if done else {"first": None, "last": None}
         print_json({"count": len(done), **span, **({"ids": list(done)} if ids else {})})

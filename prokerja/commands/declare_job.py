@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Any
 
 from prokerja.catalog.refresh import known_job
@@ -63,17 +64,16 @@ def run(
     if null and each is None:
         raise RequestError("-0 goes with --each; leave it out, or add --each KEY")
     where = settings(db, jobs)
-    repository = Repository(where.db)
-    spec = known_job(repository, where, name)
-    payload = _payload(spec, pairs, data, each)
-    if each is None:
-        ids = repository.declarations.add((from_spec(spec, payload, now, options),), now)
-    else:
-        from prokerja.commands.spool import spooled
+    with closing(Repository(where.db)) as repository:
+        spec = known_job(repository, where, name)
+        payload = _payload(spec, pairs, data, each)
+        if each is None:
+            ids = repository.declarations.add((from_spec(spec, payload, now, options),), now)
+        else:
+            from prokerja.commands.spool import spooled
 
-        found = spooled(_each(spec, payload, each, null, now, options))
-        ids = repository.declarations.add(found, now)
-    repository.close()
+            found = spooled(_each(spec, payload, each, null, now, options))
+            ids = repository.declarations.add(found, now)
     if json:
         answer: dict[str, Any] = {"ids": list(ids)} if each is not None else {"id": ids[0]}
         print_json({**answer, "job": spec.name})
