@@ -9,6 +9,8 @@ from prokerja.errors import BadOption
 from prokerja.times import duration
 
 FILE = "prokerja.toml"
+UNREACHABLE = ":memory: of a worker"
+"""Stands for its database in the environment of a job whose worker keeps it in memory."""
 KEYS = ("db", "jobs", "keep_completed", "keep_failed")
 
 
@@ -76,6 +78,11 @@ def _path(key: str, text: str, folder: str = "") -> str:
     """The absolute path that a text means, from `folder` or from the current directory."""
     if key == "db" and text == ":memory:":
         return text
+    if text == UNREACHABLE:
+        raise BadOption(
+            "this job's worker keeps its queue in memory, where only that process can declare;"
+            " use self.declare(job), or pass --db PATH"
+        )
     if "\0" in text:
         raise BadOption(f"{key} has a NUL in it; give a path without one")
     expanded = os.path.expanduser(text)

@@ -53,7 +53,7 @@ class Worker:
         self._settings = settings(queue.path)
         directory, classes = _jobs_of(jobs, self._settings)
         self._orders = Orders(
-            directory, classes, tuple(queues), realizers, until_empty, max_jobs, grace
+            directory, classes, tuple(queues), realizers, until_empty, max_jobs, grace, queue.path
         )
         self._on_event = on_event
         self._stops: Stops | None = None

@@ -19,7 +19,7 @@ from prokerja.worker.realizer import Setup
 from prokerja.worker.wire import Channel, Report, Work
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from prokerja.model import Claimed
     from prokerja.worker.notes import Claim
@@ -53,7 +53,13 @@ class Hand:
     """One realizer. All times are monotonic seconds."""
 
     def __init__(
-        self, jobs: str, classes: Sequence[str], lock: int, ring: int, watch: Callable[[int], None]
+        self,
+        jobs: str,
+        classes: Sequence[str],
+        lock: int,
+        ring: int,
+        watch: Callable[[int], None],
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         ours, theirs = socket.socketpair()
         alive, self._lifeline = os.pipe()
@@ -73,6 +79,7 @@ class Hand:
             stderr=printed,
             pass_fds=[descriptor for descriptor in inherited if descriptor >= 0],
             process_group=0,
+            env=environment,
         )
         self.ending = _ending(self.process.pid)
         """Becomes readable when the process ends, where the system has such a thing; else -1."""
