@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from prokerja.commandline import Argument, Command, Option, Parameter, parameters, quickly, whole
 from prokerja.errors import ProkerjaError
+from prokerja.streams import let_go_of_broken_streams, open_standard_streams
 
 COMMANDS = {
     "declare:job": "declare_job",
@@ -33,9 +34,7 @@ LONGEST_LINE, LONGEST_USAGE = 1000, 300
 
 def main() -> None:
     """The `prokerja` program."""
-    _open_what_is_closed()
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    open_standard_streams()
     sys.exit(obey(sys.argv[1:]))
 
 
@@ -52,7 +51,7 @@ def obey(words: list[str]) -> int:
         where = f" ({error.filename})" if error.filename else ""
         complain(f"{error.strerror or error}{where}; check the disk and the output", FAILED, [])
         code = FAILED
-    _let_go_of_broken_streams()
+    let_go_of_broken_streams()
     return code
 
 
@@ -195,19 +194,3 @@ def _whole(typer: Any, text: str | int) -> int:
         return whole(str(text))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-
-
-def _open_what_is_closed() -> None:
-    """Whoever starts us without stdin, stdout or stderr gets nothing, rather than a traceback."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
-
-
-def _let_go_of_broken_streams() -> None:
-    """What cannot be written now cannot be at exit either, where Python would complain of it."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

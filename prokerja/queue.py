@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import time
 from functools import cache
@@ -72,8 +73,9 @@ class Queue:
         self.repository.declarations.retry(ids, time.time())
 
     def close(self) -> None:
-        """Close the file."""
-        self.repository.close()
+        """Close the file; a forked process that has only inherited it leaves it alone."""
+        if self._process == os.getpid():
+            self._repository.close()
 
     def _open(self) -> None:
         self._process = os.getpid()
@@ -99,7 +101,9 @@ def declare_many(jobs: Iterable[Any], **options: Any) -> range:
 
 @cache
 def _default(path: str) -> Queue:
-    return Queue(path)
+    queue = Queue(path)
+    atexit.register(queue.close)
+    return queue
 
 
 def _options(options: dict[str, Any]) -> Options:

@@ -9,6 +9,8 @@ from prokerja.errors import BadOption
 from prokerja.times import duration
 
 FILE = "prokerja.toml"
+UNREACHABLE = ":memory: of a worker"
+"""Stands for its database in the environment of a job whose worker keeps it in memory."""
 KEYS = ("db", "jobs", "keep_completed", "keep_failed")
 
 
@@ -32,35 +34,65 @@ def settings(db: str | None = None, jobs: str | None = None) -> Settings:
 
     `db` and `jobs` come from flags; then PROKERJA_DB, PROKERJA_JOBS, PROKERJA_KEEP_COMPLETED and
     PROKERJA_KEEP_FAILED; then `prokerja.toml` in the user's configuration directory; then defaults.
-    Raises BadOption for a file or value that cannot be read.
+    A user without a home directory has no such file and no default database. Raises BadOption for
+    a file or value that cannot be read, and for a database or path that needs a home.
     """
-    config = os.path.join(_directory("config"), FILE)
+    config = _directory("config")
     given: dict[str, Any] = {**_from_file(config), **_from_environment()}
     given.update({k: v for k, v in (("db", db), ("jobs", jobs)) if v})
-    for key, value in given.items():
-        if "\0" in value:
-            raise BadOption(f"{key} has a NUL in it; give a path without one")
-    path = given.get("db") or os.path.join(_directory("data"), "prokerja.sqlite3")
-    directory = given.get("jobs") or _default_jobs()
     return Settings(
-        db=path if path == ":memory:" else os.path.abspath(os.path.expanduser(path)),
-        jobs=os.path.abspath(os.path.expanduser(directory)),
+        db=_path("db", given.get("db") or _default_db()),
+        jobs=_path("jobs", given.get("jobs") or _default_jobs(config)),
         jobs_named=bool(given.get("jobs")),
         keep_completed=duration(given.get("keep_completed", "7d"), "keep_completed"),
         keep_failed=duration(given.get("keep_failed", "30d"), "keep_failed"),
     )
 
 
-def _default_jobs() -> str:
-    return "jobs" if os.path.isdir("jobs") else os.path.join(_directory("config"), "jobs")
+def _default_db() -> str:
+    data = _directory("data")
+    if not data:
+        raise BadOption(
+            f"{_homeless()}, so there is no default file; pass --db PATH or set PROKERJA_DB"
+        )
+    return os.path.join(data, "prokerja.sqlite3")
+
+
+def _default_jobs(config: str) -> str:
+    return "jobs" if not config or os.path.isdir("jobs") else os.path.join(config, "jobs")
 
 
 def _directory(kind: str) -> str:
+    """The user's directory for data or config; empty for a user without a home directory."""
     import platformdirs
 
-    if kind == "config":
-        return platformdirs.user_config_dir("prokerja", appauthor=False)
-    return platformdirs.user_data_dir("prokerja", appauthor=False)
+    find = platformdirs.user_config_dir if kind == "config" else platformdirs.user_data_dir
+    try:
+        found = find("prokerja", appauthor=False)
+    except RuntimeError:
+        return ""
+    return found if os.path.isabs(found) else ""
+
+
+def _path(key: str, text: str, folder: str = "") -> str:
+    """The absolute path that a text means, from `folder` or from the current directory."""
+    if key == "db" and text == ":memory:":
+        return text
+    if text == UNREACHABLE:
+        raise BadOption(
+            "this job's worker keeps its queue in memory, where only that process can declare;"
+            " use self.declare(job), or pass --db PATH"
+        )
+    if "\0" in text:
+        raise BadOption(f"{key} has a NUL in it; give a path without one")
+    expanded = os.path.expanduser(text)
+    if expanded.partition("/")[0] == "~":
+        raise BadOption(f"{key} is {text}, but {_homeless()}; give a path without ~")
+    return os.path.abspath(os.path.join(folder, expanded))
+
+
+def _homeless() -> str:
+    return f"uid {os.getuid()} has no home directory and HOME is not set"
 
 
 def _from_environment() -> dict[str, str]:
@@ -68,8 +100,10 @@ def _from_environment() -> dict[str, str]:
     return {key: value for key, value in found if value}
 
 
-def _from_file(path: str) -> dict[str, str]:
-    if not os.path.exists(path):
+def _from_file(folder: str) -> dict[str, str]:
+    """What the settings file in `folder` says; its paths are relative to that folder."""
+    path = os.path.join(folder, FILE)
+    if not folder or not os.path.exists(path):
         return {}
     import tomllib
 
@@ -83,4 +117,7 @@ def _from_file(path: str) -> dict[str, str]:
             raise BadOption(f"{path}: unknown setting {key!r}; there are {', '.join(KEYS)}")
         if not isinstance(value, str):
             raise BadOption(f'{path}: {key} must be a string, such as {key} = "…"')
-    return given
+    return {
+        key: _path(key, value, folder) if value and key in ("db", "jobs") else value
+        for key, value in given.items()
+    }

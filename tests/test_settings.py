@@ -137,7 +137,8 @@ def test_a_jobs_directory_that_somebody_named_is_known_as_such(
         config.write_text('jobs = "there"')
     found = settings(jobs="there" if place == "flag" else None)
     assert found.jobs_named
-    assert found.jobs == os.path.abspath("there")
+    folder = config.parent if place == "file" else Path.cwd()
+    assert found.jobs == str(folder / "there")
 
 
 def test_an_empty_environment_variable_says_nothing(
@@ -161,6 +162,53 @@ def test_an_empty_flag_never_leads_to_another_file_than_the_environment_names(
     except BadOption:
         return  # refusing it is as good
     assert found.db == "/from/environment"
+
+
+@pytest.mark.parametrize("folder", ["work", "home"])
+def test_paths_in_the_file_are_relative_to_it_wherever_it_is_read(
+    config: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    config.write_text('db = "work.sqlite3"\njobs = "../more/jobs"')
+    monkeypatch.chdir(own_home.parent / folder)
+    assert settings().db == str(config.parent / "work.sqlite3")
+    assert settings().jobs == str(config.parent.parent / "more/jobs")
+
+
+def test_in_the_file_too_a_path_may_be_absolute_or_begin_at_home(
+    config: Path, own_home: Path
+) -> None:
+    config.write_text('db = "~/work.sqlite3"\njobs = "/srv/jobs"')
+    assert settings()[:2] == (str(own_home / "work.sqlite3"), "/srv/jobs")
+    config.write_text('db = ":memory:"')
+    assert settings().db == ":memory:"
+
+
+@pytest.fixture
+def _homeless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody knows this user."""
+
+    def unknown(uid: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+
+
+@pytest.mark.usefixtures("_homeless")
+def test_a_user_without_a_home_may_name_all_that_is_needed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert settings("/srv/db", "/srv/jobs")[:3] == ("/srv/db", "/srv/jobs", True)
+    monkeypatch.setenv("PROKERJA_DB", "/srv/db")
+    assert settings()[:3] == ("/srv/db", os.path.abspath("jobs"), False)
+
+
+@pytest.mark.usefixtures("_homeless")
+@pytest.mark.parametrize("db", [None, "~", "~/work.sqlite3"])
+def test_what_a_user_without_a_home_has_to_name_is_told(db: str | None) -> None:
+    with pytest.raises(BadOption, match=f"uid {os.getuid()} has no home directory and HOME is not"):
+        settings(db)
+    assert not Path("~").exists()
 
 
 def test_paths_are_made_absolute_and_the_tilde_is_home(own_home: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import closing
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
@@ -45,12 +46,11 @@ def run(
     """
     now = time.time()
     where = settings(db, jobs)
-    repository = Repository(where.db)
-    known = cache(lambda name: known_job(repository, where, name))
-    with _opened(file) as source:
-        declarations = counted(_declarations(source, known, now), "read")
-        done = repository.declarations.add(declarations, now)
-    repository.close()
+    with closing(Repository(where.db)) as repository:
+        known = cache(lambda name: known_job(repository, where, name))
+        with _opened(file) as source:
+            declarations = counted(_declarations(source, known, now), "read")
+            done = repository.declarations.add(declarations, now)
     if json:
         span = {"first": done[0], "last": done[-1]} if done else {"first": None, "last": None}
         print_json({"count": len(done), **span, **({"ids": list(done)} if ids else {})})

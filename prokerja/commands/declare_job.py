@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Any
 
 from prokerja.catalog.refresh import known_job
@@ -64,16 +65,15 @@ def run(
     if null and each is None:
         raise RequestError("-0 goes with --each; leave it out, or add --each KEY")
     where = settings(db, jobs)
-    repository = Repository(where.db)
-    job = known_job(repository, where, name)
-    spec, directory = job
-    payload = _payload(spec, pairs, data, each)
-    if each is None:
-        ids = repository.declarations.add((from_spec(spec, payload, now, options, directory),), now)
-    else:
-        found = _each(job, payload, each, null, now, options)
-        ids = repository.declarations.add(found, now)
-    repository.close()
+    with closing(Repository(where.db)) as repository:
+        job = known_job(repository, where, name)
+        spec, directory = job
+        payload = _payload(spec, pairs, data, each)
+        if each is None:
+            one = from_spec(spec, payload, now, options, directory)
+            ids = repository.declarations.add((one,), now)
+        else:
+            ids = repository.declarations.add(_each(job, payload, each, null, now, options), now)
     if json:
         answer: dict[str, Any] = {"ids": list(ids)} if each is not None else {"id": ids[0]}
         print_json({**answer, "job": spec.name})

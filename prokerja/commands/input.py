@@ -87,7 +87,8 @@ def values(null: bool) -> Iterator[tuple[int, str]]:
     end = b"\0" if null else b"\n"
     rest = b""
     number = 0
-    while piece := os.read(sys.stdin.fileno(), PIECE):
+    read = sys.stdin.buffer.read1  # type: ignore[union-attr]
+    while piece := read(PIECE):
         *whole, rest = (rest + piece).split(end)
         for value in whole:
             number += 1

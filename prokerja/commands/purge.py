@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from typing import Annotated
 
 from prokerja.commandline import Option
@@ -37,14 +38,14 @@ def run(
     age = duration(older_than, "--older-than")
     # Pending jobs that are due later have no age yet: without one given, they all go.
     before = time.time() - age if age or wanted is not Status.PENDING else float("inf")
-    repository = Repository(settings(db, jobs).db, create=False)
     which = f"all {wanted.value} jobs{_of(queue)}{f' older than {words(age)}' if age else ''}"
-    if not yes and not agreed(f"Delete {which} from {legible(repository.path)}?"):
-        say("Deleted nothing.")
-        return 1
-    with repository.database.reading():
-        lanes = repository.lanes.matching(queue, None)
-    count = repository.declarations.purge(lanes, wanted, before)
+    with closing(Repository(settings(db, jobs).db, create=False)) as repository:
+        if not yes and not agreed(f"Delete {which} from {legible(repository.path)}?"):
+            say("Deleted nothing.")
+            return 1
+        with repository.database.reading():
+            lanes = repository.lanes.matching(queue, None)
+        count = repository.declarations.purge(lanes, wanted, before)
     print_json({"purged": count}) if json else print(count)
     say(f"Deleted {many(count, f'{wanted.value} job')}.")
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from typing import Annotated
 
 from prokerja.commandline import Option
@@ -62,7 +63,7 @@ def run(
         same_as=same_as,
         on_event=talk.tell,
     )
-    with talk:
+    with closing(source), talk:
         worker.run()
     # Not 0: systemd's Restart=on-failure is to start the newer program.
     return TryAgain.exit_code if worker.outdated else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 
 from prokerja import report
 from prokerja.commands import Db, Jobs, Json, QueueOption
@@ -17,7 +18,8 @@ TITLE = "ProKerja Report"
 def run(*, queue: QueueOption = None, db: Db = None, jobs: Jobs = None, json: Json = False) -> None:
     """Count jobs by status."""
     now = time.time()
-    summary = report.summary(Repository(settings(db, jobs).db, create=False), queue, now)
+    with closing(Repository(settings(db, jobs).db, create=False)) as repository:
+        summary = report.summary(repository, queue, now)
     if json:
         print_json(summary.to_json())
     elif on_terminal():

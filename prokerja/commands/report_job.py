@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
 from prokerja import report
@@ -28,8 +29,10 @@ def run(
 ) -> None:
     """Show all about one job, and why it is not running."""
     now = time.time()
-    repository = Repository(settings(db, jobs).db, create=False)
-    with repository.database.reading():
+    with (
+        closing(Repository(settings(db, jobs).db, create=False)) as repository,
+        repository.database.reading(),
+    ):
         record = repository.history.one(id)
         if record is None:
             raise NotFound(f"there is no job {id}; `prokerja report:jobs` lists them")

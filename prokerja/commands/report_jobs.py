@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
 from prokerja import report
@@ -40,8 +41,10 @@ def run(
     if limit < 1:
         raise BadOption(f"--limit: {limit} is too few; give 1 or more")
     wanted = None if status is None else status_of(status)
-    repository = Repository(settings(db, jobs).db, create=False)
-    with repository.database.reading():
+    with (
+        closing(Repository(settings(db, jobs).db, create=False)) as repository,
+        repository.database.reading(),
+    ):
         records = repository.history.newest(wanted, queue, job, limit)
     if json:
         print_json([report.record_json(record) for record in records])

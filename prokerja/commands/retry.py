@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from typing import Annotated
 
 from prokerja.commandline import Argument, Option
@@ -30,14 +31,14 @@ def run(
         raise RequestError("say which jobs to retry: ids, or --failed for all that have failed")
     if ids and (queue is not None or job is not None):
         raise RequestError("--queue and --job go with --failed; leave them out with ids")
-    repository = Repository(settings(db, jobs).db, create=False)
     now = time.time()
-    if failed:
-        with repository.database.reading():
-            lanes = repository.lanes.matching(queue, job)
-        count = repository.declarations.retry_failed(lanes, now)
-    else:
-        repository.declarations.retry(ids, now)
-        count = len(set(ids))
+    with closing(Repository(settings(db, jobs).db, create=False)) as repository:
+        if failed:
+            with repository.database.reading():
+                lanes = repository.lanes.matching(queue, job)
+            count = repository.declarations.retry_failed(lanes, now)
+        else:
+            repository.declarations.retry(ids, now)
+            count = len(set(ids))
     print_json({"retried": count}) if json else print(count)
     say(f"Put {many(count, 'job')} back; due now.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
 from prokerja.commandline import Argument, Option
@@ -38,10 +39,22 @@ def run(
     Exit code 0 if all completed, 1 if one failed, 124 if the time ran out.
     """
     patience = float("inf") if timeout is None else duration(timeout, "--timeout")
-    give_up = time.monotonic() + patience
-    repository = Repository(settings(db, jobs).db, create=False)
-    watch = Watch(repository.path)  # before the first look, so that no change escapes
+    with (
+        closing(Repository(settings(db, jobs).db, create=False)) as repository,
+        closing(Watch(repository.path)) as watch,  # before the first look: no change escapes
+    ):
+        states = _ended(repository, watch, ids, patience)
+    if json:
+        print_json({str(id): state.value for id, state in states.items()})
+    return int(Status.FAILED in states.values())
+
+
+def _ended(
+    repository: Repository, watch: Watch, ids: Iterable[int], patience: float
+) -> dict[int, Status]:
+    """The jobs' states as soon as all have ended; raises WaitedTooLong after so many seconds."""
     began = time.monotonic()
+    give_up = began + patience
     states = _states(repository, ids)
     while late := [id for id, state in states.items() if state not in ENDED]:
         now = time.monotonic()
@@ -52,9 +65,7 @@ def run(
         watch.wait(min(max(give_up - time.monotonic(), 0.0), LONGEST_SLEEP))
         began = time.monotonic()
         states.update(_states(repository, late))
-    if json:
-        print_json({str(id): state.value for id, state in states.items()})
-    return int(Status.FAILED in states.values())
+    return states
 
 
 def _states(repository: Repository, ids: Iterable[int]) -> dict[int, Status]:

@@ -126,11 +126,13 @@ class History:
     def _recent(self, status: Status | None, lanes: Iterable[int], limit: int) -> list[Any]:
         marks = ", ".join(str(lane) for lane in lanes)
         query = f"""{ALL} WHERE d.id > (SELECT max(id) FROM declaration) - {WINDOW}
-            AND d.lane IN ({marks}) AND (?1 IS NULL OR d.status = ?1)
-            AND (?2 IS NULL OR (d.id IN ({CLAIMED})) = ?2) ORDER BY d.id DESC LIMIT ?3"""
-        given = None if status is None else CODES[status]
-        in_hand = status is Status.PROCESSING if given == 0 else None
-        return self._database.execute(query, (given, in_hand, limit)).fetchall()
+            AND d.lane IN ({marks}) AND (:code IS NULL OR d.status = :code)
+            AND (:in_hand IS NULL OR (d.id IN ({CLAIMED})) = :in_hand)
+            ORDER BY d.id DESC LIMIT :limit"""
+        code = None if status is None else CODES[status]
+        in_hand = status is Status.PROCESSING if code == 0 else None
+        given = {"code": code, "in_hand": in_hand, "limit": limit}
+        return self._database.execute(query, given).fetchall()
 
     def _older(self, status: Status | None, lanes: list[int], limit: int) -> list[Any]:
         rows: list[Any] = []

@@ -103,13 +103,13 @@ class Lanes:
         """The tally of every queue, or of one, by name."""
         query = """
             SELECT queue, sum(pending), sum(processing), sum(completed), sum(failed)
-            FROM lane WHERE ?1 IS NULL OR queue = ?1 GROUP BY queue ORDER BY queue"""
-        return [Tally(*row) for row in self._database.execute(query, (queue,))]
+            FROM lane WHERE :queue IS NULL OR queue = :queue GROUP BY queue ORDER BY queue"""
+        return [Tally(*row) for row in self._database.execute(query, {"queue": queue})]
 
     def matching(self, queue: str | None, name: str | None) -> dict[int, Lane]:
         """The lanes of a queue, of a job, or of both, by id."""
         query = """
             SELECT id, queue, name, priority, directory FROM lane
-            WHERE (?1 IS NULL OR queue = ?1) AND (?2 IS NULL OR name = ?2)"""
-        rows = self._database.execute(query, (queue, name))
+            WHERE (:queue IS NULL OR queue = :queue) AND (:name IS NULL OR name = :name)"""
+        rows = self._database.execute(query, {"queue": queue, "name": name})
         return {id: Lane(*columns) for id, *columns in rows}

@@ -78,10 +78,12 @@ def filesystem(path: str) -> str:
     import psutil
 
     real = os.path.realpath(path)
+    try:
+        mounted = psutil.disk_partitions(all=True)
+    except (OSError, psutil.Error):  # no /proc, as in some containers
+        return ""
     below = [
-        part
-        for part in psutil.disk_partitions(all=True)
-        if os.path.commonpath((real, part.mountpoint)) == part.mountpoint
+        part for part in mounted if os.path.commonpath((real, part.mountpoint)) == part.mountpoint
     ]
     # Of two mounts on one point the later covers the earlier.
     nearest = max(enumerate(below), key=lambda p: (len(p[1].mountpoint), p[0]), default=None)

@@ -18,7 +18,7 @@ from prokerja.worker.reaper import signal_family
 from prokerja.worker.wire import Channel, Report, Work
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from prokerja.model import Claimed
     from prokerja.worker.notes import Claim
@@ -43,7 +43,13 @@ class Hand:
     """One realizer. All times are monotonic seconds."""
 
     def __init__(
-        self, jobs: str, classes: Sequence[str], lock: int, ring: int, watch: Callable[[int], None]
+        self,
+        jobs: str,
+        classes: Sequence[str],
+        lock: int,
+        ring: int,
+        watch: Callable[[int], None],
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         ours, theirs = socket.socketpair()
         alive, self._lifeline = os.pipe()
@@ -62,6 +68,7 @@ class Hand:
             stderr=printed,
             pass_fds=(*setup.own, lock) if lock >= 0 else setup.own,
             start_new_session=True,
+            env=environment,
         )
         self.pid = self.process.pid
         """The realizer's own, once it has greeted: `process` is its reaper, where there is one."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple
+
+from prokerja.settings import UNREACHABLE
 
 
 class Orders(NamedTuple):
@@ -20,3 +23,11 @@ class Orders(NamedTuple):
     max_jobs: int | None = None
     grace: float = 30.0
     """Seconds that running jobs have to end after a request to stop."""
+    db: str = ":memory:"
+
+    def environment(self) -> dict[str, str]:
+        """That of the realizers: what a job declares by itself goes where its worker looks."""
+        told = {"PROKERJA_DB": UNREACHABLE if self.db == ":memory:" else self.db}
+        if self.jobs:
+            told["PROKERJA_JOBS"] = self.jobs
+        return {**os.environ, **told}

@@ -262,7 +262,9 @@ class Supervisor:
 
     def _hire(self, ring: int) -> Hand:
         orders = self._orders
-        hand = Hand(orders.jobs, orders.classes, self._lock, ring, self._pump.add)
+        hand = Hand(
+            orders.jobs, orders.classes, self._lock, ring, self._pump.add, orders.environment()
+        )
         self._ears.add_hand(hand, self._crew)
         return hand
 

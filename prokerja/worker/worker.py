@@ -57,7 +57,7 @@ class Worker:
         directory, classes = _jobs_of(jobs, self._settings)
         self._orders = Orders(
             directory, tuple(map(_importable, classes)), _directories(directory, classes, same_as),
-            tuple(queues), realizers, until_empty, max_jobs, grace,
+            tuple(queues), realizers, until_empty, max_jobs, grace, queue.path,
         )  # fmt: skip
         self._on_event = on_event
         self._stops: Stops | None = None
