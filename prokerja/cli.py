@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from prokerja.commandline import Argument, Command, Option, Parameter, parameters, quickly, whole
 from prokerja.errors import ProkerjaError
-from prokerja.streams import let_go_of_broken_streams, open_standard_streams
+from prokerja.streams import insist_on_utf8, let_go_of_broken_streams, open_standard_streams
 
 COMMANDS = {
     "declare:job": "declare_job",
@@ -34,6 +34,7 @@ LONGEST_LINE, LONGEST_USAGE = 1000, 300
 
 def main() -> None:
     """The `prokerja` program."""
+    insist_on_utf8()
     open_standard_streams()
     sys.exit(obey(sys.argv[1:]))
 

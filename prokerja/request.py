@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from prokerja.errors import BadOption, BadPayload, RequestError
 from prokerja.job import field_names, file_of, home_of, name_of, option
 from prokerja.model import Declaration, Lane
+from prokerja.names import portable
 from prokerja.times import LATEST, LONGEST, shown
 
 if TYPE_CHECKING:
@@ -207,7 +208,7 @@ def _epoch(at: Any) -> Any:
 
 def _plainer(value: Any) -> Any:
     if isinstance(value, os.PathLike):
-        return os.fspath(value)
+        return portable(value)
     cls: type = type(value)
     names = field_names(cls)
     if names is not None:

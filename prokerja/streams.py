@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 READ_BUFFER_BYTES = 2**16
 ESCAPED = "backslashreplace"
+OUTPUT_ENCODING = "prokerja_output_encoding"
+"""An option of the interpreter (`-X`): what the terminal takes, though names are read as UTF-8."""
 
 
 class PatientFile(io.FileIO):
@@ -43,6 +45,17 @@ class PatientFile(io.FileIO):
         select([self] if reading else [], [] if reading else [self], [])
 
 
+def insist_on_utf8() -> None:
+    """Start again if the locale would have names read as anything else, to keep every byte.
+
+    What is declared as text here is opened by workers, whose locale may be another.
+    """
+    if sys.getfilesystemencoding() != "utf-8":
+        encoding = getattr(sys.stdout, "encoding", "utf-8")
+        options = ["-X", "utf8", "-X", f"{OUTPUT_ENCODING}={encoding}"]
+        os.execv(sys.executable, [sys.executable, *options, *sys.orig_argv[1:]])  # noqa: S606
+
+
 def open_standard_streams() -> None:
     """Make stdin, stdout and stderr fit for any neighbour, terminal and locale.
 
@@ -66,7 +79,7 @@ def _patient(stream: Any, mode: str) -> io.TextIOWrapper:
         raw = io.BufferedWriter(raw)
     return io.TextIOWrapper(
         raw,
-        encoding=stream.encoding,
+        encoding=sys._xoptions.get(OUTPUT_ENCODING, stream.encoding),  # noqa: SLF001
         errors=stream.errors if mode == "r" else ESCAPED,
         line_buffering=stream.line_buffering,
         write_through=stream.write_through,

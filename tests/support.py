@@ -19,7 +19,7 @@ from prokerja.report import detail_json, why_not_running
 
 if TYPE_CHECKING:
     import signal
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
 T = TypeVar("T")
@@ -259,6 +259,18 @@ class Home:
         )
         assert done.returncode == code, done.stderr
         return done.stdout
+
+    def call(
+        self, words: Sequence[str | bytes], text: bytes = b""
+    ) -> subprocess.CompletedProcess[bytes]:
+        """A program that has ended; `text` is its stdin."""
+        return subprocess.run(
+            words, input=text, capture_output=True, env=self._environment, check=False
+        )
+
+    def in_environment(self, variables: Mapping[str, str]) -> None:
+        """Have all that is started from here on find these variables."""
+        self._environment.update(variables)
 
     def ask(self, *words: object) -> Any:
         """What a command answers as JSON."""

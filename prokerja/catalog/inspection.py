@@ -52,7 +52,7 @@ def _run(directory: str, found: IO[bytes], names: IO[bytes], limit: float) -> st
     path = json.dumps([str(entry) for entry in sys.path if entry])
     try:
         child = subprocess.run(
-            [sys.executable, "-P", "-c", CHILD, path, directory, str(found.fileno())],
+            [sys.executable, "-X", "utf8", "-P", "-c", CHILD, path, directory, str(found.fileno())],
             stdin=subprocess.DEVNULL,
             stdout=names,
             stderr=subprocess.DEVNULL,

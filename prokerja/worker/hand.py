@@ -11,6 +11,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from prokerja.names import portable
 from prokerja.worker import notes
 from prokerja.worker.board import BETWEEN, IDLE, Board
 from prokerja.worker.launch import Setup, command
@@ -58,8 +59,8 @@ class Hand:
         self.board = Board.new()
         setup = Setup(
             channel=theirs.fileno(), board=self.board.descriptor, lifeline=alive, nudge=nudged,
-            lock=lock, ring=ring, jobs=jobs, classes=list(classes),
-            path=[os.path.abspath(entry) for entry in sys.path],
+            lock=lock, ring=ring, jobs=portable(jobs), classes=list(classes),
+            path=[portable(os.path.abspath(entry)) for entry in sys.path],
         )  # fmt: skip
         self.process = subprocess.Popen(
             command(setup),

@@ -60,7 +60,8 @@ def command(setup: Setup) -> list[str]:
     told = msgspec.json.encode(setup).decode()
     own = ",".join(map(str, setup.own))
     home = os.path.join(package, "__init__.py")
-    return [sys.executable, "-P", "-c", BOOT, home, told, own, str(setup.lock)]
+    # Whatever the locale, a name in a payload means the bytes that were declared.
+    return [sys.executable, "-X", "utf8", "-P", "-c", BOOT, home, told, own, str(setup.lock)]
 
 
 def start(given: str) -> None:
