@@ -64,8 +64,9 @@ def test_lines_and_paths_in_another_locale_are_bytes_too(home: Home, tmp_path: P
     assert home.call(words, lines).returncode == 0
     assert {home.job(id)["payload"]["path"] for id in (1, 2)} == {prefix + name for name in NAMES}
     where = os.fsencode(tmp_path) + b"/\xe9.db"
-    given = ["declare:job", "touch", "path=x", "--db", where, "--jobs", os.fspath(home.jobs)]
-    told = home.call([sys.executable, "-m", "prokerja", *given])
+    given: list[str | bytes] = [*home.command("declare:job", "touch", "path=x")]
+    given[given.index(os.fspath(home.db))] = where
+    told = home.call(given)
     assert told.returncode == 0
     assert os.path.exists(where)
 
