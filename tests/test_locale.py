@@ -86,6 +86,12 @@ class Touch:
 
 Queue(sys.argv[1]).declare(Touch())
 """
-    words = [sys.executable, "-c", program, os.fspath(home.db), os.fsencode(prefix) + b"\xc3\xa9"]
+    words: list[str | bytes] = [
+        sys.executable,
+        "-c",
+        program,
+        os.fspath(home.db),
+        os.fsencode(prefix) + b"\xc3\xa9",
+    ]
     assert home.call(words).returncode == 0
     assert json.dumps(home.job(1)["payload"]) == json.dumps({"path": prefix + "é"})
