@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 from collections import deque
-from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from msgspec.json import decode
@@ -77,13 +76,10 @@ class Realizer:
         """Work until the supervisor hangs up."""
         if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             signal.signal(signal.SIGTERM, self._interrupt)
-            # Python forgets what a child hears while it is made, so it hears it afterwards.
-            hold, let_go = (
-                partial(signal.pthread_sigmask, how, [signal.SIGTERM])
-                for how in (signal.SIG_BLOCK, signal.SIG_UNBLOCK)
-            )
             os.register_at_fork(
-                before=hold, after_in_child=self._hear_as_any, after_in_parent=let_go
+                before=self._hold_term,
+                after_in_child=self._end_at_term,
+                after_in_parent=self._let_go_of_term,
             )
         self._state = ProcessState()
         while self._read(wait=not self._jobs):
@@ -99,11 +95,18 @@ class Realizer:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         self._channel.socket.detach()  # closed by this process's end, and not before
 
-    def _hear_as_any(self) -> None:
+    def _hold_term(self) -> None:
+        """Keep a TERM from a child that is being made: Python forgets what it hears before."""
+        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+
+    def _let_go_of_term(self) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+
+    def _end_at_term(self) -> None:
         """What a job forks ends at a TERM, as any process does."""
         if signal.getsignal(signal.SIGTERM) == self._interrupt:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+        self._let_go_of_term()
 
     def _interrupt(self, number: int, _: object) -> None:
         if self._board.words[AT] > 0 and os.getpid() == self._process:
@@ -146,6 +149,7 @@ class Realizer:
         """Run what is in hand until it is done or there is news to report."""
         words, jobs = self._board.words, self._jobs
         state, path, usual_path = self._state, sys.path, sys.path.copy()
+        name = self._name
         now = time.monotonic_ns()
         report_at, note_at = now + NEWS_AFTER, now + NOTE_AFTER
         while now < report_at and len(self._news) < ENOUGH_NEWS and (jobs or self._more()):
