@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 
 from tests.shell import PROGRAM, Shell, Told, opened
@@ -527,7 +528,7 @@ def test_jobs_that_misbehave_are_told_of_and_take_nothing_with_them(shell: Shell
             command, stdin=subprocess.DEVNULL, stderr=stderr, env=shell.environment, timeout=90,
             check=False,
         ).returncode  # fmt: skip
-    stop_daemon(shell.path / "home.daemon")
+    assert not psutil.pid_exists(int((shell.path / "home.daemon").read_text()))
     assert code == 0
     assert b"Traceback" not in log.read_bytes()
     found = {how: shell.ask("report:job", id) for how, id in zip(OUTCOMES, ids, strict=True)}
@@ -535,11 +536,6 @@ def test_jobs_that_misbehave_are_told_of_and_take_nothing_with_them(shell: Shell
         assert (how, found[how]["status"]) == (how, status)
         assert error is None or error in found[how]["error"], found[how]["error"]
     assert shell.ask("report:job", ids[-1] + 1)["status"] == "completed"
-
-
-def stop_daemon(file: Path) -> None:
-    """The only process that the job has left behind."""
-    os.kill(int(file.read_text()), 9)
 
 
 def test_a_jobs_directory_with_a_file_that_cannot_be_imported_serves_the_others(

@@ -267,8 +267,9 @@ def test_the_unit_and_the_settings_speak_of_the_same_places(
     environment = dict(pair.split("=") for pair in service["Environment"].split())
     assert set(environment) == {"PROKERJA_DB", "PROKERJA_JOBS"}
     assert environment["PROKERJA_DB"].startswith(f"/var/lib/{service['StateDirectory']}/")
-    assert environment["PROKERJA_DB"] in blocks("sh")[-1]
-    assert environment["PROKERJA_JOBS"] in blocks("sh")[-1]
+    [setting_up] = [block for block in blocks("sh") if "systemctl enable" in block]
+    assert environment["PROKERJA_DB"] in setting_up
+    assert environment["PROKERJA_JOBS"] in setting_up
 
 
 def test_the_figures_have_their_place() -> None:

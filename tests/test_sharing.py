@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import stat
@@ -33,11 +34,14 @@ GROUP = 42001 if ROOT else os.getegid()
 OURS = {sys.base_prefix, sys.prefix, os.path.dirname(os.path.dirname(__file__))}
 """What other users must be able to read if they are to run what we run."""
 
-RECIPE = """
-install -d -m 2770 -g "$GROUP" "$FOLDER"
-install -m 660 -g "$GROUP" /dev/null "$FOLDER/queue.sqlite3"
-"""
-"""How a queue is shared with a group; what SQLite and prokerja put beside it follows the file."""
+README = Path(__file__).parent.parent / "README.md"
+[BLOCK] = re.findall(r"^```sh\n(install -d .*?)^```$", README.read_text(), re.DOTALL | re.MULTILINE)
+RECIPE = (
+    BLOCK.replace("-g jobs", '-g "$GROUP"')
+    .replace("/srv/queue/prokerja.sqlite3", '"$FOLDER/queue.sqlite3"')
+    .replace("/srv/queue", '"$FOLDER"')
+)
+"""How the README shares a queue with a group, here ours."""
 
 
 def becoming(user: int) -> list[str]:

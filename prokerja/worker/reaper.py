@@ -57,10 +57,16 @@ def signal_family(pid: int, number: signal.Signals) -> None:
     """
     import psutil
 
-    with contextlib.suppress(psutil.Error, OSError):
-        for process in psutil.Process(pid).children(recursive=True):
-            with contextlib.suppress(psutil.Error):
-                process.send_signal(number)
+    try:
+        below = psutil.Process(pid).children(recursive=True)
+    except (psutil.Error, OSError):  # where there is no /proc, only the realizer can be killed,
+        below = []  # which dies with its reaper
+        if number == signal.SIGKILL:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+    for process in below:
+        with contextlib.suppress(psutil.Error):
+            process.send_signal(number)
     if sys.platform != "linux":
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, number)
