@@ -12,7 +12,6 @@ import fcntl
 import mmap
 import os
 import sys
-import tempfile
 
 SIZE = mmap.PAGESIZE
 AT, SINCE, REVOKED, LAST = 0, 1, 2, 3
@@ -36,6 +35,8 @@ class Board:
         if sys.platform == "linux":
             descriptor = os.memfd_create("prokerja-board", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         else:
+            import tempfile
+
             descriptor, path = tempfile.mkstemp(prefix="prokerja-board-")
             os.unlink(path)
         os.ftruncate(descriptor, SIZE)

@@ -17,16 +17,19 @@ FAR = 200
 BOOT = """
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
-spec = spec_from_file_location("prokerja", sys.argv[1])
-sys.modules["prokerja"] = module_from_spec(spec)
-spec.loader.exec_module(sys.modules["prokerja"])
-from prokerja.worker.reaper import divide
-divide(list(map(int, sys.argv[3].split(","))), int(sys.argv[4]))
+def load(name, file):
+    spec = spec_from_file_location(name, sys.argv[1] + file)
+    module = sys.modules[name] = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+own = list(map(int, sys.argv[3].split(",")))
+load("prokerja_reaper", "/worker/reaper.py").divide(own, int(sys.argv[4]))
+load("prokerja", "/__init__.py")
 from prokerja.worker.launch import start
 start(sys.argv[2])
 """
-"""With this very package, wherever it was imported from; and the less before the fork the better,
-since the reaper stays as large as it is then."""
+"""With this very package, wherever it was imported from. The reaper stays as large as it is when it
+forks, so it is loaded by itself before that."""
 
 
 class Setup(msgspec.Struct):
@@ -59,9 +62,8 @@ def command(setup: Setup) -> list[str]:
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     told = msgspec.json.encode(setup).decode()
     own = ",".join(map(str, setup.own))
-    home = os.path.join(package, "__init__.py")
     # Whatever the locale, a name in a payload means the bytes that were declared.
-    return [sys.executable, "-X", "utf8", "-P", "-c", BOOT, home, told, own, str(setup.lock)]
+    return [sys.executable, "-X", "utf8", "-P", "-c", BOOT, package, told, own, str(setup.lock)]
 
 
 def start(given: str) -> None:

@@ -17,10 +17,6 @@ import resource
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 REAP_SECONDS = 2.0
@@ -29,7 +25,7 @@ REAP_SECONDS = 2.0
 RETRY_SECONDS = 0.01
 
 
-def divide(inherited: Sequence[int], lock: int) -> None:
+def divide(inherited: list[int], lock: int) -> None:
     """Fork: return in the child, which is to be the realizer; the parent reaps, and never returns.
 
     `inherited` are the descriptors that are the realizer's alone; `lock`, the worker's lock (-1 for
@@ -72,7 +68,7 @@ def signal_family(pid: int, number: signal.Signals) -> None:
             os.killpg(pid, number)
 
 
-def _reap(realizer: int, inherited: Sequence[int], lock: int) -> None:
+def _reap(realizer: int, inherited: list[int], lock: int) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     for descriptor in {0, 1, 2, *inherited} - {lock}:
         with contextlib.suppress(OSError):
