@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -84,6 +85,15 @@ def _patient(stream: Any, mode: str) -> io.TextIOWrapper:
         line_buffering=stream.line_buffering,
         write_through=stream.write_through,
     )
+
+
+def leave_if_nobody_reads(code: int) -> None:
+    """End the process if stderr takes nothing just now: Python would wait for it for ever."""
+    from select import select
+
+    with suppress(OSError, ValueError):
+        if not select([], [sys.stderr], [], 0)[1]:
+            os._exit(code)
 
 
 def let_go_of_broken_streams() -> None:

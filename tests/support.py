@@ -211,7 +211,7 @@ class Home:
         self._workers: list[Worker] = []
         self._others: list[subprocess.Popen[str]] = []
         self._reapers = sys.platform == "linux"
-        self._environment = {
+        self.environment = {
             **{key: v for key, v in os.environ.items() if not key.startswith("PROKERJA_")},
             "XDG_CONFIG_HOME": str(path / "config"),
         }
@@ -228,7 +228,7 @@ class Home:
         place.mkdir()
         first = "import psutil, subprocess, sys\n"  # these are built for the real system
         (place / "sitecustomize.py").write_text(f"{first}sys.platform = 'darwin'\n")
-        self._environment["PYTHONPATH"] = str(place)
+        self.environment["PYTHONPATH"] = str(place)
 
     def write(self, name: str, source: str) -> None:
         """A job file."""
@@ -255,7 +255,7 @@ class Home:
     def cli(self, *words: object, code: int = 0) -> str:
         """What a command prints."""
         done = subprocess.run(
-            self.command(*words), capture_output=True, text=True, env=self._environment, check=False
+            self.command(*words), capture_output=True, text=True, env=self.environment, check=False
         )
         assert done.returncode == code, done.stderr
         return done.stdout
@@ -265,12 +265,12 @@ class Home:
     ) -> subprocess.CompletedProcess[bytes]:
         """A program that has ended; `text` is its stdin."""
         return subprocess.run(
-            words, input=text, capture_output=True, env=self._environment, check=False
+            words, input=text, capture_output=True, env=self.environment, check=False
         )
 
     def in_environment(self, variables: Mapping[str, str]) -> None:
         """Have all that is started from here on find these variables."""
-        self._environment.update(variables)
+        self.environment.update(variables)
 
     def ask(self, *words: object) -> Any:
         """What a command answers as JSON."""
@@ -338,7 +338,7 @@ class Home:
         """Start a worker."""
         log = self.path / f"worker-{len(self._workers) + 1}.log"
         command = self.command("realization:start", *words)
-        worker = Worker(command, log, self._environment, reapers=self._reapers)
+        worker = Worker(command, log, self.environment, reapers=self._reapers)
         self._workers.append(worker)
         return worker
 
@@ -355,7 +355,7 @@ class Home:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=self._environment,
+            env=self.environment,
         )
         self._others.append(process)
         return process

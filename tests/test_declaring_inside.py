@@ -47,7 +47,7 @@ class Order(Job):
 def _defaults_of_its_own(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever strays into the default file does no harm."""
     for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME"):
-        home._environment[name] = str(home.path / "default")
+        home.environment[name] = str(home.path / "default")
         monkeypatch.setenv(name, str(home.path / "default"))
 
 

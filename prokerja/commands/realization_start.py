@@ -8,11 +8,13 @@ from typing import Annotated
 
 from prokerja.commandline import Option
 from prokerja.commands import Db, Duration, Jobs, Number
+from prokerja.commands.background import Background
 from prokerja.commands.talk import Progress, Talk
 from prokerja.errors import BadOption, TryAgain
 from prokerja.queue import Queue
 from prokerja.request import named
 from prokerja.settings import settings
+from prokerja.streams import leave_if_nobody_reads
 from prokerja.times import duration
 from prokerja.worker.worker import Worker
 
@@ -52,6 +54,7 @@ def run(
     queues = [named(name, "--queue") for name in queue]
     source = Queue(where.db)
     talk = Progress(_waiting(source, queues)) if until_empty and sys.stderr.isatty() else Talk()
+    background = Background(talk)
     worker = Worker(
         source,
         where.jobs,
@@ -61,12 +64,14 @@ def run(
         max_jobs=max_jobs,
         grace=patience,
         same_as=same_as,
-        on_event=talk.tell,
+        on_event=background.tell,
     )
-    with closing(source), talk:
+    with closing(source), background:
         worker.run()
     # Not 0: systemd's Restart=on-failure is to start the newer program.
-    return TryAgain.exit_code if worker.outdated else 0
+    code = TryAgain.exit_code if worker.outdated else 0
+    leave_if_nobody_reads(code)
+    return code
 
 
 def _waiting(source: Queue, queues: list[str]) -> int:
