@@ -50,11 +50,10 @@ class Crew:
         tell: Callable[[Event], None],
     ) -> None:
         self._size = size
-        self._hire = hire
         self._release = release
         self._tell = tell
         self._pace = Pace()
-        self._hiring = Hiring()
+        self._hiring = Hiring(hire, tell)
         self._full = False
         """Whether the next job in the queue was found to be too much for any realizer."""
         self.hands: list[Hand] = []
@@ -86,7 +85,8 @@ class Crew:
         """Start realizers until the crew is complete."""
         while not self.stopping and len(self.hands) < self._size and now >= self._hiring.at:
             taken = {hand.ring for hand in self.hands}
-            self.hands.append(self._hire(min(set(range(self._size)) - taken)))
+            hand = self._hiring.hire(min(set(range(self._size)) - taken))
+            self.hands += [hand] if hand else []
 
     def choose(self, offered: Iterator[Claimed]) -> tuple[list[Claimed], bool]:
         """Put jobs into the realizers' next batches; returns them, and whether all are full."""

@@ -252,7 +252,12 @@ class Supervisor:
     def _hire(self, ring: int) -> Hand:
         orders = self._orders
         hand = Hand(orders.jobs, orders.classes, self._lock, ring, self._pump.add)
-        self._ears.add_hand(hand, self._crew)
+        try:
+            self._ears.add_hand(hand, self._crew)
+        except OSError:
+            hand.kill()
+            hand.bury()
+            raise
         return hand
 
     def _leave(self) -> None:
