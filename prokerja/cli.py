@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Annotated, Any
 
 from prokerja.commandline import Argument, Command, Option, Parameter, parameters, quickly, whole
-from prokerja.errors import ProkerjaError
+from prokerja.errors import ProkerjaError, TryAgain
 from prokerja.streams import insist_on_utf8, let_go_of_broken_streams, open_standard_streams
 
 COMMANDS = {
@@ -49,11 +49,19 @@ def obey(words: list[str]) -> int:
     except BrokenPipeError:
         code = BROKEN_PIPE
     except OSError as error:  # a full disk behind stdout, or no descriptor left
-        where = f" ({error.filename})" if error.filename else ""
-        complain(f"{error.strerror or error}{where}; check the disk and the output", FAILED, [])
-        code = FAILED
+        code = _of_the_system(error)
     let_go_of_broken_streams()
     return code
+
+
+def _of_the_system(error: OSError) -> int:
+    """A disk that is full behind stdout, or a system that is short of something."""
+    from prokerja import shortage
+
+    if missing := shortage.in_words(error):
+        return complain(missing, TryAgain.exit_code, [])
+    where = f" ({error.filename})" if error.filename else ""
+    return complain(f"{error.strerror or error}{where}; check the disk and the output", FAILED, [])
 
 
 def answered(words: list[str]) -> int:

@@ -85,6 +85,22 @@ class RealizerReplaced:
 
 
 @dataclass(frozen=True)
+class RealizerNotStarted:
+    """The system had no room for one more process, or lacks what it needs; it is tried again."""
+
+    error: str
+    retry_in: float
+    """Seconds until then."""
+
+
+@dataclass(frozen=True)
+class FileUnwatched:
+    """The system does not tell who writes to the file, so the worker looks again and again."""
+
+    error: str
+
+
+@dataclass(frozen=True)
 class StoreTroubled:
     """A turn could not be written; it is tried again."""
 
@@ -118,6 +134,8 @@ Event = (
     | JobsSettled
     | RealizerDied
     | RealizerReplaced
+    | RealizerNotStarted
+    | FileUnwatched
     | StoreTroubled
     | QueueEmptied
     | WorkerStopping

@@ -9,6 +9,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from prokerja import shortage
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -30,15 +32,14 @@ class Watch:
         self._inotify: INotify | None = None
         self._pipe: tuple[int, int] | None = None
         self.pace: float | None = None
+        self.shortage = ""
+        """Why it cannot see all, if the system is short of something; whoever waits looks again."""
         if path == ":memory:":
             self._pipe = os.pipe()
             for end in self._pipe:
                 os.set_blocking(end, False)
         elif sys.platform == "linux":
-            from inotify_simple import INotify, flags
-
-            self._inotify = INotify(nonblocking=True)
-            self._inotify.add_watch(f"{path}-wal", flags.MODIFY)
+            self._watch(f"{path}-wal")
         else:
             self.pace = SLOW
 
@@ -60,9 +61,15 @@ class Watch:
             return
         from inotify_simple import flags
 
+        short = ""
         for path in set(paths) - set(self._locks.values()):
-            with contextlib.suppress(FileNotFoundError, PermissionError):
+            try:
                 self._locks[self._inotify.add_watch(path, flags.CLOSE_WRITE)] = path
+            except (FileNotFoundError, PermissionError):
+                pass
+            except OSError as error:
+                short = shortage.of_watch(error)
+        self.shortage, self.pace = short, SLOW if short else None
 
     def drain(self) -> bool:
         """Forget what has happened so far, and tell whether a lock may have been let go.
@@ -75,7 +82,7 @@ class Watch:
             return False
         if self._inotify is None:
             return True
-        let_go = False
+        let_go = bool(self.shortage)
         while events := self._inotify.read(timeout=0):
             let_go = let_go or any(event.wd in self._locks for event in events)
         return let_go
@@ -87,6 +94,19 @@ class Watch:
         else:
             select.select([self], [], [], timeout)
             self.drain()
+
+    def _watch(self, path: str) -> None:
+        from inotify_simple import INotify, flags
+
+        with contextlib.ExitStack() as undo:
+            try:
+                inotify = undo.enter_context(INotify(nonblocking=True))
+                inotify.add_watch(path, flags.MODIFY)
+            except OSError as error:
+                self.shortage, self.pace = shortage.of_watch(error), SLOW
+            else:
+                self._inotify = inotify
+                undo.pop_all()
 
     def close(self) -> None:
         """Watch no more."""

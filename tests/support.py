@@ -208,6 +208,9 @@ class Home:
         self.db = path / "queue.db"
         self.jobs = path / "jobs"
         self.jobs.mkdir()
+        self.launcher: tuple[str, ...] = ()
+        """Words before each command, which see to its surroundings and then run it."""
+        self.interpreter = sys.executable
         self._workers: list[Worker] = []
         self._others: list[subprocess.Popen[str]] = []
         self._reapers = sys.platform == "linux"
@@ -387,4 +390,4 @@ class Home:
         where = ["--db", str(self.db)]
         if command.startswith(("declare", "realization")):
             where += ["--jobs", str(self.jobs)]
-        return [sys.executable, "-m", "prokerja", command, *where, *rest]
+        return [*self.launcher, self.interpreter, "-m", "prokerja", command, *where, *rest]

@@ -92,6 +92,15 @@ class Talk:
         )
 
     @tell.register
+    def _(self, event: events.RealizerNotStarted) -> None:
+        again = words(event.retry_in)
+        self.say(f"no realizer could be started, trying again in {again}: {event.error}")
+
+    @tell.register
+    def _(self, event: events.FileUnwatched) -> None:
+        self.say(f"the file cannot be watched, looking again and again instead: {event.error}")
+
+    @tell.register
     def _(self, event: events.StoreTroubled) -> None:
         self.say(f"{event.error}; trying again")
 

@@ -39,11 +39,15 @@ class Board:
 
             descriptor, path = tempfile.mkstemp(prefix="prokerja-board-")
             os.unlink(path)
-        os.ftruncate(descriptor, SIZE)
-        if sys.platform == "linux":  # or a realizer could take the page from under our feet
-            seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
-            fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
-        return cls(descriptor)
+        try:
+            os.ftruncate(descriptor, SIZE)
+            if sys.platform == "linux":  # or a realizer could take the page from under our feet
+                seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+                fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
+            return cls(descriptor)
+        except OSError:
+            os.close(descriptor)
+            raise
 
     def running(self) -> tuple[int, int]:
         """Sequence number of the job at hand (IDLE for none), and the monotonic ns it began."""

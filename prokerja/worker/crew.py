@@ -54,11 +54,10 @@ class Crew:
     ) -> None:
         self._size = size
         self._grace = grace
-        self._hire = hire
         self._release = release
         self._tell = tell
         self._pace = Pace()
-        self._hiring = Hiring()
+        self._hiring = Hiring(hire, tell)
         self._full = False
         """Whether the next job in the queue was found to be too much for any realizer."""
         self.hands: list[Hand] = []
@@ -91,7 +90,8 @@ class Crew:
     def muster(self, now: float) -> None:
         """Start realizers until the crew is complete."""
         while not self.stopping and now >= self._hiring.at and (free := self._free_rings()):
-            self.hands.append(self._hire(min(free)))
+            hand = self._hiring.hire(min(free))
+            self.hands += [hand] if hand else []
 
     def choose(self, offered: Iterator[Claimed]) -> tuple[list[Claimed], bool]:
         """Put jobs into the realizers' next batches; returns them, and whether all are full."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from functools import partial
 from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
 from typing import TYPE_CHECKING, Protocol
@@ -42,9 +43,12 @@ class Ears:
 
     def add_hand(self, hand: Hand, crew: Crew) -> None:
         """Listen to a realizer, and for its end."""
-        self._selector.register(hand.channel, EVENT_READ, partial(crew.listen, hand))
-        if hand.ending >= 0:
-            self._selector.register(hand.ending, EVENT_READ, partial(crew.ended, hand))
+        with ExitStack() as undo:
+            self._selector.register(hand.channel, EVENT_READ, partial(crew.listen, hand))
+            undo.callback(self._selector.unregister, hand.channel)
+            if hand.ending >= 0:
+                self._selector.register(hand.ending, EVENT_READ, partial(crew.ended, hand))
+            undo.pop_all()
 
     def drop_hand(self, hand: Hand) -> None:
         """Listen to a realizer no more."""

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from prokerja.names import portable
 from prokerja.worker import notes
-from prokerja.worker.board import BETWEEN, IDLE, Board
+from prokerja.worker.board import BETWEEN, IDLE
+from prokerja.worker.ends import Ends
 from prokerja.worker.launch import Setup, command
 from prokerja.worker.reaper import signal_family
 from prokerja.worker.wire import Channel, Report, Work
@@ -41,7 +42,10 @@ KILL_AGAIN_SECONDS = 0.1
 
 
 class Hand:
-    """One realizer. All times are monotonic seconds."""
+    """One realizer. All times are monotonic seconds.
+
+    Raises OSError if the system has no room for it, and leaves nothing behind then.
+    """
 
     def __init__(
         self,
@@ -52,35 +56,31 @@ class Hand:
         watch: Callable[[int], None],
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        ours, theirs = socket.socketpair()
-        alive, self._lifeline = os.pipe()
-        nudged, self._nudge = os.pipe()
-        output, printed = os.pipe()
-        self.board = Board.new()
+        self._ends = ends = Ends(watch)
+        self.board = ends.board
+        self.channel = Channel(ends.line, Report)
         setup = Setup(
-            channel=theirs.fileno(), board=self.board.descriptor, lifeline=alive, nudge=nudged,
-            lock=lock, ring=ring, jobs=portable(jobs), classes=list(classes),
+            channel=ends.channel, board=self.board.descriptor, lifeline=ends.alive,
+            nudge=ends.nudged, lock=lock, ring=ring, jobs=portable(jobs), classes=list(classes),
             path=[portable(os.path.abspath(entry)) for entry in sys.path],
         )  # fmt: skip
-        self.process = subprocess.Popen(
-            command(setup),
-            stdin=subprocess.DEVNULL,
-            stdout=printed,
-            stderr=printed,
-            pass_fds=(*setup.own, lock) if lock >= 0 else setup.own,
-            start_new_session=True,
-            env=environment,
-        )
+        with contextlib.ExitStack() as undo:
+            undo.callback(ends.close)
+            self.process = subprocess.Popen(
+                command(setup),
+                stdin=subprocess.DEVNULL,
+                stdout=ends.printed,
+                stderr=ends.printed,
+                pass_fds=(*setup.own, lock) if lock >= 0 else setup.own,
+                start_new_session=True,
+                env=environment,
+            )
+            undo.pop_all()
+        ends.close_theirs()
         self.pid = self.process.pid
         """The realizer's own, once it has greeted: `process` is its reaper, where there is one."""
         self.ending = _ending(self.process.pid)
         """Becomes readable when the process ends, where the system has such a thing; else -1."""
-        theirs.close()
-        for descriptor in (alive, nudged, printed):
-            os.close(descriptor)
-        watch(output)
-        ours.setblocking(False)
-        self.channel = Channel(ours, Report)
         self._lock = lock
         self.ring = ring
         """Which ring of the lock's file it notes in what it has done."""
@@ -193,8 +193,8 @@ class Hand:
         """Have it report what it has done before the long job that it is at."""
         sequence, _, _ = self.at()
         if sequence == self._long and next(iter(self.tasks), sequence) < sequence:
-            with contextlib.suppress(BrokenPipeError):
-                os.write(self._nudge, b".")
+            with contextlib.suppress(BrokenPipeError, BlockingIOError):
+                os.write(self._ends.nudge, b".")
 
     def revoke(self) -> None:
         """Forbid it to start what waits behind the job it is at."""
@@ -267,12 +267,9 @@ class Hand:
             self._signal(signal.SIGKILL)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 code = self.process.wait(KILL_AGAIN_SECONDS)
-        self.channel.socket.close()
         if self.ending >= 0:
             os.close(self.ending)
-        self.board.close()
-        os.close(self._lifeline)
-        os.close(self._nudge)
+        self._ends.close()
         return code
 
     def noted(self) -> dict[Claim, Done | Failure]:

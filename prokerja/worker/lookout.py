@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from prokerja.events import FileUnwatched
 from prokerja.watch import Watch
 from prokerja.worker.neighbours import Neighbours
 from prokerja.worker.upgrades import Upgrades
@@ -26,6 +27,9 @@ class Lookout:
         self.watch = Watch(repository.path)
         self.woken = True
         """Whether anybody may have written since we last looked for work."""
+        self._tell = tell
+        self._shortage = ""
+        """What was told of the watch."""
         self._neighbours = Neighbours(repository, own, self.watch, tell)
         self._upgrades = Upgrades(repository.database, stops)
         self._on_commit = repository.database.on_commit
@@ -54,6 +58,10 @@ class Lookout:
         if self._upgrades.met:
             return
         self._neighbours.look(now)
+        if self.watch.shortage != self._shortage:
+            self._shortage = self.watch.shortage
+            if self._shortage:
+                self._tell(FileUnwatched(self._shortage))
         if full:
             self._upgrades.look(now)
 

@@ -8,7 +8,8 @@ from collections import defaultdict
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
-from prokerja.events import JobsRecovered, LockLeft
+from prokerja import shortage
+from prokerja.events import JobsRecovered, LockLeft, StoreTroubled
 from prokerja.worker import notes
 from prokerja.worker.harvest import Harvest
 from prokerja.worker.verdicts import by_note
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 EVERY = 0.2
 """Seconds between two looks at who is there, unless one of them may have died."""
+RETRY_SECONDS = 1.0
+"""Before another look where the last one failed, for want of a descriptor."""
 
 
 class Estate(NamedTuple):
@@ -62,13 +65,25 @@ class Neighbours:
 
     def look(self, now: float) -> None:
         """Recover what the dead held, if there is reason to think that somebody died."""
-        if not self.suspect and (self.look_at is None or now < self.look_at):
+        told = self.suspect and (self._watch.pace is None or now >= self._looked_at + EVERY)
+        if not told and (self.look_at is None or now < self.look_at):
             return
         with self._repository.database.reading():
             others = set(self._repository.workers.ids()) - {self._own}
-        if others != self._known or self.suspect:
-            self._check(others)
-        self._looked_at, self.look_at = now, None
+        try:
+            if others != self._known or self.suspect:
+                self._check(others)
+        except OSError as error:
+            self._put_off(now, error)
+        else:
+            self._looked_at, self.look_at = now, None
+
+    def _put_off(self, now: float, error: OSError) -> None:
+        """Look again later; the jobs of this worker go on meanwhile."""
+        self._known, self.suspect = set(), False
+        self._looked_at, self.look_at = now, now + RETRY_SECONDS
+        why = shortage.in_words(error) or str(error)
+        self._tell(StoreTroubled(f"cannot see which other workers are alive: {why}"))
 
     def _check(self, others: set[int]) -> None:
         workers = self._repository.workers

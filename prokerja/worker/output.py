@@ -105,6 +105,7 @@ class Pump:
         self._target = target
         self._selector = selectors.DefaultSelector()
         self._wake, self._waker = os.pipe()
+        os.set_blocking(self._waker, False)
         self._selector.register(self._wake, selectors.EVENT_READ, None)
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -115,13 +116,17 @@ class Pump:
         """Carry what comes out of this pipe from now on, until its end."""
         with self._lock:
             self._selector.register(descriptor, selectors.EVENT_READ, Labels())
-        os.write(self._waker, b".")
+        self._stir()
 
     def stop(self, patience: float) -> None:
         """Carry what is already in the pipes, for `patience` seconds at most, and end."""
         self._stopping.set()
-        os.write(self._waker, b".")
+        self._stir()
         self._thread.join(patience)
+
+    def _stir(self) -> None:
+        with contextlib.suppress(BlockingIOError):  # it has been stirred, and is held up
+            os.write(self._waker, b".")
 
     def _run(self) -> None:
         while True:

@@ -17,7 +17,8 @@ STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 class Stops:
     """Counts requests to stop; `fileno()` becomes readable with each.
 
-    Signal handlers can be set in the main thread only; elsewhere just `request` is heard.
+    Signal handlers can be set in the main thread only; elsewhere just `request` is heard. What
+    is ignored at the start stays ignored: that is how `nohup` and shells protect a job.
     """
 
     def __init__(self) -> None:
@@ -30,7 +31,7 @@ class Stops:
         self._readable, self._writable = os.pipe()
         os.set_blocking(self._readable, False)
         os.set_blocking(self._writable, False)
-        self._woken_before = -1
+        self._woken_before: int | None = None
         self._before: dict[signal.Signals, object] = {}
 
     def fileno(self) -> int:
@@ -55,7 +56,8 @@ class Stops:
     def __enter__(self) -> Stops:
         if threading.current_thread() is threading.main_thread():
             for number in STOPPING:
-                self._before[number] = signal.signal(number, self._heard)
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._heard)
             # The kernel's call itself wakes us, even just before we go to sleep.
             self._woken_before = signal.set_wakeup_fd(self._writable, warn_on_full_buffer=False)
         return self
@@ -63,7 +65,7 @@ class Stops:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        if self._before:
+        if self._woken_before is not None:
             signal.set_wakeup_fd(self._woken_before)
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]

@@ -265,7 +265,12 @@ class Supervisor:
         hand = Hand(
             orders.jobs, orders.classes, self._lock, ring, self._pump.add, orders.environment()
         )
-        self._ears.add_hand(hand, self._crew)
+        try:
+            self._ears.add_hand(hand, self._crew)
+        except OSError:
+            hand.kill()
+            hand.bury()
+            raise
         return hand
 
     def _leave(self) -> None:

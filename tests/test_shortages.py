@@ -1,0 +1,251 @@
+"""A system that is short of something: workers say so, wait, and go on when there is more."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import sysconfig
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from prokerja import shortage
+from tests.support import SOON, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.support import Home, Worker
+
+ROOT = Path(__file__).parents[1]
+LIMITED = ("sh", "-c", 'ulimit -S -n 24 && exec "$@"', "sh")
+"""Runs a command with few descriptors."""
+
+
+STARTING = """
+import json, os, resource, sys
+from prokerja.worker.hand import Hand
+
+def opened():
+    return len(os.listdir("/proc/self/fd"))
+
+_, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+outputs, error = [], 0
+Hand(sys.argv[1], (), -1, 0, os.close).bury()  # imports what it needs
+usual = opened()
+for limit in range(usual - 1, 99):
+    if error is None:
+        break
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, most))
+    try:
+        Hand(sys.argv[1], (), -1, 0, outputs.append).bury()
+        error = None
+    except OSError as failure:
+        error = failure.errno
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    while outputs:
+        os.close(outputs.pop())
+    print(json.dumps({"left": opened() - usual, "error": error}))
+"""
+"""Starts a realizer with one descriptor more each time, until that succeeds."""
+
+
+def without(limit: str, value: int) -> tuple[str, ...]:
+    """Runs a command in a user namespace of its own, with a limit that is the namespace's."""
+    script = f'echo {value} > /proc/sys/user/{limit} && exec "$@"'
+    return ("unshare", "--user", "--map-root-user", "sh", "-c", script, "sh")
+
+
+def descriptors(worker: Worker) -> set[int]:
+    return set(map(int, os.listdir(f"/proc/{worker.pid}/fd")))
+
+
+def allow(worker: Worker, count: int) -> None:
+    """Let a worker have so many descriptors, and no more."""
+    _, most = resource.prlimit(worker.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (count, most))
+
+
+def starve(worker: Worker) -> Callable[[], None]:
+    """Allow a worker no descriptor more than it has; returns what ends that."""
+    usual, _ = resource.prlimit(worker.pid, resource.RLIMIT_NOFILE)
+    used = descriptors(worker)
+    allow(worker, min(set(range(len(used) + 1)) - used))
+    return lambda: allow(worker, usual)
+
+
+@pytest.fixture
+def movable(home: Home, tmp_path: Path) -> Path:
+    """The interpreter of all that is started from here on, which may be moved away."""
+    place = tmp_path / "venv"
+    command = [sys.executable, "-m", "venv", "--without-pip", "--symlinks", str(place)]
+    subprocess.run(command, check=True)
+    names = {"base": str(place), "platbase": str(place)}
+    packages = Path(sysconfig.get_path("purelib", vars=names))
+    (packages / "ours.pth").write_text(f"{ROOT}\n{sysconfig.get_path('purelib')}\n")
+    home.interpreter = str(place / "bin" / "python")
+    return place / "bin" / "python"
+
+
+def test_without_a_free_descriptor_the_other_realizers_go_on_and_a_new_one_comes_later(
+    home: Home,
+) -> None:
+    worker = home.worker("--realizers", "2").ready()
+    wait_until(lambda: len(worker.realizers()) == 2)
+    long = home.run("wait_for('gate')")
+    wait_until(lambda: home.running(long))
+    usual = len(descriptors(worker))
+    feed = starve(worker)
+    victim = home.run("note(os.getpid()); wait_for('never')", retries=0)
+    wait_until(lambda: home.running(victim))
+    psutil.Process(int(home.ledger()[0])).kill()
+    assert "killed by SIGKILL" in home.wait(victim, "failed")["error"]
+    wait_until(lambda: "no realizer could be started" in worker.said())
+    assert "has no file descriptor left (its limit is " in worker.said()
+    assert "`ulimit -n` or LimitNOFILE=" in worker.said()
+    home.open("gate")
+    home.wait(long)
+    home.wait(home.run("return 1"))
+    feed()
+    wait_until(lambda: len(worker.realizers()) == 2)
+    wait_until(lambda: len(descriptors(worker)) == usual)
+    worker.send(signal.SIGTERM)
+    assert worker.end() == 0
+
+
+def test_a_start_that_fails_leaves_no_descriptor_behind_whatever_is_missing(home: Home) -> None:
+    starter = home.python(STARTING, home.jobs)
+    out, _ = starter.communicate()
+    *failed, last = map(json.loads, out.splitlines())
+    assert len(failed) > 8
+    assert all(one == {"left": 0, "error": errno.EMFILE} for one in failed)
+    assert last == {"left": 0, "error": None}
+
+
+def test_a_worker_that_starts_without_free_descriptors_waits_for_some(home: Home) -> None:
+    id = home.run("return 1")
+    home.launcher = LIMITED
+    worker = home.worker()
+    wait_until(lambda: "no realizer could be started, trying again in 2.00s" in worker.said())
+    assert "started:" not in worker.said()
+    allow(worker, 1000)
+    home.wait(id)
+
+
+def test_a_worker_that_can_start_no_realizer_stops_when_it_is_told_to(home: Home) -> None:
+    home.launcher = LIMITED
+    worker = home.worker()
+    wait_until(lambda: "no realizer could be started" in worker.said())
+    worker.send(signal.SIGTERM)
+    assert worker.end() == 0
+    assert worker.said().endswith("worker stopped: 0 attempts completed, 0 failed, 0 given back\n")
+
+
+def test_a_command_without_a_free_descriptor_says_so_and_may_be_tried_again(home: Home) -> None:
+    home.run("return 1")
+    home.launcher = ("sh", "-c", 'ulimit -S -n 14 && exec "$@"', "sh")
+    worker = home.worker()
+    assert worker.end() == 75
+    assert worker.said() == (
+        "prokerja: this process has no file descriptor left (its limit is 14);"
+        " raise it with `ulimit -n` or LimitNOFILE=\n"
+    )
+
+
+def test_a_worker_waits_for_an_interpreter_that_is_away_and_names_it(
+    home: Home, movable: Path
+) -> None:
+    worker = home.worker().ready()
+    away = movable.rename(movable.with_name("away"))
+    [realizer] = worker.realizers()
+    realizer.kill()
+    wait_until(lambda: f"{movable}: No such file or directory" in worker.said())
+    away.rename(movable)
+    home.wait(home.run("return 1"))
+
+
+def test_without_inotify_instances_a_worker_looks_again_and_again(home: Home) -> None:
+    home.launcher = without("max_inotify_instances", 0)
+    worker = home.worker().ready()
+    assert worker.said().count("the file cannot be watched, looking again and again instead") == 1
+    assert "raise fs.inotify.max_user_instances" in worker.said()
+    wait_until(worker.asleep)
+    home.wait(home.run("return 1"), limit=SOON)
+    dead = home.worker().ready()
+    id = home.run("wait_for('gate')")
+    other = home.run("wait_for('gate')")
+    wait_until(lambda: home.running(id) and home.running(other))
+    dead.kill()
+    wait_until(lambda: "is dead; put back what it held: 1 job" in worker.said(), SOON)
+    home.open("gate")
+    home.wait(id)
+    home.wait(other)
+
+
+def test_without_inotify_instances_wait_ends_when_the_job_does(home: Home) -> None:
+    id = home.run("wait_for('gate')")
+    worker = home.worker().ready()
+    wait_until(lambda: home.running(id))
+    home.launcher = without("max_inotify_instances", 0)
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(home.cli, "wait", id)
+        home.open("gate")
+        assert waiting.result() == ""
+    assert worker.process.poll() is None
+
+
+def test_without_a_further_inotify_watch_a_worker_still_notices_when_another_dies(
+    home: Home,
+) -> None:
+    home.launcher = without("max_inotify_watches", 1)
+    worker = home.worker().ready()
+    assert "cannot be watched" not in worker.said()
+    busy = home.run("wait_for('gate')")
+    wait_until(lambda: home.running(busy))
+    home.launcher = ()
+    dead = home.worker().ready()
+    wait_until(lambda: "raise fs.inotify.max_user_watches" in worker.said())
+    id = home.run("wait_for('gate')")
+    wait_until(lambda: home.running(id))
+    dead.kill()
+    wait_until(lambda: "is dead; put back what it held: 1 job" in worker.said(), SOON)
+    home.open("gate")
+    home.wait(id)
+    assert worker.said().count("cannot be watched") == 1
+
+
+def test_without_a_free_descriptor_a_worker_works_on_while_others_come_and_go(home: Home) -> None:
+    worker = home.worker().ready()
+    feed = starve(worker)
+    other = home.worker().ready()
+    wait_until(lambda: "cannot see which other workers are alive" in worker.said())
+    id = home.run("wait_for('gate')")
+    home.run("wait_for('gate')")
+    wait_until(lambda: home.running(id))
+    home.open("gate")
+    home.wait(id)
+    other.kill()
+    feed()
+    wait_until(lambda: "is dead; put back what it held" in worker.said())
+    assert worker.process.poll() is None
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        (errno.EAGAIN, "no further process may be started; raise `ulimit -u` or TasksMax="),
+        (errno.ENFILE, "the system has no file descriptor left; raise fs.file-max"),
+        (errno.ENOMEM, "the system has no memory left; free some, or raise MemoryMax="),
+        (errno.EACCES, "/x/python: Permission denied"),
+    ],
+)
+def test_whatever_a_process_lacks_is_told_with_where_there_is_more(code: int, told: str) -> None:
+    assert shortage.of_process(OSError(code, os.strerror(code), "/x/python")) == told
