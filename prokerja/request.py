@@ -7,7 +7,7 @@ import os
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from prokerja.errors import BadOption, BadPayload, RequestError
+from prokerja.errors import BadOption, BadPayload, CatalogError, RequestError
 from prokerja.job import field_names, file_of, home_of, name_of, option
 from prokerja.model import Declaration, Lane
 from prokerja.names import portable
@@ -82,9 +82,23 @@ def from_spec(
         kind = type(payload).__name__
         raise BadPayload(f"{spec.name}: the payload must be a JSON object, not {kind}")
     spec.check(payload)
+    if spec.unsure:
+        _refuse_unsure(spec, options)
     lane, _, _, retries, retry_after, timeout = _once(_settled, spec[:6], options, directory)
     text = encode(payload, spec.name)
     return Declaration(lane, text, due(options, now), retries, retry_after, timeout)
+
+
+def _refuse_unsure(spec: JobSpec, options: Options) -> None:
+    missing = [key for key in spec.unsure if getattr(options, key, None) is None]
+    if missing:
+        from prokerja.spec import printable
+
+        raise CatalogError(
+            f"{spec.name}: {' and '.join(missing)} of this job in {printable(spec.file)}"
+            f" {'is' if len(missing) == 1 else 'are'} computed; write it out, or start a worker"
+            " once, which imports the file"
+        )
 
 
 def payload_of(job: Any) -> Any:

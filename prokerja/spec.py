@@ -69,6 +69,8 @@ class JobSpec(NamedTuple):
     """Absolute path of its source; empty when it has none."""
     doc: str
     """First line of its docstring."""
+    unsure: tuple[str, ...] = ()
+    """Options, or `name`, that only running the file can tell; none once it was imported."""
 
     def signature(self) -> str:
         """What it takes: `send_email(to: str, subject: str = '')`."""
@@ -78,12 +80,14 @@ class JobSpec(NamedTuple):
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object that `from_json` reads."""
-        return {**self._asdict(), "fields": [field._asdict() for field in self.fields]}
+        told = {**self._asdict(), "fields": [field._asdict() for field in self.fields]}
+        return told if self.unsure else {key: told[key] for key in told if key != "unsure"}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> JobSpec:
         """The spec that `to_json` wrote; KeyError or TypeError for anything else."""
-        return cls(**{**data, "fields": tuple(Field(**field) for field in data["fields"])})
+        fields = tuple(Field(**field) for field in data["fields"])
+        return cls(**{**data, "fields": fields, "unsure": tuple(data.get("unsure", ()))})
 
     def check(self, payload: Any) -> None:
         """Raise BadPayload, telling all that is wrong at once, unless the job takes `payload`."""

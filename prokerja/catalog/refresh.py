@@ -96,12 +96,16 @@ def refresh(repository: Repository, settings: Settings) -> list[CatalogError]:
     gone = known.keys() - stamps.keys()
     broken: list[CatalogError] = []
     if changed or gone:
+        from prokerja.catalog.modules import Modules
         from prokerja.catalog.static import read_file
 
+        modules = Modules(directory)
         specs: list[JobSpec] = []
+        for file in modules.dependents(stamps, [*changed, *gone]):
+            changed[file] = stamps[file]
         for file in list(changed):
             try:
-                specs += read_file(file)
+                specs += read_file(file, modules)
             except CatalogError as error:
                 broken.append(error)
                 del changed[file]  # what was known of it stands, until it can be read

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import ast
+import io
 import os
 import re
+from tokenize import detect_encoding
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from prokerja.catalog.annotations import UNREADABLE, field_of, headline, json_value, parse, value_of
+from prokerja.catalog.annotations import (
+    COMPUTED,
+    UNREADABLE,
+    field_of,
+    headline,
+    json_value,
+    value_of,
+)
+from prokerja.catalog.constants import Computed, external, reached, value_in
+from prokerja.catalog.modules import UNKNOWN, Modules, bound_names
 from prokerja.errors import CatalogError
 from prokerja.job import OPTIONS, snake_case
 from prokerja.spec import Field, JobSpec, printable
@@ -15,20 +26,30 @@ from prokerja.spec import Field, JobSpec, printable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from prokerja.catalog.modules import Scope
+
 BASES = {"Job", "object", "ABC", "Protocol", "Generic"}
+KNOWN_MODULES = ("prokerja", "abc", "dataclasses", "typing", "typing_extensions", "builtins")
+MAX_BASES = 50
+"""Of a class, one above the other."""
 DECORATORS = {"dataclass", "final"}
 """What leaves it clear which fields a class has; any other base or decorator does not."""
 
 
-def read_file(path: str) -> list[JobSpec]:
+def read_file(path: str, modules: Modules | None = None) -> list[JobSpec]:
     """The jobs of one file, in its order; CatalogError if it cannot be read as Python.
 
-    An option that is no literal counts as not set. A class with a base or a decorator from
-    elsewhere is taken to accept any field.
+    `modules` are those of its jobs directory, whose imports are followed. An option that only
+    running the file can tell is named in its spec's `unsure`. A class with a base or a decorator
+    from elsewhere is taken to accept any field, and is unsure of the options it does not set.
     """
+    path = os.path.abspath(path)
     source = _source(path)
     try:
-        specs = [_spec(cls, os.path.abspath(path)) for cls in _classes(source) if _is_job(cls)]
+        scope = (modules or Modules(os.path.dirname(path))).scope(path, source)
+        assert scope is not None
+        classes = [_Class(node, scope) for node in scope.classes]
+        specs = [_spec(cls, path) for cls in classes if _is_job(cls)]
     except SyntaxError as error:
         raise _unreadable(path, error.lineno or 1, f"SyntaxError: {error.msg}") from None
     except (ValueError, RecursionError, MemoryError):
@@ -52,13 +73,22 @@ def _source(path: str) -> bytes:
             f"{printable(path)}: {error.strerror}; let this user read it, or move it elsewhere"
         ) from None
     try:
-        nul = source.decode().find("\0")
+        encoding = _encoding(source)
+        nul = source.decode(encoding).find("\0")
     except UnicodeDecodeError as error:
         line = source.count(b"\n", 0, error.start) + 1
-        raise _unreadable(path, line, "a byte that is not UTF-8") from None
+        raise _unreadable(path, line, f"a byte that is not {encoding.upper()}") from None
     if nul >= 0:
         raise _unreadable(path, source.count(b"\n", 0, source.index(b"\0")) + 1, "a null byte")
     return source
+
+
+def _encoding(source: bytes) -> str:
+    """What a file declares itself to be; the parser complains of an encoding that nobody knows."""
+    try:
+        return detect_encoding(io.BytesIO(source).readline)[0]
+    except SyntaxError:
+        return "utf-8"
 
 
 def _unreadable(path: str, line: int, error: str) -> CatalogError:
@@ -71,19 +101,40 @@ def _unreadable(path: str, line: int, error: str) -> CatalogError:
 class _Class:
     """A class statement, and what it inherits from those above it in the file."""
 
-    def __init__(self, node: ast.ClassDef, above: Mapping[str, _Class]) -> None:
-        names = [_called(base) for base in node.bases]
-        inherited = [cls for name in names if name in above for cls in above[name].line]
-        self.node = node
-        self.line: list[_Class] = [self, *reversed(dict.fromkeys(reversed(inherited)))]
-        self.elsewhere = {name.lstrip(".") for name in names if name not in above}
-        self.decorators = {_called(item).lstrip("."): item for item in node.decorator_list}
+    def __init__(self, node: ast.ClassDef, scope: Scope, depth: int = 0) -> None:
+        inherited: list[_Class] = []
+        self.elsewhere = {_known(keyword.value, scope) for keyword in node.keywords} - {"ABCMeta"}
+        """Names of its bases that are not in the jobs directory."""
+        for base in node.bases:
+            found, where = reached(_unsubscripted(base), scope)
+            if isinstance(found, ast.ClassDef) and where is not None and depth < MAX_BASES:
+                inherited += _Class(found, where, depth + 1).line
+            else:
+                self.elsewhere.add(_known(base, scope))
+        self.node, self.scope = node, scope
+        unique = {(one.scope.path, one.node): one for one in reversed(inherited)}
+        self.line: list[_Class] = [self, *reversed(unique.values())]
+        self.decorators = {_known(item, scope): item for item in node.decorator_list}
         self.dataclass = self.decorators.get("dataclass")
         self.members = dict(_members(node))
 
     def find(self, name: str) -> ast.AST | None:
         """The definition or value that the name has in this class."""
-        return next((cls.members[name] for cls in self.line if name in cls.members), None)
+        owner = self.owner(name)
+        return owner.members[name] if owner else None
+
+    def owner(self, name: str) -> _Class | None:
+        """The class that defines the name for this one."""
+        return next((cls for cls in self.line if name in cls.members), None)
+
+    def is_open(self) -> bool:
+        """Whether something from elsewhere has a say in what it is."""
+        decorators = {decorator for one in self.line for decorator in one.decorators}
+        return not (self.bases() <= BASES and decorators <= DECORATORS)
+
+    def is_changed(self, name: str) -> bool:
+        """Whether its file sets this attribute of it, or of what it inherits, from outside."""
+        return any((one.node.name, name) in one.scope.changed for one in self.line)
 
     def bases(self) -> set[str]:
         """Names of the bases that are not in the file, also of those that are."""
@@ -98,14 +149,6 @@ class _Slot(NamedTuple):
     by_name: bool
 
 
-def _classes(source: bytes) -> list[_Class]:
-    found: dict[str, _Class] = {}
-    for node in parse(source).body:
-        if isinstance(node, ast.ClassDef):
-            found[node.name] = _Class(node, found)
-    return list(found.values())
-
-
 def _members(node: ast.ClassDef) -> Iterator[tuple[str, ast.AST]]:
     for statement in node.body:
         match statement:
@@ -115,6 +158,19 @@ def _members(node: ast.ClassDef) -> Iterator[tuple[str, ast.AST]]:
                 yield name, value
             case ast.Assign(targets, value):
                 yield from ((one.id, value) for one in targets if isinstance(one, ast.Name))
+            case ast.If() | ast.For() | ast.While() | ast.Try() | ast.With() | ast.AugAssign():
+                yield from ((name, UNKNOWN) for name in bound_names([statement]))
+
+
+def _unsubscripted(node: ast.expr) -> ast.expr:
+    return _unsubscripted(node.value) if isinstance(node, ast.Subscript) else node
+
+
+def _known(node: ast.expr, scope: Scope) -> str:
+    """The own name of something of Python's or of ours, whatever it is called in this file."""
+    name = external(node, scope)
+    module, _, last = name.rpartition(".")
+    return last if module.partition(".")[0] in ("", *KNOWN_MODULES) else name
 
 
 def _called(node: ast.expr) -> str:
@@ -150,25 +206,35 @@ def _is_abstract(cls: _Class) -> bool:
 
 def _spec(cls: _Class, path: str) -> JobSpec:
     slots = next((_slots(one) for one in cls.line if one.dataclass), {})
-    name = _option(cls, "name", slots)
+    values = {key: _option(cls, key, slots) for key in ("name", *OPTIONS)}
     fields, is_open = _fields(cls)
-    decorators = {decorator for one in cls.line for decorator in one.decorators}
+    name = values["name"]
+    options = {key: OPTIONS[key] if values[key] is COMPUTED else values[key] for key in OPTIONS}
     return JobSpec(
         name=name if isinstance(name, str) else snake_case(cls.node.name),
-        **{key: _option(cls, key, slots) for key in OPTIONS},
+        **options,
         fields=tuple(fields),
-        open=is_open or not (cls.bases() <= BASES and decorators <= DECORATORS),
+        open=is_open or cls.is_open(),
         file=path,
         doc=headline(ast.get_docstring(cls.node, clean=False)),
+        unsure=tuple(key for key in ("name", *OPTIONS) if values[key] is COMPUTED),
     )
 
 
 def _option(cls: _Class, key: str, slots: Mapping[str, _Slot | None]) -> Any:
-    value = OPTIONS.get(key) if slots.get(key) else value_of(cls.find(key))
-    try:
-        return value if isinstance(value, str) else json_value(value)
-    except UNREADABLE:
+    """What a class sets, or what holds if it does not; COMPUTED if that cannot be told."""
+    owner = cls.owner(key)
+    if slots.get(key):
         return OPTIONS.get(key)
+    if cls.is_changed(key):
+        return COMPUTED
+    if owner is None:
+        return COMPUTED if cls.is_open() and key != "name" else OPTIONS.get(key)
+    try:
+        value = value_in(owner.members[key], owner.scope, owner.members)
+        return value if isinstance(value, str) else json_value(value)
+    except (Computed, *UNREADABLE):
+        return COMPUTED
 
 
 def _fields(cls: _Class) -> tuple[list[Field], bool]:
@@ -213,18 +279,24 @@ def _add_slots(slots: dict[str, _Slot | None], cls: _Class) -> None:
                 if outer.startswith("KW_ONLY"):
                     by_name = True
                 else:
-                    slot = _slot(name, text, _default(cls, name), by_name=by_name)
+                    value = _default(cls, name)
+                    slot = _slot(name, text, value, cls.scope, by_name=by_name)
                     slots[name] = None if outer.startswith("ClassVar") else slot
 
 
 def _default(cls: _Class, name: str) -> ast.AST | None:
     """What a dataclass takes for a field's default: also a value that it inherits."""
+    owner = cls.owner(name)
     node = cls.find(name)
-    return node if name in cls.members or not _is_field(node) else _keyword(node, "default")
+    if owner is None or name in cls.members or not _is_field(node, owner.scope):
+        return node
+    return _keyword(node, "default")
 
 
-def _slot(name: str, annotation: str, value: ast.AST | None, *, by_name: bool) -> _Slot:
-    if not _is_field(value):
+def _slot(
+    name: str, annotation: str, value: ast.AST | None, scope: Scope, *, by_name: bool
+) -> _Slot:
+    if not _is_field(value, scope):
         return _Slot(field_of(name, annotation, value_of(value)), True, by_name)
     is_computed = _keyword(value, "default_factory") is not None
     default = value_of(value if is_computed else _keyword(value, "default"))
@@ -232,8 +304,8 @@ def _slot(name: str, annotation: str, value: ast.AST | None, *, by_name: bool) -
     return _Slot(field_of(name, annotation, default), init, by_name)
 
 
-def _is_field(node: ast.AST | None) -> bool:
-    return isinstance(node, ast.Call) and _called(node).lstrip(".") == "field"
+def _is_field(node: ast.AST | None, scope: Scope) -> bool:
+    return isinstance(node, ast.Call) and _known(node, scope) == "field"
 
 
 def _flag(call: ast.AST | None, key: str, *, default: bool) -> bool:
