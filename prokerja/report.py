@@ -152,6 +152,10 @@ def _why_waiting(repository: Repository, record: Record, now: float) -> str:
     if not known:
         return _why_elsewhere(directory, taking)
     if not any(name in worker.names for worker in known):
+        for worker in known:
+            if not worker.names:
+                took = words(now - worker.started_at)
+                return f"worker {worker.id} has loaded no jobs in {took}; its log says why"
         return (
             f"no living worker knows the job {name}; put its file into their jobs directory"
             " and restart one"

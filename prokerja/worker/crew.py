@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 KILL_AFTER_TERM_SECONDS = 5.0
 """Between asking a job and all it has started to end, and killing them."""
 SILENT = "it said nothing for too long, and was killed"
+
 STOPPED = "it was ended with its worker; its job goes back"
 
 
@@ -209,6 +210,9 @@ class Crew:
             hand.hurry(KILL_AFTER_TERM_SECONDS)
         elif hand.kill_at is not None and now >= hand.kill_at:
             hand.kill()
+        elif not hand.ready:
+            hand.kill(f"importing took longer than {hand.loading_seconds:g} s")
+            hand.look_at = hand.kill_at
         elif hand.silent(now):
             hand.kill(SILENT)
         hand.plan_look()
@@ -216,6 +220,9 @@ class Crew:
     def _take_in(self, hand: Hand, report: Report) -> None:
         self._full = False
         hand.silent_since = None
+        if report.loading and not hand.ready:
+            hand.loading = report.loading
+            return
         if report.ready:
             self._welcome(hand, report)
         made = [follow_ups(done[4]) for done in report.completed]  # before anything is settled
@@ -289,6 +296,7 @@ class Crew:
         how = hand.why or in_words(code, ours=hand.killed)
         self._take_in_notes(hand)
         if not hand.ready:
+            how = f"{hand.loading}: {how}" if hand.loading else how
             self._hiring.failed(how, first=not (self.greeted or self.stopping))
         if at in hand.tasks if hand.excused else not hand.overdue:
             self._tell(RealizerDied(hand.pid, how))

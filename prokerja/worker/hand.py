@@ -37,6 +37,7 @@ LAST = 2**31 - 2**20
 CERTAIN = 0.002
 """Seconds after which a write to the board has been seen for certain."""
 
+MAX_LOADING_SECONDS = 60.0
 KILL_AGAIN_SECONDS = 0.1
 """Before a kill that nobody died of is repeated."""
 
@@ -87,8 +88,12 @@ class Hand:
         self.tasks: dict[int, Claimed] = {}
         """What it has in hand, by sequence number, in order."""
         self.ready = False
-        self.look_at: float | None = None
-        """When to look at the board next."""
+        self.loading = ""
+        """The job file that it imports, before it is ready."""
+        self.loading_seconds = MAX_LOADING_SECONDS
+        """How long that may take."""
+        self.look_at: float | None = time.monotonic() + self.loading_seconds
+        """When to look at the board next; at first, when its jobs have to be loaded."""
         self.overdue = 0
         """The number of the job that has broken its time limit, if one has."""
         self.kill_at: float | None = None
@@ -222,6 +227,8 @@ class Hand:
         """Decide when the board is worth a look again."""
         sequence, task, since = self.at()
         now = time.monotonic()
+        if not self.ready:
+            return  # it still loads its jobs
         if not self.tasks:
             self.look_at = self.kill_at
         elif self._revoked and len(self.tasks) > 1:

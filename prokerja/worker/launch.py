@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import importlib
 import os
+import socket
 import sys
 from typing import Any, cast
 
@@ -70,8 +71,10 @@ def start(given: str) -> None:
     """Load the jobs, say so, and work; `given` is a Setup as JSON."""
     from prokerja.catalog.loading import load, load_classes
     from prokerja.worker import lifeline
+    from prokerja.worker.outcome import legible
     from prokerja.worker.output import Announcer
     from prokerja.worker.realizer import Realizer
+    from prokerja.worker.wire import Channel, Report, Work
 
     setup = msgspec.json.decode(given, type=Setup)
     setup.lock = out_of_reach(setup.lock)
@@ -79,10 +82,16 @@ def start(given: str) -> None:
     keep_from_children([*setup.own, setup.lock])
     sys.path.extend(entry for entry in setup.path if entry not in sys.path)
     announcer = Announcer()
-    loaded = load_classes(map(imported, setup.classes)) if setup.classes else load(setup.jobs)
+    channel = Channel(socket.socket(fileno=setup.channel), Work)
+
+    def tell(path: str) -> None:
+        channel.post(Report(loading=legible(path)))
+
+    classes = map(imported, setup.classes)
+    loaded = load_classes(classes) if setup.classes else load(setup.jobs, tell)
     announcer.flush()
     notes = setup.lock if setup.lock >= FAR else -1
-    realizer = Realizer(setup, notes, loaded, announcer)
+    realizer = Realizer(setup, channel, notes, loaded, announcer)
     realizer.hello(loaded)
     realizer.run()
     announcer.flush()

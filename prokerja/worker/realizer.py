@@ -6,7 +6,6 @@ import json
 import os
 import select
 import signal
-import socket
 import sys
 import threading
 import time
@@ -48,8 +47,15 @@ class Interrupted(SystemExit):
 class Realizer:
     """Runs jobs one after the other, in the order in which they come."""
 
-    def __init__(self, setup: Setup, notes: int, loaded: Loaded, announcer: Announcer) -> None:
-        self._channel = Channel(socket.socket(fileno=setup.channel), Work)
+    def __init__(
+        self,
+        setup: Setup,
+        channel: Channel[Work],
+        notes: int,
+        loaded: Loaded,
+        announcer: Announcer,
+    ) -> None:
+        self._channel = channel
         self._board = Board(setup.board)
         self._announcer = announcer
         self._classes = loaded.classes

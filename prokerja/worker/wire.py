@@ -83,6 +83,8 @@ class Report(msgspec.Struct, array_like=True, omit_defaults=True):
     broken: list[Broken] = []
     stamps: dict[str, str] = {}
     """Of the files of the jobs directory, from before they were imported."""
+    loading: str = ""
+    """The job file that is about to be imported."""
     pid: int = 0
     """The realizer's own, once it is ready."""
     spoiled: tuple[str, str] | None = None
