@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import inspect
 import os
 import sys
 import traceback
 from contextlib import contextmanager
-from importlib.machinery import ModuleSpec
-from importlib.util import module_from_spec, spec_from_file_location
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prokerja.catalog.annotations import REQUIRED, field_of, headline
 from prokerja.catalog.files import Stamp, scan
+from prokerja.catalog.package import import_file, install
 from prokerja.catalog.static import is_name
 from prokerja.errors import CatalogError
 from prokerja.job import OPTIONS, Job, file_of, name_of, option
@@ -24,8 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from types import ModuleType
 
-PACKAGE = "jobs"
-"""What the jobs directory is called in imports."""
 LONGEST = 300
 """Characters of an error."""
 
@@ -66,12 +62,12 @@ def load(directory: str, on_file: Callable[[str], object] = lambda _: None) -> L
     """
     root = os.path.abspath(directory)
     stamps = scan(root)
-    _install(root)
+    install(root)
     loaded = Loaded({}, {}, [], [], stamps)
     for path in sorted(stamps, key=lambda path: path != os.path.join(root, "__init__.py")):
         on_file(path)
         with _blaming(path, loaded.broken):
-            for cls in _job_classes(_import(path, root)):
+            for cls in _job_classes(import_file(path, root)):
                 _add(loaded, cls, path)
     return loaded
 
@@ -176,40 +172,6 @@ def _blaming(file: str, broken: list[Broken]) -> Iterator[None]:
         broken.append(Broken(file, str(error)))
     except BaseException as error:  # noqa: BLE001  a file that exits is broken like any other
         broken.append(Broken(file, _told(error, file)))
-
-
-def _install(root: str) -> None:
-    """Make `import jobs` mean this directory, whatever it meant before."""
-    for name in [name for name in sys.modules if f"{name}.".startswith(f"{PACKAGE}.")]:
-        del sys.modules[name]
-    importlib.invalidate_caches()
-    package = ModuleSpec(PACKAGE, None, is_package=True)
-    package.submodule_search_locations = [root]
-    sys.modules[PACKAGE] = module_from_spec(package)
-
-
-def _import(path: str, root: str) -> ModuleType:
-    place = os.path.relpath(path, root)
-    parts = place.removesuffix(".py").split(os.sep)
-    if parts[-1] == "__init__":
-        parts.pop()
-    if not parts:
-        return _import_from(path, PACKAGE, [root])
-    if not any("." in part for part in parts):
-        module = importlib.import_module(".".join([PACKAGE, *parts]))
-        if module.__file__ == path:
-            return module
-    # A name that no import statement can say, so that it takes no other module's place.
-    return _import_from(path, f"{PACKAGE}.{place.replace('.', '/')}")
-
-
-def _import_from(path: str, name: str, folders: list[str] | None = None) -> ModuleType:
-    spec = spec_from_file_location(name, path, submodule_search_locations=folders)
-    if spec is None or spec.loader is None:
-        raise ImportError("not a Python file")
-    module = sys.modules[name] = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def _job_classes(module: ModuleType) -> list[type]:

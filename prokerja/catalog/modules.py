@@ -5,15 +5,15 @@ from __future__ import annotations
 import ast
 import os
 import sys
+from importlib.machinery import PathFinder
 from typing import TYPE_CHECKING, NamedTuple
 
 from prokerja.catalog.annotations import parse
+from prokerja.catalog.package import PACKAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-PACKAGE = "jobs"
-"""What the jobs directory is called in imports."""
 UNKNOWN = ast.Name("?")
 """Stands for a value that only running the file can tell."""
 
@@ -138,6 +138,8 @@ class Modules:
                 folder = os.path.dirname(folder)
         elif parts[:1] == [PACKAGE]:
             parts = parts[1:]
+        elif parts[0] in sys.stdlib_module_names or PathFinder.find_spec(parts[0]):
+            return []  # what is installed goes first
         place = os.path.join(folder, *parts)
         found = [os.path.join(place, "__init__.py")]
         return [*found, f"{place}.py"] if parts else found

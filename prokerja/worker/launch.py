@@ -70,6 +70,7 @@ def command(setup: Setup) -> list[str]:
 def start(given: str) -> None:
     """Load the jobs, say so, and work; `given` is a Setup as JSON."""
     from prokerja.catalog.loading import load, load_classes
+    from prokerja.catalog.package import install_in_pools
     from prokerja.worker import lifeline
     from prokerja.worker.outcome import legible
     from prokerja.worker.output import Announcer
@@ -87,6 +88,7 @@ def start(given: str) -> None:
     def tell(path: str) -> None:
         channel.post(Report(loading=legible(path)))
 
+    install_in_pools()
     classes = map(imported, setup.classes)
     loaded = load_classes(classes) if setup.classes else load(setup.jobs, tell)
     announcer.flush()
