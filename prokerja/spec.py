@@ -78,6 +78,13 @@ class JobSpec(NamedTuple):
         more = ["**more"] if self.open else []
         return f"{brief(self.name)}({', '.join(takes + more)})"
 
+    def twin(self, path: str) -> str:
+        """What to say of another job of this name, in the file at `path`."""
+        return (
+            f"two jobs are called {shown(self.name)}: {printable(self.file)} and"
+            f" {printable(path)}; rename one or set its name"
+        )
+
     def to_json(self) -> dict[str, Any]:
         """A JSON object that `from_json` reads."""
         told = {**self._asdict(), "fields": [field._asdict() for field in self.fields]}

@@ -268,6 +268,8 @@ def test_declaring_runs_nothing_of_the_job_files_new_or_changed(shell: Shell) ->
         assert shell(*words).code == 0
     assert not marker.exists()
     assert shell("jobs").code == 0
+    assert not marker.exists()
+    assert shell("jobs", "--load").code == 0
     assert marker.exists()
 
 
@@ -588,12 +590,15 @@ def test_a_broken_file_is_named_and_hides_no_other(shell: Shell) -> None:
     shell.write("broken.py", "def (:")
     shell.write("sub/lacking.py", "import a_module_that_nobody_has\n")
     told = shell("jobs")
+    assert (told.code, len(told.lines), told.err.count("\n")) == (1, 4, 1)
+    assert told.err.startswith(f"prokerja: {shell.jobs}/broken.py: line 1: SyntaxError")
+    told = shell("jobs", "--load")
     assert (told.code, len(told.lines)) == (1, 4)
     first, second = told.err.splitlines()
     assert first.startswith(f"prokerja: {shell.jobs}/broken.py: SyntaxError")
     assert second.startswith(f"prokerja: {shell.jobs}/sub/lacking.py: ModuleNotFoundError")
     assert "a_module_that_nobody_has" in second
-    told = shell("jobs", "--json")
+    told = shell("jobs", "--load", "--json")
     assert told.code == 1
     assert [entry["file"] for entry in json.loads(told.out)["broken"]] == [
         str(shell.jobs / "broken.py"), str(shell.jobs / "sub/lacking.py")

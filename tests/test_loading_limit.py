@@ -31,7 +31,7 @@ def test_a_file_that_hangs_at_import_is_named_after_a_while(home: Home) -> None:
     told = home.python(HURRIED, home.db, home.jobs).communicate(timeout=30)[0]
     assert told == (
         f"no realizer can load the jobs: {home.jobs}/hang.py: importing took longer than 0.5 s;"
-        " `prokerja jobs` tells more\n"
+        " `prokerja jobs --load` tells more\n"
     )
 
 

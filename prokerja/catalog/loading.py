@@ -16,7 +16,7 @@ from prokerja.catalog.package import import_file, install
 from prokerja.catalog.static import is_name
 from prokerja.errors import CatalogError
 from prokerja.job import OPTIONS, Job, file_of, name_of, option
-from prokerja.spec import Field, JobSpec, brief, printable, shown
+from prokerja.spec import Field, JobSpec, brief, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -157,10 +157,7 @@ def _add(loaded: Loaded, cls: type, path: str) -> None:
         spec = spec_of(cls)
         if first := loaded.specs.get(spec.name):
             loaded.shadowed.append(spec)
-            raise CatalogError(
-                f"two jobs are called {shown(spec.name)}: {printable(first.file)} and "
-                f"{printable(path)}; rename one or set its name"
-            )
+            raise CatalogError(first.twin(path))
         loaded.classes[spec.name], loaded.specs[spec.name] = cls, spec
 
 

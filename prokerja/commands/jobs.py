@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from prokerja.catalog.inspection import inspect
+from prokerja.catalog.files import scan
+from prokerja.catalog.loading import Broken
+from prokerja.catalog.modules import Modules
+from prokerja.catalog.static import read_file
+from prokerja.commandline import Option
 from prokerja.commands import Db, Jobs, Json
 from prokerja.console import legible, on_terminal, print_fields, print_json, print_table
 from prokerja.errors import CatalogError
@@ -16,12 +20,18 @@ if TYPE_CHECKING:
     from prokerja.spec import JobSpec
 
 
-def run(*, db: Db = None, jobs: Jobs = None, json: Json = False) -> int:
+def run(
+    *,
+    load: Annotated[bool, Option("Import the files, as a worker does, which runs them.")] = False,
+    db: Db = None,
+    jobs: Jobs = None,
+    json: Json = False,
+) -> int:
     """List the jobs, what they take, and which files are broken."""
     directory = settings(db, jobs).jobs
     if not os.path.isdir(directory):
         raise CatalogError(f"there is no jobs directory {directory}; make it or pass --jobs DIR")
-    specs, broken = inspect(directory)
+    specs, broken = _imported(directory) if load else _read(directory)
     specs = sorted(specs)
     if json:
         found = [{**spec.to_json(), "signature": spec.signature()} for spec in specs]
@@ -31,6 +41,32 @@ def run(*, db: Db = None, jobs: Jobs = None, json: Json = False) -> int:
     for item in broken:
         print(f"prokerja: {legible(f'{item.file}: {item.error}')}", file=sys.stderr)
     return 1 if broken else 0
+
+
+def _imported(directory: str) -> tuple[list[JobSpec], list[Broken]]:
+    from prokerja.catalog.inspection import inspect
+    from prokerja.catalog.trust import refuse_foreign
+
+    refuse_foreign(directory)
+    return inspect(directory)
+
+
+def _read(directory: str) -> tuple[list[JobSpec], list[Broken]]:
+    """What the text of the files tells."""
+    modules = Modules(directory)
+    found: dict[str, JobSpec] = {}
+    broken: list[Broken] = []
+    for path in scan(directory):
+        try:
+            specs = read_file(path, modules)
+        except CatalogError as error:
+            broken.append(Broken(path, str(error).removeprefix(f"{path}, ")))
+            continue
+        for spec in specs:
+            first = found.setdefault(spec.name, spec)
+            if first is not spec:
+                broken.append(Broken(path, first.twin(path)))
+    return list(found.values()), broken
 
 
 def _show(specs: list[JobSpec], directory: str) -> None:

@@ -44,7 +44,9 @@ class Hiring:
     def failed(self, how: str, *, first: bool) -> None:
         """A realizer has died while it loaded them; raises CatalogError if it was the `first`."""
         if first:
-            raise CatalogError(f"no realizer can load the jobs: {how}; `prokerja jobs` tells more")
+            raise CatalogError(
+                f"no realizer can load the jobs: {how}; `prokerja jobs --load` tells more"
+            )
         self._pause()
 
     def _pause(self) -> float:

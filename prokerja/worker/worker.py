@@ -6,6 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from prokerja.catalog.trust import refuse_foreign
 from prokerja.errors import BadOption, CatalogError
 from prokerja.job import file_of, home_of
 from prokerja.repository import Repository
@@ -118,6 +119,7 @@ def _jobs_of(
             raise CatalogError(
                 f"there is no jobs directory {directory}; make it or pass --jobs DIR"
             )
+        refuse_foreign(directory)
         return directory, ()
     return settings.jobs, tuple(jobs)
 

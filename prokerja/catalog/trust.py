@@ -1,0 +1,46 @@
+"""Whose code root runs: none that another user could have written."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from prokerja.catalog.files import scan
+from prokerja.errors import CatalogError
+from prokerja.spec import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ALLOW = "PROKERJA_ALLOW_FOREIGN_JOBS"
+"""Set it to have root run them all the same."""
+
+
+def refuse_foreign(directory: str) -> None:
+    """Raise CatalogError if we are root, and another user may write to any of the job files.
+
+    That is, to a file, to a folder of theirs, or to one above, by whatever link they are reached.
+    """
+    if os.geteuid() != 0 or os.environ.get(ALLOW):
+        return
+    for path in dict.fromkeys(_all_that_matters(os.path.abspath(directory))):
+        facts = os.lstat(path)
+        if stat.S_ISLNK(facts.st_mode):
+            continue  # what it names is looked at, and the folder it lies in
+        writable = facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        if writable and stat.S_ISDIR(facts.st_mode) and facts.st_mode & stat.S_ISVTX:
+            writable = 0  # others may add to it, and change nothing that is there
+        if facts.st_uid != 0 or writable:
+            raise CatalogError(
+                f"{printable(path)} belongs to uid {facts.st_uid}, mode"
+                f" {stat.S_IMODE(facts.st_mode):04o}, so root runs no jobs from there: give it to"
+                f" root and let nobody else write it, or set {ALLOW}=1"
+            )
+
+
+def _all_that_matters(directory: str) -> Iterator[str]:
+    for path in (directory, *scan(directory)):
+        for way in (path, os.path.realpath(path)):
+            yield from map(str, (PurePath(way), *PurePath(way).parents))
