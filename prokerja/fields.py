@@ -25,11 +25,16 @@ def hidden_method(cls: type) -> str | None:
     found = getattr(cls, "__dataclass_fields__", {})
     for name in METHODS:
         if name in found and not str(found[name].type).startswith(CLASS_VARIABLES):
-            return (
-                f"{cls.__name__}.{name} is a field; a job's {name} must be a method, "
-                "so give the field another name"
-            )
+            return hides(cls.__name__, name)
     return None
+
+
+def hides(job: str, method: str) -> str:
+    """What is wrong with a field that has the name of a method."""
+    return (
+        f"{job}.{method} is a field; a job's {method} must be a method, "
+        "so give the field another name"
+    )
 
 
 def lost_field(cls: type) -> str | None:

@@ -14,7 +14,7 @@ from prokerja.model import Declaration, Lane
 from prokerja.times import LATEST, LONGEST, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable
     from datetime import datetime
 
     from prokerja.spec import JobSpec
@@ -91,7 +91,7 @@ def from_spec(
 
 def payload_of(job: Any) -> Any:
     """What a job instance is rebuilt from; raises RequestError for what cannot be."""
-    cls: Hashable = type(job)
+    cls: type = type(job)
     names = _payload_fields(cls)
     if names is NO_JOB:
         raise RequestError(

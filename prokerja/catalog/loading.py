@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from prokerja.catalog.annotations import REQUIRED, field_of, headline
 from prokerja.catalog.files import Stamp, scan
 from prokerja.catalog.static import is_name
+from prokerja.catalog.types import annotation_of
 from prokerja.errors import CatalogError
 from prokerja.fields import hidden_method
 from prokerja.job import OPTIONS, Job, file_of, name_of, option
@@ -128,11 +129,9 @@ def _field(cls: type, parameter: inspect.Parameter) -> Field:
             f"{brief(cls.__name__)} takes {shown(parameter.name)} by position only; "
             "remove the / from its parameters"
         )
-    annotation = parameter.annotation
-    if annotation is parameter.empty:
-        annotation = ""
-    elif not isinstance(annotation, str):
-        annotation = inspect.formatannotation(annotation)
+    annotation = ""
+    if parameter.annotation is not parameter.empty:
+        annotation = annotation_of(cls, parameter.name, parameter.annotation)
     default = REQUIRED if parameter.default is parameter.empty else parameter.default
     return field_of(parameter.name, annotation, default)
 
