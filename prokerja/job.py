@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 import sys
-from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from prokerja.fields import field_names, give_no_default, hidden_method, lost_field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +20,8 @@ OPTIONS: Mapping[str, Any] = {
     "timeout": None,
 }
 """What a job class may set, and what holds when it does not; durations in seconds."""
+FOLLOW_UPS = "follow-ups"
+"""Where a job keeps what it declares: no field can have this name."""
 
 
 class Job:
@@ -35,6 +38,10 @@ class Job:
     retry_after: ClassVar[float]
     timeout: ClassVar[float | None]
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        give_no_default(cls, Job)
+
     def handle(self) -> Any:
         """Do the work; return its result, a JSON value or None."""
         raise NotImplementedError(f"{type(self).__name__} has no handle()")
@@ -42,19 +49,14 @@ class Job:
     def payload(self) -> dict[str, Any]:
         """The JSON object this job is rebuilt from; dataclasses get it for nothing."""
         cls: type = type(self)
-        names = field_names(cls)
-        if names is None:
-            raise NotImplementedError(
-                f"{type(self).__name__} is no dataclass, so it needs a payload() of its own"
-            )
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in payload_fields(cls) or ()}
 
     def declare(self, job: Any, **options: Any) -> None:
         """Declare a follow-up from inside `handle()`; it exists if and only if this job completes.
 
         Takes the options of `prokerja.declare`.
         """
-        self.__dict__.setdefault("_declared", []).append((job, options))
+        self.__dict__.setdefault(FOLLOW_UPS, []).append((job, options))
 
 
 def name_of(cls: type) -> str:
@@ -65,21 +67,36 @@ def name_of(cls: type) -> str:
     return snake_case(cls.__name__)
 
 
-@cache
-def field_names(cls: type) -> tuple[str, ...] | None:
-    """The fields that a dataclass is rebuilt from; None for another class."""
-    if not hasattr(cls, "__dataclass_fields__"):
-        return None
-    from dataclasses import fields
-
-    return tuple(field.name for field in fields(cls) if field.init)
-
-
 def option(cls: type, key: str) -> Any:
     """A class's option, or the default; a payload field of the same name is not an option."""
     if key in (field_names(cls) or ()):
         return OPTIONS.get(key)
     return getattr(cls, key, OPTIONS.get(key))
+
+
+def has_own_payload(cls: type) -> bool:
+    """Whether a class has a `payload()` of its own, which no field hides."""
+    if "payload" in (field_names(cls) or ()):
+        return False
+    own = getattr(cls, "payload", None)
+    return callable(own) and own is not Job.payload
+
+
+def payload_fields(cls: type) -> tuple[str, ...] | None:
+    """The fields that make up the payload of a class's instances; None if its `payload()` does.
+
+    Raises TypeError for a class whose instances cannot be rebuilt from a payload.
+    """
+    if fault := hidden_method(cls):
+        raise TypeError(fault)
+    if has_own_payload(cls):
+        return None
+    names = field_names(cls)
+    if names is None:
+        raise TypeError(f"{cls.__name__} is no dataclass, so it needs a payload() of its own")
+    if fault := lost_field(cls):
+        raise TypeError(fault)
+    return names
 
 
 def snake_case(name: str) -> str:

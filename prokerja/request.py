@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prokerja.errors import BadOption, BadPayload, CatalogError, RequestError
-from prokerja.job import field_names, file_of, home_of, name_of, option
+from prokerja.fields import field_names, hidden_method
+from prokerja.job import file_of, home_of, name_of, option, payload_fields
 from prokerja.model import Declaration, Lane
 from prokerja.names import portable
 from prokerja.times import LATEST, LONGEST, shown
@@ -51,6 +52,8 @@ class Defaults(NamedTuple):
 
 
 ASKS_NOTHING = Options()
+NO_JOB = ("",)
+"""Stands for the fields of what is no job."""
 ASCII = json.encoder.encode_basestring_ascii
 
 
@@ -102,16 +105,26 @@ def _refuse_unsure(spec: JobSpec, options: Options) -> None:
 
 
 def payload_of(job: Any) -> Any:
-    """What a job instance is rebuilt from; dataclasses need no `payload()`."""
+    """What a job instance is rebuilt from; raises RequestError for what cannot be."""
     cls: type = type(job)
-    payload = getattr(job, "payload", None)
-    names = field_names(cls) if payload is None else ()
-    if isinstance(job, type) or names is None or not (payload or hasattr(job, "handle")):
+    names = _payload_fields(cls)
+    if names is NO_JOB:
         raise RequestError(
             f"{shown(str(job))} is no job; give an instance of a class with handle() and"
             " payload(), or of a dataclass with handle()"
         )
-    return payload() if payload else {name: getattr(job, name) for name in names}
+    return job.payload() if names is None else {name: getattr(job, name) for name in names}
+
+
+@cache
+def _payload_fields(cls: type) -> tuple[str, ...] | None:
+    """The fields of the payload, None for the class's own `payload()`, NO_JOB for no job."""
+    if issubclass(cls, type) or not (hasattr(cls, "handle") or hidden_method(cls)):
+        return NO_JOB
+    try:
+        return payload_fields(cls)
+    except (TypeError, ValueError) as error:
+        raise RequestError(str(error)) from None
 
 
 def encode(payload: Any, name: str) -> str:

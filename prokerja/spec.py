@@ -45,6 +45,10 @@ class Field(NamedTuple):
     default_text: str
     """The default as shown: `'sha256'`, or `...` when it is computed."""
 
+    def is_unclear(self) -> bool:
+        """Whether it has a type of which nothing is known."""
+        return bool(self.type) and not self.schema
+
     def signature(self) -> str:
         """The field as Python would write it: `to: str`, `subject: str = ''`, `n=0`."""
         text = f"{brief(self.name)}: {brief(self.type)}" if self.type else brief(self.name)
@@ -131,14 +135,18 @@ class JobSpec(NamedTuple):
         """The payload that `key=value` (typed by the field) and `key:=JSON` pairs spell.
 
         A value that its field cannot read, and one without a field, stays a string for `check`
-        to judge. Raises BadPayload for what is no pair, a key given twice, and bad JSON.
+        to judge. Raises BadPayload for what is no pair, a key given twice, bad JSON, and what may
+        be JSON or text where the type of the field does not tell.
         """
         schemas = {field.name: field.schema for field in self.fields}
+        unclear = {field.name: field.type for field in self.fields if field.is_unclear()}
         payload: dict[str, Any] = {}
         for pair in pairs:
             key, text, is_json = _split(pair)
             if key in payload:
                 raise BadPayload(f"{shown(key)} is given twice; give it once")
+            if not is_json and key in unclear:
+                _refuse_to_guess(key, text, unclear[key])
             payload[key] = _parsed(pair, text) if is_json else _typed(text, schemas.get(key, {}))
         return payload
 
@@ -210,6 +218,19 @@ def _split(pair: str) -> tuple[str, str, bool]:
     if not key:
         raise BadPayload(f"{shown(pair)} names no field; write key=value, or key:=JSON")
     return key, text, is_json
+
+
+def _refuse_to_guess(key: str, text: str, annotation: str) -> None:
+    try:
+        is_text = isinstance(_json(text), str)
+    except (ValueError, RecursionError):
+        is_text = True
+    if not is_text:
+        raise BadPayload(
+            f"{shown(key)} is of the type {brief(annotation)}: cannot tell whether "
+            f"{shown(text)} is text or JSON; write {brief(f'{key}:={text}')}"
+            f""" or {brief(f"{key}:='{json.dumps(text)}'")}"""
+        )
 
 
 def _typed(text: str, schema: dict[str, Any]) -> Any:

@@ -195,7 +195,6 @@ def test_of_thousands_of_faults_only_some_are_told() -> None:
         ("str | None", "null", "null"),
         ("Path", "/srv/x", "/srv/x"),
         ("", "5", "5"),
-        ("Whatever", "[1]", "[1]"),
         ("int", "-5", -5),
         ("int", "007", 7),
         ("int", "3.0", "3.0"),
@@ -313,7 +312,7 @@ def test_a_string_field_takes_every_text_as_it_is(text: str) -> None:
     assert reading("str", text) == text
 
 
-@given(st.sampled_from([*TYPED, "Whatever"]), TEXTS | VALUES.map(json.dumps))
+@given(st.sampled_from([*TYPED]), TEXTS | VALUES.map(json.dumps))
 @patient
 def test_whatever_is_typed_is_read_as_something_that_fits_or_left_as_it_is(
     annotation: str, text: str

@@ -28,6 +28,8 @@ SCALARS = {
 ARRAYS = {"list", "tuple", "set", "frozenset", "List", "Tuple", "Set", "FrozenSet"}
 ARRAYS |= {"AbstractSet", "MutableSet", "Sequence", "MutableSequence"}
 OBJECTS = {"dict", "Dict", "Mapping", "MutableMapping"}
+WRAPPERS = {"InitVar", "Final", "Required", "NotRequired", "ReadOnly"}
+"""What says nothing of the values."""
 ARITHMETIC: dict[type[ast.operator], Any] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -152,8 +154,10 @@ def _plain_subscript(base: ast.expr, index: ast.expr) -> ast.expr:
             return _union([_plain(index), ast.Constant(None)])
         case ast.Name("Union"):
             return _union(_items(_plain(index)))
-        case ast.Name("InitVar"):
+        case ast.Name(name) if name in WRAPPERS:
             return _plain(index)
+        case ast.Name("Annotated"):
+            return _plain(_items(index)[0])
     return ast.Subscript(base, _plain(index))
 
 

@@ -14,7 +14,9 @@ from prokerja.catalog.annotations import REQUIRED, field_of, headline
 from prokerja.catalog.files import Stamp, scan
 from prokerja.catalog.package import import_file, install
 from prokerja.catalog.static import is_name
+from prokerja.catalog.types import annotation_of
 from prokerja.errors import CatalogError
+from prokerja.fields import hidden_method
 from prokerja.job import OPTIONS, Job, file_of, name_of, option
 from prokerja.spec import Field, JobSpec, brief, shown
 
@@ -87,6 +89,8 @@ def rebuild(cls: type, payload: dict[str, Any]) -> Any:
 
 def spec_of(cls: type) -> JobSpec:
     """What a class takes and asks for; CatalogError if that cannot be told or cannot be meant."""
+    if fault := hidden_method(cls):
+        raise CatalogError(fault)
     if not _is_job(cls):
         raise CatalogError(
             f"{brief(cls.__name__)} is no job; "
@@ -121,11 +125,9 @@ def _field(cls: type, parameter: inspect.Parameter) -> Field:
             f"{brief(cls.__name__)} takes {shown(parameter.name)} by position only; "
             "remove the / from its parameters"
         )
-    annotation = parameter.annotation
-    if annotation is parameter.empty:
-        annotation = ""
-    elif not isinstance(annotation, str):
-        annotation = inspect.formatannotation(annotation)
+    annotation = ""
+    if parameter.annotation is not parameter.empty:
+        annotation = annotation_of(cls, parameter.name, parameter.annotation)
     default = REQUIRED if parameter.default is parameter.empty else parameter.default
     return field_of(parameter.name, annotation, default)
 
@@ -146,8 +148,11 @@ def _fits(key: str, value: Any) -> bool:
 
 
 def _is_job(cls: type) -> bool:
+    if issubclass(cls, Job) and hidden_method(cls):
+        return True  # as it was meant, so that it is told what is wrong with it
     handle = getattr(cls, "handle", None)
-    has_payload = dataclasses.is_dataclass(cls) or callable(getattr(cls, "payload", None))
+    is_given = dataclasses.is_dataclass(cls) or issubclass(cls, Job)
+    has_payload = is_given or callable(getattr(cls, "payload", None))
     is_abstract = inspect.isabstract(cls) or getattr(cls, "_is_protocol", False)
     return callable(handle) and handle is not Job.handle and has_payload and not is_abstract
 

@@ -8,6 +8,7 @@ import sys
 from importlib.machinery import PathFinder
 from typing import TYPE_CHECKING, NamedTuple
 
+from prokerja.catalog.aliases import expand
 from prokerja.catalog.annotations import parse
 from prokerja.catalog.package import PACKAGE
 
@@ -116,7 +117,7 @@ class Modules:
         """What a file binds; None for one that cannot be read, unless its `source` is given."""
         if path not in self._scopes:
             self._scopes[path] = None  # until it is read: those who import each other end here
-            tree = parse(source) if source is not None else _parsed(path)
+            tree = expand(parse(source)) if source is not None else _parsed(path)
             if tree is not None:
                 self._scopes[path] = Scope(path, tree, self)
         return self._scopes[path]
@@ -179,7 +180,7 @@ def bound_names(body: Iterable[ast.stmt]) -> Iterator[str]:
 def _parsed(path: str) -> ast.Module | None:
     try:
         with open(path, "rb") as file:
-            tree: ast.Module = parse(file.read())
+            tree: ast.Module = expand(parse(file.read()))
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     return tree

@@ -20,6 +20,7 @@ from prokerja.catalog.annotations import (
 from prokerja.catalog.constants import Computed, external, reached, value_in
 from prokerja.catalog.modules import UNKNOWN, Modules, bound_names
 from prokerja.errors import CatalogError
+from prokerja.fields import METHODS, hides
 from prokerja.job import OPTIONS, snake_case
 from prokerja.spec import Field, JobSpec, printable
 
@@ -188,10 +189,18 @@ def _called(node: ast.expr) -> str:
 def _is_job(cls: _Class) -> bool:
     if cls.node.name.startswith("_") or "Protocol" in cls.elsewhere or _is_abstract(cls):
         return False
+    if "Job" in cls.bases() and _hidden(cls):
+        return True  # as it was meant, so that it is told what is wrong with it
     if isinstance(cls.find("handle"), ast.Constant | None):
         return False
     is_dataclass = any(one.dataclass for one in cls.line)
     return is_dataclass or "Job" in cls.bases() or cls.find("payload") is not None
+
+
+def _hidden(cls: _Class) -> str | None:
+    """A method of every job in whose place the class has a field."""
+    slots = next((_slots(one) for one in cls.line if one.dataclass), {})
+    return next((name for name in METHODS if slots.get(name)), None)
 
 
 def _is_abstract(cls: _Class) -> bool:
@@ -206,6 +215,8 @@ def _is_abstract(cls: _Class) -> bool:
 
 def _spec(cls: _Class, path: str) -> JobSpec:
     slots = next((_slots(one) for one in cls.line if one.dataclass), {})
+    if hidden := _hidden(cls):
+        raise CatalogError(f"{printable(path)}: {hides(cls.node.name, hidden)}")
     values = {key: _option(cls, key, slots) for key in ("name", *OPTIONS)}
     fields, is_open = _fields(cls)
     name = values["name"]

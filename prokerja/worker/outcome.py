@@ -8,6 +8,7 @@ import traceback
 from typing import Any
 
 from prokerja import request
+from prokerja.job import FOLLOW_UPS
 from prokerja.worker.wire import FollowUp
 
 LARGEST_RESULT = 2**20
@@ -29,7 +30,7 @@ def encode_result(result: Any) -> str:
 
 def declared(job: Any, directory: str) -> list[FollowUp]:
     """What the job declared with `self.declare()` while it ran, in a worker of that directory."""
-    made = getattr(job, "_declared", ())
+    made = getattr(job, FOLLOW_UPS, ())
     if not made:
         return []
     follow_ups = [follow_up(other, request.Options(**opts), directory) for other, opts in made]
