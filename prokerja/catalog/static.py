@@ -17,24 +17,18 @@ from prokerja.catalog.annotations import (
     json_value,
     value_of,
 )
-from prokerja.catalog.constants import Computed, external, reached, value_in
-from prokerja.catalog.modules import UNKNOWN, Modules, bound_names
+from prokerja.catalog.classes import Class, called, known_name
+from prokerja.catalog.constants import Computed, value_in
+from prokerja.catalog.modules import Modules
 from prokerja.errors import CatalogError
 from prokerja.fields import METHODS, hides
 from prokerja.job import OPTIONS, snake_case
 from prokerja.spec import Field, JobSpec, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from prokerja.catalog.modules import Scope
-
-BASES = {"Job", "object", "ABC", "Protocol", "Generic"}
-KNOWN_MODULES = ("prokerja", "abc", "dataclasses", "typing", "typing_extensions", "builtins")
-MAX_BASES = 50
-"""Of a class, one above the other."""
-DECORATORS = {"dataclass", "final"}
-"""What leaves it clear which fields a class has; any other base or decorator does not."""
 
 
 def read_file(path: str, modules: Modules | None = None) -> list[JobSpec]:
@@ -49,7 +43,7 @@ def read_file(path: str, modules: Modules | None = None) -> list[JobSpec]:
     try:
         scope = (modules or Modules(os.path.dirname(path))).scope(path, source)
         assert scope is not None
-        classes = [_Class(node, scope) for node in scope.classes]
+        classes = [Class(node, scope) for node in scope.classes]
         specs = [_spec(cls, path) for cls in classes if _is_job(cls)]
     except SyntaxError as error:
         raise _unreadable(path, error.lineno or 1, f"SyntaxError: {error.msg}") from None
@@ -99,49 +93,6 @@ def _unreadable(path: str, line: int, error: str) -> CatalogError:
     )
 
 
-class _Class:
-    """A class statement, and what it inherits from those above it in the file."""
-
-    def __init__(self, node: ast.ClassDef, scope: Scope, depth: int = 0) -> None:
-        inherited: list[_Class] = []
-        self.elsewhere = {_known(keyword.value, scope) for keyword in node.keywords} - {"ABCMeta"}
-        """Names of its bases that are not in the jobs directory."""
-        for base in node.bases:
-            found, where = reached(_unsubscripted(base), scope)
-            if isinstance(found, ast.ClassDef) and where is not None and depth < MAX_BASES:
-                inherited += _Class(found, where, depth + 1).line
-            else:
-                self.elsewhere.add(_known(base, scope))
-        self.node, self.scope = node, scope
-        unique = {(one.scope.path, one.node): one for one in reversed(inherited)}
-        self.line: list[_Class] = [self, *reversed(unique.values())]
-        self.decorators = {_known(item, scope): item for item in node.decorator_list}
-        self.dataclass = self.decorators.get("dataclass")
-        self.members = dict(_members(node))
-
-    def find(self, name: str) -> ast.AST | None:
-        """The definition or value that the name has in this class."""
-        owner = self.owner(name)
-        return owner.members[name] if owner else None
-
-    def owner(self, name: str) -> _Class | None:
-        """The class that defines the name for this one."""
-        return next((cls for cls in self.line if name in cls.members), None)
-
-    def is_open(self) -> bool:
-        """Whether something from elsewhere has a say in what it is."""
-        decorators = {decorator for one in self.line for decorator in one.decorators}
-        return not (self.bases() <= BASES and decorators <= DECORATORS)
-
-    def is_changed(self, name: str) -> bool:
-        """Whether its file sets this attribute of it, or of what it inherits, from outside."""
-        return any((one.node.name, name) in one.scope.changed for one in self.line)
-
-    def bases(self) -> set[str]:
-        """Names of the bases that are not in the file, also of those that are."""
-        return set[str]().union(*(cls.elsewhere for cls in self.line))
-
-
 class _Slot(NamedTuple):
     """A field of a dataclass."""
 
@@ -150,43 +101,7 @@ class _Slot(NamedTuple):
     by_name: bool
 
 
-def _members(node: ast.ClassDef) -> Iterator[tuple[str, ast.AST]]:
-    for statement in node.body:
-        match statement:
-            case ast.FunctionDef(name) | ast.AsyncFunctionDef(name):
-                yield name, statement
-            case ast.AnnAssign(ast.Name(name), _, ast.expr() as value):
-                yield name, value
-            case ast.Assign(targets, value):
-                yield from ((one.id, value) for one in targets if isinstance(one, ast.Name))
-            case ast.If() | ast.For() | ast.While() | ast.Try() | ast.With() | ast.AugAssign():
-                yield from ((name, UNKNOWN) for name in bound_names([statement]))
-
-
-def _unsubscripted(node: ast.expr) -> ast.expr:
-    return _unsubscripted(node.value) if isinstance(node, ast.Subscript) else node
-
-
-def _known(node: ast.expr, scope: Scope) -> str:
-    """The own name of something of Python's or of ours, whatever it is called in this file."""
-    name = external(node, scope)
-    module, _, last = name.rpartition(".")
-    return last if module.partition(".")[0] in ("", *KNOWN_MODULES) else name
-
-
-def _called(node: ast.expr) -> str:
-    """A name as it stands, `.name` for one taken from a module, `?` for anything else."""
-    match node:
-        case ast.Name(name):
-            return name
-        case ast.Attribute(_, name):
-            return f".{name}"
-        case ast.Subscript(inner) | ast.Call(inner):
-            return _called(inner)
-    return "?"
-
-
-def _is_job(cls: _Class) -> bool:
+def _is_job(cls: Class) -> bool:
     if cls.node.name.startswith("_") or "Protocol" in cls.elsewhere or _is_abstract(cls):
         return False
     if "Job" in cls.bases() and _hidden(cls):
@@ -197,23 +112,23 @@ def _is_job(cls: _Class) -> bool:
     return is_dataclass or "Job" in cls.bases() or cls.find("payload") is not None
 
 
-def _hidden(cls: _Class) -> str | None:
+def _hidden(cls: Class) -> str | None:
     """A method of every job in whose place the class has a field."""
     slots = next((_slots(one) for one in cls.line if one.dataclass), {})
     return next((name for name in METHODS if slots.get(name)), None)
 
 
-def _is_abstract(cls: _Class) -> bool:
+def _is_abstract(cls: Class) -> bool:
     members = [cls.find(name) for one in cls.line for name in one.members]
     return any(
-        _called(decorator).lstrip(".") == "abstractmethod"
+        called(decorator).lstrip(".") == "abstractmethod"
         for member in members
         if isinstance(member, ast.FunctionDef | ast.AsyncFunctionDef)
         for decorator in member.decorator_list
     )
 
 
-def _spec(cls: _Class, path: str) -> JobSpec:
+def _spec(cls: Class, path: str) -> JobSpec:
     slots = next((_slots(one) for one in cls.line if one.dataclass), {})
     if hidden := _hidden(cls):
         raise CatalogError(f"{printable(path)}: {hides(cls.node.name, hidden)}")
@@ -232,7 +147,7 @@ def _spec(cls: _Class, path: str) -> JobSpec:
     )
 
 
-def _option(cls: _Class, key: str, slots: Mapping[str, _Slot | None]) -> Any:
+def _option(cls: Class, key: str, slots: Mapping[str, _Slot | None]) -> Any:
     """What a class sets, or what holds if it does not; COMPUTED if that cannot be told."""
     owner = cls.owner(key)
     if slots.get(key):
@@ -248,7 +163,7 @@ def _option(cls: _Class, key: str, slots: Mapping[str, _Slot | None]) -> Any:
         return COMPUTED
 
 
-def _fields(cls: _Class) -> tuple[list[Field], bool]:
+def _fields(cls: Class) -> tuple[list[Field], bool]:
     """What the constructor takes, and whether it takes anything else too."""
     for one in cls.line:
         init = one.members.get("__init__")
@@ -271,7 +186,7 @@ def _parameters(args: ast.arguments) -> list[Field]:
     ]
 
 
-def _slots(cls: _Class) -> dict[str, _Slot | None]:
+def _slots(cls: Class) -> dict[str, _Slot | None]:
     """The fields of a dataclass, inherited ones first; None for a ClassVar."""
     slots: dict[str, _Slot | None] = {}
     for one in reversed(cls.line):
@@ -280,7 +195,7 @@ def _slots(cls: _Class) -> dict[str, _Slot | None]:
     return slots
 
 
-def _add_slots(slots: dict[str, _Slot | None], cls: _Class) -> None:
+def _add_slots(slots: dict[str, _Slot | None], cls: Class) -> None:
     by_name = _flag(cls.dataclass, "kw_only", default=False)
     for statement in cls.node.body:
         match statement:
@@ -295,7 +210,7 @@ def _add_slots(slots: dict[str, _Slot | None], cls: _Class) -> None:
                     slots[name] = None if outer.startswith("ClassVar") else slot
 
 
-def _default(cls: _Class, name: str) -> ast.AST | None:
+def _default(cls: Class, name: str) -> ast.AST | None:
     """What a dataclass takes for a field's default: also a value that it inherits."""
     owner = cls.owner(name)
     node = cls.find(name)
@@ -316,7 +231,7 @@ def _slot(
 
 
 def _is_field(node: ast.AST | None, scope: Scope) -> bool:
-    return isinstance(node, ast.Call) and _known(node, scope) == "field"
+    return isinstance(node, ast.Call) and known_name(node, scope) == "field"
 
 
 def _flag(call: ast.AST | None, key: str, *, default: bool) -> bool:
