@@ -17,6 +17,11 @@ LOUD = "import os\nopen(os.environ['XDG_CONFIG_HOME'] + '-ran', 'w')\n"
 ROOT = os.geteuid() == 0
 
 
+def shared(file: Path) -> None:
+    os.chown(file, -1, 12345)
+    file.chmod(0o664)
+
+
 def link(jobs: Path) -> None:
     other = jobs.parent / "theirs.py"
     other.write_text("")
@@ -27,7 +32,7 @@ def link(jobs: Path) -> None:
 WAYS: dict[str, Callable[[Path], object]] = {
     "file of another": lambda jobs: os.chown(jobs / "run.py", 12345, -1),
     "file for others": lambda jobs: (jobs / "run.py").chmod(0o646),
-    "file for a group": lambda jobs: (jobs / "run.py").chmod(0o664),
+    "file for a group": lambda jobs: shared(jobs / "run.py"),
     "directory of another": lambda jobs: os.chown(jobs, 12345, -1),
     "directory for others": lambda jobs: jobs.chmod(0o777),
     "one above": lambda jobs: jobs.parent.chmod(0o777),

@@ -29,12 +29,13 @@ def refuse_foreign(directory: str) -> None:
         facts = os.lstat(path)
         if stat.S_ISLNK(facts.st_mode):
             continue  # what it names is looked at, and the folder it lies in
-        writable = facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        others = stat.S_IWOTH | (stat.S_IWGRP if facts.st_gid else 0)  # root's group is root
+        writable = facts.st_mode & others
         if writable and stat.S_ISDIR(facts.st_mode) and facts.st_mode & stat.S_ISVTX:
             writable = 0  # others may add to it, and change nothing that is there
         if facts.st_uid != 0 or writable:
             raise CatalogError(
-                f"{printable(path)} belongs to uid {facts.st_uid}, mode"
+                f"{printable(path)} belongs to uid {facts.st_uid}, gid {facts.st_gid}, mode"
                 f" {stat.S_IMODE(facts.st_mode):04o}, so root runs no jobs from there: give it to"
                 f" root and let nobody else write it, or set {ALLOW}=1"
             )
