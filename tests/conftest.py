@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from prokerja.catalog.package import PACKAGE
 from tests.support import Home
 
 if TYPE_CHECKING:
@@ -28,3 +29,22 @@ def digits() -> Iterator[None]:
     before = sys.get_int_max_str_digits()
     yield
     sys.set_int_max_str_digits(before)
+
+
+@pytest.fixture(autouse=True)
+def imports() -> Iterator[None]:
+    """`jobs` means the same to one test as to the next, whatever a test has loaded in between."""
+    path, finders, before = sys.path[:], sys.meta_path[:], _job_modules()
+    yield
+    sys.path[:], sys.meta_path[:] = path, finders
+    for name in _job_modules():
+        del sys.modules[name]
+    sys.modules.update(before)
+
+
+def _job_modules() -> dict[str, object]:
+    return {
+        name: module
+        for name, module in sys.modules.items()
+        if f"{name}.".startswith(f"{PACKAGE}.")
+    }
