@@ -13,6 +13,7 @@ from tests.support import Home
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from types import ModuleType
 
 
 @pytest.fixture
@@ -42,9 +43,7 @@ def imports() -> Iterator[None]:
     sys.modules.update(before)
 
 
-def _job_modules() -> dict[str, object]:
+def _job_modules() -> dict[str, ModuleType]:
     return {
-        name: module
-        for name, module in sys.modules.items()
-        if f"{name}.".startswith(f"{PACKAGE}.")
+        name: module for name, module in sys.modules.items() if f"{name}.".startswith(f"{PACKAGE}.")
     }

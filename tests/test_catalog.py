@@ -29,6 +29,7 @@ from tests.support import wait_until
 
 if TYPE_CHECKING:
     from prokerja.spec import JobSpec
+    from tests.support import Home
 
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 SHIPPED = str(Path(__file__).parent.parent / "jobs")
@@ -698,10 +699,33 @@ def test_doubtful_escapes_are_read_without_a_word(put: Put) -> None:
 @pytest.mark.parametrize("name", ["x" * 256, "", "a\0b", "\ud800", "\u202eb", "two\nlines"])
 def test_a_name_that_no_store_takes_makes_no_job(put: Put, folder: str, name: str) -> None:
     path = put("a.py", f"class Dig(Job):\n    def handle(self): ...\n    name = {name!a}\n")
-    assert names(path) == []
+    broken: list[CatalogError] = []
+    assert read_file(path, broken=broken) == []
     (error,) = errors(load(folder))
     assert error.startswith("Dig.name is ")
     assert error.endswith("; make it 1 to 255 printable characters")
+    assert [str(one) for one in broken] == [f"{path}: {error}"]
+
+
+def test_a_class_that_is_wrong_hides_no_other_in_its_file(home: Home) -> None:
+    home.write(
+        "a.py",
+        """
+        from prokerja import Job
+        class Bad(Job):
+            retries = -1
+            def handle(self): pass
+            def payload(self): return {}
+        class Good(Bad):
+            retries = 1
+    """,
+    )
+    home.cli("declare:job", "good")
+    for _ in range(2):
+        told = home.call(home.command("declare:job", "bad")).stderr.decode()
+        assert "unknown job 'bad', but " in told
+        assert "Bad.retries is -1; make it a whole number from 0 to 1000" in told
+    assert home.job(1)["retries"] == 1
 
 
 def test_names_may_be_long_and_foreign(put: Put, folder: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import encodings
+import pkgutil
 import sqlite3
 import textwrap
 from typing import TYPE_CHECKING
@@ -12,6 +14,7 @@ from prokerja.catalog.files import scan
 from prokerja.catalog.loading import load
 from prokerja.catalog.modules import Modules
 from prokerja.catalog.static import read_file
+from prokerja.errors import CatalogError
 from tests.support import wait_until
 
 if TYPE_CHECKING:
@@ -114,16 +117,16 @@ SURE = {
     ),
     "branches": BRANCHES,
     "mixins": plain("pass", MIXED, "Slow, Fast, Job"),
+    "a name bound twice": plain("retries = N", "N = 1\nN = 2"),
     "a class's own constant": plain("LIMIT = 4; retries = LIMIT * 2"),
 }
 GROWING = "A0 = 'x' * 9\n" + "".join(f"A{n + 1} = A{n} + A{n}\n" for n in range(40))
 UNSURE = {
     "a variable": ("queue", plain("queue = os.environ.get('Q', 'q')", "import os")),
-    "a name bound twice": ("retries", plain("retries = N", "N = 1\nN = 2")),
     "a loop": ("retries", plain("retries = N", "for N in (1, 2): pass")),
     "a condition in the class": (
         "timeout",
-        plain("if os.name:\n        timeout = 9", "import os"),
+        plain("if os.sep == '/':\n        timeout = 9", "import os"),
     ),
     "set from outside": ("priority", plain("pass") + "T.priority = 5"),
     "a base from elsewhere": (
@@ -173,6 +176,46 @@ def test_files_that_import_each_other_are_read(tmp_path: Path) -> None:
     assert read(tmp_path)["b"].retries == 3
 
 
+def test_many_bases_with_common_ones_are_soon_read(tmp_path: Path) -> None:
+    source = "from prokerja import Job\nclass A0(Job):\n    retries = 3\n"
+    for n in range(40):
+        source += f"class L{n}(A{n}): pass\nclass R{n}(A{n}): pass\n"
+        source += f"class A{n + 1}(L{n}, R{n}): pass\n"
+    put(tmp_path, "t.py", f"{source}class T(A40):{END}")
+    told = read(tmp_path)["t"]
+    assert (told.retries, told.unsure) == (3, ())
+    assert load(str(tmp_path)).specs["t"].retries == 3
+
+
+def test_one_file_takes_nothing_from_the_reading_of_the_next(tmp_path: Path) -> None:
+    put(tmp_path, "a.py", f"from prokerja import Job\n{GROWING}\n" + "X = 1\n" * 50_000)
+    put(
+        tmp_path,
+        "t.py",
+        f"from prokerja import Job\nN = 1 + 2\nclass T(Job):\n    retries = N{END}",
+    )
+    told = read(tmp_path)["t"]
+    assert (told.retries, told.unsure) == (3, ())
+
+
+def codecs() -> list[str]:
+    """All that Python knows by name, and some that it does not."""
+    names = {name for _, name, is_package in pkgutil.iter_modules(encodings.__path__)}
+    return sorted({*names, "nonsense", "latin-1", "utf-8-unix", "x" * 300})
+
+
+@pytest.mark.parametrize("codec", codecs())
+def test_a_file_in_any_encoding_is_read_or_refused(tmp_path: Path, codec: str) -> None:
+    text = f"# coding: {codec}\nfrom prokerja import Job\nclass T(Job):{END}"
+    (tmp_path / "t.py").write_bytes(text.encode())
+    loaded = load(str(tmp_path))
+    if not loaded.broken:
+        assert read(tmp_path) == loaded.specs
+        return
+    with pytest.raises(CatalogError, match=r"^[^\n]*t\.py, line \d: [^\n]*$"):
+        read(tmp_path)
+
+
 def test_a_file_with_another_encoding_is_read(tmp_path: Path) -> None:
     text = f"from prokerja import Job\nclass T(Job):\n    queue = 'f\xfcr'{END}"
     latin = b"# -*- coding: latin-1 -*-\n" + text.encode("latin-1")
@@ -203,6 +246,26 @@ def test_inherited_options_hold_before_a_worker_has_started_and_after_an_edit(ho
     home.write("base.py", BASE.replace('"mail"\n    retries', '"post"\n    retries'))
     home.cli("declare:job", "welcome", "to=a")
     assert home.job(2)["queue"] == "post"
+
+
+PATCHED = """
+from prokerja import Job
+class T(Job):
+    queue = "plain"
+    def handle(self): pass
+    def payload(self): return {}
+"""
+
+
+def test_an_option_that_another_file_sets_is_not_told_from_the_class(home: Home) -> None:
+    home.write("a.py", PATCHED)
+    home.cli("declare:job", "t")
+    home.write("b.py", "from .a import T\nT.queue = 'patched'\n")
+    told = home.call(home.command("declare:job", "t")).stderr
+    assert b"t: queue of this job in " in told
+    home.work()
+    home.cli("declare:job", "t")
+    assert [home.job(number)["queue"] for number in (1, 2)] == ["plain", "patched"]
 
 
 COMPUTED = """

@@ -2,101 +2,147 @@
 
 from __future__ import annotations
 
-import ast
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from prokerja.catalog.constants import external, reached
-from prokerja.catalog.modules import UNKNOWN, bound_names
+from prokerja.catalog.bindings import Foreign, Function, Known, Ours, Unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import ast
+    from collections.abc import Mapping, Sequence
 
-    from prokerja.catalog.modules import Scope
-
+ALL = "*"
+"""Stands for every attribute."""
 BASES = {"Job", "object", "ABC", "Protocol", "Generic"}
 DECORATORS = {"dataclass", "final"}
 """What leaves it clear which fields a class has; any other base or decorator does not."""
+HARMLESS = {"total_ordering", "runtime_checkable", "define", "frozen", "mutable", "unique"}
+"""Decorators that leave a class's options alone."""
 KNOWN_MODULES = ("prokerja", "abc", "dataclasses", "typing", "typing_extensions", "builtins")
-MAX_BASES = 50
-"""Of a class, one above the other."""
+MEMBERS = {"enum.StrEnum": str, "enum.IntEnum": int}
+"""Enumerations whose members are texts and numbers themselves; those of others are not."""
 
 
 class Class:
-    """A class statement, and what it inherits from those above it in the file."""
+    """A class as its statement leaves it, and what is done to it from outside afterwards."""
 
-    def __init__(self, node: ast.ClassDef, scope: Scope, depth: int = 0) -> None:
-        inherited: list[Class] = []
-        self.elsewhere = {known_name(keyword.value, scope) for keyword in node.keywords} - {
-            "ABCMeta"
-        }
-        """Names of its bases that are not in the jobs directory."""
-        for base in node.bases:
-            found, where = reached(_unsubscripted(base), scope)
-            if isinstance(found, ast.ClassDef) and where is not None and depth < MAX_BASES:
-                inherited += Class(found, where, depth + 1).line
-            else:
-                self.elsewhere.add(known_name(base, scope))
-        self.node, self.scope = node, scope
-        unique = {(one.scope.path, one.node): one for one in reversed(inherited)}
-        self.line: list[Class] = [self, *reversed(unique.values())]
-        self.decorators = {known_name(item, scope): item for item in node.decorator_list}
-        self.dataclass = self.decorators.get("dataclass")
-        self.members = dict(_members(node))
+    def __init__(
+        self, node: ast.ClassDef, path: str, bases: Sequence[Bound], keywords: Mapping[str, Bound],
+        decorators: Mapping[str, ast.expr], shaken: set[str],
+    ) -> None:  # fmt: skip
+        self.node = node
+        self.path = path
+        self.names: dict[str, Bound] = {}
+        """What its body binds."""
+        self.decorators = decorators
+        """Their full names."""
+        self.dataclass = decorators.get("dataclass")
+        self.changed: set[str] = set()
+        """Attributes that may be set from outside."""
+        self._shaken = shaken
+        self.bases = {short(one.name) if isinstance(one, Foreign) else "" for one in bases}
+        """Names of those that are its own and from elsewhere."""
+        self.line = [self, *_merged(bases)]
+        """The classes that it consists of, in the order in which Python looks for a name."""
+        self.is_unclear = False
+        """Whether it is certain that this is the class that its name stands for."""
+        is_plain = all(
+            key == "metaclass" and value == Foreign("abc.ABCMeta")
+            for key, value in keywords.items()
+        )
+        if not (is_plain and decorators.keys() <= DECORATORS | HARMLESS) or self._is_initialized():
+            self.changed.add(ALL)
+        self.is_plain = is_plain
 
-    def find(self, name: str) -> ast.AST | None:
-        """The definition or value that the name has in this class."""
-        owner = self.owner(name)
-        return owner.members[name] if owner else None
+    def _is_initialized(self) -> bool:
+        return any(isinstance(one, Class) and "__init_subclass__" in one.names for one in self.rest)
 
-    def owner(self, name: str) -> Class | None:
-        """The class that defines the name for this one."""
-        return next((cls for cls in self.line if name in cls.members), None)
+    @property
+    def rest(self) -> list[Class | Foreign]:
+        """What it inherits from."""
+        return self.line[1:]
 
-    def is_open(self) -> bool:
-        """Whether something from elsewhere has a say in what it is."""
-        decorators = {decorator for one in self.line for decorator in one.decorators}
-        return not (self.bases() <= BASES and decorators <= DECORATORS)
+    @property
+    def own(self) -> list[Class]:
+        """Those of its line that are in the jobs directory."""
+        return [one for one in self.line if isinstance(one, Class)]
+
+    def find(self, name: str) -> Bound | None:
+        """What the name is in this class; None if nothing defines it."""
+        for one in self.line:
+            if isinstance(one, Class):
+                if name in one.names:
+                    return one.names[name]
+            elif short(one.name) not in BASES:
+                return Unknown()
+        return None
+
+    def defined(self, name: str) -> Bound | None:
+        """The same, if what is elsewhere had no say."""
+        return next((one.names[name] for one in self.own if name in one.names), None)
+
+    def attribute(self, name: str) -> Bound:
+        """What `Class.name` is."""
+        if self.is_changed(name):
+            return Unknown()
+        if self.is_enumeration():
+            kind = next((MEMBERS[one.name] for one in self.foreign() if one.name in MEMBERS), None)
+            found = self.value_of_member(name)
+            is_itself = isinstance(found, Known) and type(found.value) is kind
+            return found if is_itself and len(self.line) <= 2 else Unknown()
+        return self.find(name) or Unknown()
+
+    def is_enumeration(self) -> bool:
+        """Whether its attributes are members."""
+        return any(one.name.startswith("enum.") for one in self.foreign())
+
+    def value_of_member(self, name: str) -> Bound:
+        """What `Class.name.value` is, of an enumeration."""
+        is_own = any(isinstance(one, Function) for one in self.names.values())
+        found = self.names.get(name)
+        if is_own or self.is_changed(name) or not isinstance(found, Known):
+            return Unknown()
+        return found
 
     def is_changed(self, name: str) -> bool:
-        """Whether its file sets this attribute of it, or of what it inherits, from outside."""
-        return any((one.node.name, name) in one.scope.changed for one in self.line)
+        """Whether this attribute of it, or of what it inherits, may be set from outside."""
+        found = set[str]().union(*(one.changed | one._shaken for one in self.own))  # noqa: SLF001
+        return not found.isdisjoint((name, ALL))
 
-    def bases(self) -> set[str]:
-        """Names of the bases that are not in the file, also of those that are."""
-        return set[str]().union(*(cls.elsewhere for cls in self.line))
+    def is_open(self) -> bool:
+        """Whether something from elsewhere has a say in which fields it has."""
+        decorators = {name for one in self.own for name in one.decorators}
+        is_plain = all(one.is_plain for one in self.own)
+        bases = {short(one.name) for one in self.foreign()}
+        return not (is_plain and bases <= BASES and decorators <= DECORATORS)
 
+    def foreign(self) -> list[Foreign]:
+        """What it inherits from elsewhere."""
+        return [one for one in self.line if isinstance(one, Foreign)]
 
-def _members(node: ast.ClassDef) -> Iterator[tuple[str, ast.AST]]:
-    for statement in node.body:
-        match statement:
-            case ast.FunctionDef(name) | ast.AsyncFunctionDef(name):
-                yield name, statement
-            case ast.AnnAssign(ast.Name(name), _, ast.expr() as value):
-                yield name, value
-            case ast.Assign(targets, value):
-                yield from ((one.id, value) for one in targets if isinstance(one, ast.Name))
-            case ast.If() | ast.For() | ast.While() | ast.Try() | ast.With() | ast.AugAssign():
-                yield from ((name, UNKNOWN) for name in bound_names([statement]))
-
-
-def _unsubscripted(node: ast.expr) -> ast.expr:
-    return _unsubscripted(node.value) if isinstance(node, ast.Subscript) else node
+    def is_a(self, name: str) -> bool:
+        """Whether it inherits from something of ours or Python's of that name."""
+        return any(short(one.name) == name for one in self.foreign())
 
 
-def known_name(node: ast.expr, scope: Scope) -> str:
-    """The own name of something of Python's or of ours, whatever it is called in this file."""
-    name = external(node, scope)
-    module, _, last = name.rpartition(".")
-    return last if module.partition(".")[0] in ("", *KNOWN_MODULES) else name
+Bound: TypeAlias = Known | Unknown | Function | Foreign | Ours | Class
 
 
-def called(node: ast.expr) -> str:
-    """A name as it stands, `.name` for one taken from a module, `?` for anything else."""
-    match node:
-        case ast.Name(name):
-            return name
-        case ast.Attribute(_, name):
-            return f".{name}"
-        case ast.Subscript(inner) | ast.Call(inner):
-            return called(inner)
-    return "?"
+def short(full: str) -> str:
+    """The own name of something of Python's or of ours; anything else's full one."""
+    module, _, last = full.rpartition(".")
+    return last if module.partition(".")[0] in KNOWN_MODULES else full
+
+
+def _merged(bases: Sequence[Bound]) -> list[Class | Foreign]:
+    """The order of resolution of a class with these bases (C3, as `type.mro` describes it)."""
+    known = [one if isinstance(one, Class | Foreign) else Foreign("?") for one in bases]
+    lines = [one.line[:] if isinstance(one, Class) else [one] for one in known] + [[*known]]
+    merged: list[Class | Foreign] = []
+    while lines := [line for line in lines if line]:
+        tails = [one for line in lines for one in line[1:]]
+        first = next((line[0] for line in lines if line[0] not in tails), lines[0][0])
+        merged.append(first)
+        for line in lines:
+            if line[0] == first:
+                del line[0]
+    return merged

@@ -5,15 +5,14 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import os
-import sys
 import traceback
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prokerja.catalog.annotations import REQUIRED, field_of, headline
 from prokerja.catalog.files import Stamp, scan
+from prokerja.catalog.options import FIT, check
 from prokerja.catalog.package import import_file, install
-from prokerja.catalog.static import is_name
 from prokerja.catalog.types import annotation_of
 from prokerja.errors import CatalogError
 from prokerja.fields import hidden_method
@@ -26,15 +25,6 @@ if TYPE_CHECKING:
 
 LONGEST = 300
 """Characters of an error."""
-
-FIT = {
-    "name": "1 to 255 printable characters",
-    "queue": "1 to 255 printable characters",
-    "priority": "a whole number from -1000 to 1000",
-    "retries": "a whole number from 0 to 1000",
-    "retry_after": "a number of seconds, 0 or more",
-    "timeout": "a number of seconds above 0, or None",
-}
 
 
 class Broken(NamedTuple):
@@ -66,10 +56,14 @@ def load(directory: str, on_file: Callable[[str], object] = lambda _: None) -> L
     stamps = scan(root)
     install(root)
     loaded = Loaded({}, {}, [], [], stamps)
+    modules: dict[str, ModuleType] = {}
     for path in sorted(stamps, key=lambda path: path != os.path.join(root, "__init__.py")):
         on_file(path)
         with _blaming(path, loaded.broken):
-            for cls in _job_classes(import_file(path, root)):
+            modules[path] = import_file(path, root)
+    for path, module in modules.items():  # what one file does to another's classes counts, too
+        with _blaming(path, loaded.broken):
+            for cls in _job_classes(module):
                 _add(loaded, cls, path)
     return loaded
 
@@ -113,9 +107,7 @@ def spec_of(cls: type) -> JobSpec:
         file=file_of(cls),
         doc=_doc(cls, signature),
     )
-    for key, wanted in FIT.items():
-        if not _fits(key, value := getattr(spec, key)):
-            raise CatalogError(f"{brief(cls.__name__)}.{key} is {shown(value)}; make it {wanted}")
+    check(cls.__name__, {key: getattr(spec, key) for key in FIT})
     return spec
 
 
@@ -135,16 +127,6 @@ def _field(cls: type, parameter: inspect.Parameter) -> Field:
 def _doc(cls: type, signature: inspect.Signature) -> str:
     generated = cls.__name__ + str(signature).replace(" -> None", "")  # as dataclasses do
     return headline(None if cls.__doc__ == generated else cls.__doc__)
-
-
-def _fits(key: str, value: Any) -> bool:
-    if key in ("name", "queue"):
-        return isinstance(value, str) and is_name(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return key == "timeout" and value is None
-    if key in ("priority", "retries"):
-        return isinstance(value, int) and (-1000 if key == "priority" else 0) <= value <= 1000
-    return 0 <= value <= sys.float_info.max and (value > 0 or key == "retry_after")
 
 
 def _is_job(cls: type) -> bool:

@@ -101,14 +101,18 @@ def refresh(repository: Repository, settings: Settings) -> list[CatalogError]:
 
         modules = Modules(directory)
         specs: list[JobSpec] = []
-        for file in modules.dependents(stamps, [*changed, *gone]):
+        for file in {*modules.dependents(stamps, [*changed, *gone]), *modules.patched(stamps)}:
             changed[file] = stamps[file]
         for file in list(changed):
+            faults: list[CatalogError] = []
             try:
-                specs += read_file(file, modules)
+                specs += read_file(file, modules, faults)
             except CatalogError as error:
                 broken.append(error)
                 del changed[file]  # what was known of it stands, until it can be read
+            if faults:
+                broken += faults
+                changed[file] = ""  # read it again, so that they are told again
         repository.catalog.record(directory, changed, gone, specs)
     return broken
 

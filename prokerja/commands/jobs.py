@@ -57,11 +57,13 @@ def _read(directory: str) -> tuple[list[JobSpec], list[Broken]]:
     found: dict[str, JobSpec] = {}
     broken: list[Broken] = []
     for path in scan(directory):
+        specs: list[JobSpec] = []
+        faults: list[CatalogError] = []
         try:
-            specs = read_file(path, modules)
+            specs = read_file(path, modules, faults)
         except CatalogError as error:
-            broken.append(Broken(path, str(error).removeprefix(f"{path}, ")))
-            continue
+            faults.append(error)
+        broken += [Broken(path, str(one).removeprefix(path).lstrip(":, ")) for one in faults]
         for spec in specs:
             first = found.setdefault(spec.name, spec)
             if first is not spec:
