@@ -9,7 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from prokerja.errors import RequestError
-from prokerja.repository import Repository
+from prokerja.repository.sqlite.repository import Repository
 from prokerja.request import ASKS_NOTHING, Options, from_job
 from prokerja.settings import settings
 
@@ -84,7 +84,7 @@ class Queue:
     def _declare_within(
         self, connection: sqlite3.Connection, declaration: Declaration, now: float
     ) -> int:
-        from prokerja.repository.within import insert_within
+        from prokerja.repository.sqlite.within import insert_within
 
         return insert_within(connection, self.repository.path, declaration, now)
 

@@ -6,14 +6,14 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prokerja.model import Status
-from prokerja.repository.history import MANY
-from prokerja.repository.lanes import Tally
+from prokerja.repository.sqlite.history import MANY
+from prokerja.repository.sqlite.lanes import Tally
 from prokerja.times import iso, words
 
 if TYPE_CHECKING:
     from prokerja.model import Attempt, Lane, WorkerRow
-    from prokerja.repository import Repository
-    from prokerja.repository.history import Record
+    from prokerja.repository.sqlite.history import Record
+    from prokerja.repository.sqlite.repository import Repository
 
 CLOCK_SLACK_SECONDS = 2.0
 """What was written down so much later than now tells of another clock, not of a correction."""

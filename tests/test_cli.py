@@ -18,7 +18,7 @@ import pytest
 
 from prokerja import cli
 from prokerja.commandline import parameters
-from prokerja.repository import Repository
+from prokerja.repository.sqlite.repository import Repository
 from tests.shell import PROGRAM, Shell, Terminal, opened, terminal
 from tests.support import wait_until
 
@@ -777,7 +777,8 @@ def test_every_error_is_one_line_and_json_if_asked_for(
 def test_a_file_that_stays_locked_is_for_another_time(shell: Shell) -> None:
     shell.put("noop")
     script = (
-        "import sqlite3, sys; from prokerja.repository import database; database.PATIENCE = 0.1\n"
+        "import sqlite3, sys\n"
+        "from prokerja.repository.sqlite import database; database.PATIENCE = 0.1\n"
         f"held = sqlite3.connect({str(shell.db)!r}); held.execute('BEGIN IMMEDIATE')\n"
         "sys.argv[1:] = ['declare:job', 'noop', '--json']\n"
         "from prokerja.cli import main; main()"

@@ -15,8 +15,9 @@ import pytest
 
 from prokerja.errors import TryAgain
 from prokerja.model import Declaration, Lane, Status
-from prokerja.repository import Repository, database
-from prokerja.repository.declarations import CHUNK
+from prokerja.repository.sqlite import database
+from prokerja.repository.sqlite.declarations import CHUNK
+from prokerja.repository.sqlite.repository import Repository
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -90,12 +91,12 @@ def checked(path: Path) -> sqlite3.Connection:
 CROWD = """
 import itertools, json, os, random, sqlite3, sys, time
 import psutil
-import prokerja.repository.claims, prokerja.repository.history, prokerja.repository.workers
-import prokerja.repository.within
+from prokerja.repository.sqlite import claims, history, workers
+import prokerja.repository.sqlite.within
 from prokerja.model import Completed, Declaration, Failed, Lane, Returned, Status
-from prokerja.repository import Repository
-from prokerja.repository.claims import TURNS
-from prokerja.repository.within import insert_within
+from prokerja.repository.sqlite.repository import Repository
+from prokerja.repository.sqlite.claims import TURNS
+from prokerja.repository.sqlite.within import insert_within
 from prokerja.spec import JobSpec
 
 path, seconds = sys.argv[1], float(sys.argv[2])
@@ -268,7 +269,7 @@ import os, sys
 import psutil
 from prokerja.errors import ProkerjaError
 from prokerja.model import Declaration, Lane
-from prokerja.repository import Repository
+from prokerja.repository.sqlite.repository import Repository
 request = Declaration(Lane("default", "noop", 0), "{}", 0.0, 0, 1.0, None)
 Repository(sys.argv[1]).close()
 for number in range(8):
@@ -511,8 +512,8 @@ def test_a_bulk_that_was_acknowledged_survives_the_death_of_who_declared_it(path
 MID_TURN = """
 import itertools, os, sys, time
 from prokerja.model import Completed
-from prokerja.repository import Repository
-from prokerja.repository.claims import TURNS
+from prokerja.repository.sqlite.repository import Repository
+from prokerja.repository.sqlite.claims import TURNS
 repository = Repository(sys.argv[1])
 id, lock = repository.workers.register(os.getpid(), 2e9, 1, (), ())
 def take(token):

@@ -17,12 +17,12 @@ import pytest
 
 from prokerja.errors import Busy, TryAgain
 from prokerja.events import Event, JobsRecovered, JobsSettled, LockLeft
-from prokerja.repository import Repository
-from prokerja.repository.claims import TURNS
-from prokerja.watch import Watch
-from prokerja.worker.neighbours import Neighbours
-from prokerja.worker.notes import Notebook
-from prokerja.worker.wire import FollowUp
+from prokerja.repository.sqlite.claims import TURNS
+from prokerja.repository.sqlite.repository import Repository
+from prokerja.repository.sqlite.watch import Watch
+from prokerja.worker.duties.recovery import Recovery
+from prokerja.worker.wire.journal import Journal
+from prokerja.worker.wire.messages import FollowUp
 from tests.crash import newer
 from tests.crash.work import take
 from tests.support import SOON, gone, kill, wait_until
@@ -46,7 +46,7 @@ note("end")
 
 SLOW_QUESTION = """
 import fcntl, sys
-from prokerja import lock
+from prokerja.repository.sqlite import lock
 
 flock = fcntl.flock
 
@@ -311,7 +311,7 @@ def test_a_dead_worker_is_looked_for_again_if_the_store_was_locked(home: Home) -
         closing(Watch(path)) as watch,
     ):
         repository.database.patience = 0.0
-        neighbours = Neighbours(repository, 0, watch, told.append)
+        neighbours = Recovery(repository, 0, watch, told.append)
         neighbours.look(1.0)
         id, lock = other.workers.register(os.getpid(), 0.0, 1, (), ())
         os.close(lock)
@@ -337,7 +337,7 @@ def test_whatever_stands_where_a_dead_workers_lock_was_holds_nobody_up(
         if make is not os.unlink:
             os.unlink(path)
         make(path)
-        Neighbours(repository, 0, watch, told.append).look(1.0)
+        Recovery(repository, 0, watch, told.append).look(1.0)
         assert repository.workers.ids() == []
     left = [LockLeft(path, "Is a directory")] if make is os.mkdir else []
     assert told == [*left, JobsRecovered(id, 0, 0)]
@@ -353,7 +353,7 @@ def test_notes_settle_nothing_but_what_a_dead_worker_still_holds(home: Home) -> 
         with repository.database.writing():
             [theirs] = take(repository, living * TURNS, time.time(), 1)
             held = take(repository, dead * TURNS, time.time())
-        notebook = Notebook(lock, 0)
+        notebook = Journal(lock, 0)
         nobody = FollowUp("", "", 2**63, "no JSON", math.nan, -1, math.nan, None)
         for token, id, made in (
             (dead * TURNS, held[0].id, []),
@@ -366,7 +366,7 @@ def test_notes_settle_nothing_but_what_a_dead_worker_still_holds(home: Home) -> 
             notebook.completed(((token, id), (1, 1.0, 2.0, None, made)))
             notebook.write()
         os.close(lock)
-        Neighbours(repository, living, watch, told.append).look(1.0)
+        Recovery(repository, living, watch, told.append).look(1.0)
     assert told == [JobsRecovered(dead, 1, 3), JobsSettled(1, 0)]
     assert home.statuses(ids) == ["processing", "completed", "pending", "pending", "pending"]
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 HURRIED = """
 import sys
-from prokerja.worker import hand
-hand.MAX_LOADING_SECONDS = 0.5
+from prokerja.worker.pool import process
+process.MAX_LOADING_SECONDS = 0.5
 from prokerja import Queue, Worker
 from prokerja.errors import CatalogError
 try:

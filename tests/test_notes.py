@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from prokerja.worker import notes
-from prokerja.worker.notes import MARK, RING, Notebook, read, read_all
-from prokerja.worker.wire import Done, Failure, FollowUp
+from prokerja.worker.wire import journal as notes
+from prokerja.worker.wire.journal import MARK, RING, Journal, read, read_all
+from prokerja.worker.wire.messages import Done, Failure, FollowUp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,14 +37,14 @@ def done(n: int, result: str | None = None) -> Done:
     return n, 1.5, 2.5, result, []
 
 
-def note_each(notebook: Notebook, ids: range, result: str | None = None) -> None:
+def note_each(notebook: Journal, ids: range, result: str | None = None) -> None:
     for n in ids:
         notebook.completed(((TOKEN, n), done(n, result)))
         notebook.write()
 
 
 def test_what_is_noted_can_be_read_by_claim_and_only_once_it_is_written(file: int) -> None:
-    notebook = Notebook(file, 0)
+    notebook = Journal(file, 0)
     completed = (7, 1.0, 2.0, '"well"', [MORE])
     notebook.completed(((TOKEN, 1), completed))
     notebook.failed(((TOKEN, 2), FAILURE))
@@ -56,8 +56,8 @@ def test_what_is_noted_can_be_read_by_claim_and_only_once_it_is_written(file: in
 
 
 def test_rings_are_apart_and_all_of_them_can_be_read(file: int, tmp_path: Path) -> None:
-    note_each(Notebook(file, 0), range(5))
-    note_each(Notebook(file, 3), range(5, 9))
+    note_each(Journal(file, 0), range(5))
+    note_each(Journal(file, 3), range(5, 9))
     assert [len(read(file, ring)) for ring in range(5)] == [5, 0, 0, 4, 0]
     assert read_all(str(tmp_path / "notes"), 4) == {(TOKEN, n): done(n) for n in range(9)}
     assert len(read_all(str(tmp_path / "notes"), 3)) == 5
@@ -65,8 +65,8 @@ def test_rings_are_apart_and_all_of_them_can_be_read(file: int, tmp_path: Path) 
 
 def test_the_newest_notes_overwrite_the_oldest(file: int) -> None:
     many = 20_000
-    note_each(Notebook(file, 0), range(many))
-    note_each(Notebook(file, 1), range(3))
+    note_each(Journal(file, 0), range(many))
+    note_each(Journal(file, 1), range(3))
     told = read(file, 0)
     kept = len(told)
     assert RING / 100 < kept < RING / 40
@@ -75,7 +75,7 @@ def test_the_newest_notes_overwrite_the_oldest(file: int) -> None:
 
 
 def test_what_is_larger_than_a_ring_is_not_noted_and_harms_nothing(file: int) -> None:
-    notebook = Notebook(file, 0)
+    notebook = Journal(file, 0)
     note_each(notebook, range(3))
     note_each(notebook, range(3, 4), "x" * RING)
     note_each(notebook, range(4, 5))
@@ -83,7 +83,7 @@ def test_what_is_larger_than_a_ring_is_not_noted_and_harms_nothing(file: int) ->
 
 
 def test_without_a_file_nothing_is_noted_and_nothing_goes_wrong(tmp_path: Path) -> None:
-    note_each(Notebook(-1, 0), range(3))
+    note_each(Journal(-1, 0), range(3))
     assert read(-1, 0) == {}
     assert read_all(str(tmp_path / "nothing"), 2) == {}
     assert read_all(str(tmp_path), 2) == {}
@@ -93,7 +93,7 @@ def test_where_nothing_can_be_written_nothing_goes_wrong(tmp_path: Path) -> None
     path = tmp_path / "read-only"
     path.touch()
     descriptor = os.open(path, os.O_RDONLY)
-    note_each(Notebook(descriptor, 0), range(3))
+    note_each(Journal(descriptor, 0), range(3))
     assert read(descriptor, 0) == {}
     os.close(descriptor)
 
@@ -104,7 +104,7 @@ def test_whatever_lies_in_a_ring_the_whole_notes_are_told_and_no_others(
     file: int, garbage: bytes, at: int, marked: bool
 ) -> None:
     os.ftruncate(file, 0)
-    note_each(Notebook(file, 0), range(6))
+    note_each(Journal(file, 0), range(6))
     os.pwrite(file, MARK + garbage if marked else garbage, at)
     told = read(file, 0)
     assert told.items() <= {(TOKEN, n): done(n) for n in range(6)}.items()
@@ -113,7 +113,7 @@ def test_whatever_lies_in_a_ring_the_whole_notes_are_told_and_no_others(
 
 
 def test_a_note_of_what_is_no_text_is_no_note(file: int) -> None:
-    note_each(Notebook(file, 0), range(2))
+    note_each(Journal(file, 0), range(2))
     body = msgspec.msgpack.encode(([], [((TOKEN, 5), (1, 1.0, 2.0, "?", None))]))
     body = body.replace(b"?", b"\xff")
     frame = struct.pack("<4sII", MARK, len(body), zlib.crc32(body)) + body

@@ -242,7 +242,7 @@ def test_a_report_tells_whose_job_it_is_and_which_worker_it_waits_for(
 def test_a_worker_of_the_version_before_declares_its_follow_ups_to_no_directory(
     shell: Shell, a: Path, b: Path
 ) -> None:
-    """What it has begun it writes down with its own statements, see `prokerja.schema`."""
+    """What it has begun it writes down with its own statements, see the schema."""
     for jobs in (b, a):
         shell.declare("render", "--jobs", jobs, "--queue", "q")
     with closing(sqlite3.connect(shell.db)) as connection, connection:

@@ -16,8 +16,8 @@ import pytest
 from prokerja import Queue
 from prokerja.errors import RequestError
 from prokerja.model import Declaration, Failed, Lane
-from prokerja.repository import Repository
-from prokerja.repository.claims import TURNS
+from prokerja.repository.sqlite.claims import TURNS
+from prokerja.repository.sqlite.repository import Repository
 from tests.crash.work import take
 from tests.shell import Shell, opened, terminal
 from tests.support import wait_until

@@ -29,9 +29,10 @@ from prokerja.errors import NotFound, ProkerjaError, RequestError, StoreError
 from prokerja.lifecycle import CRASHES, DAY, FREE_RETURNS, TRANSITIONS
 from prokerja.model import Claimed, Completed, Declaration, Failed, Lane, Returned, Status
 from prokerja.report import detail_json, record_json, why_not_running
-from prokerja.repository import Repository, history
-from prokerja.repository.claims import DIED, TURNS
-from prokerja.repository.declarations import CHUNK, SLICE
+from prokerja.repository.sqlite import history
+from prokerja.repository.sqlite.claims import DIED, TURNS
+from prokerja.repository.sqlite.declarations import CHUNK, SLICE
+from prokerja.repository.sqlite.repository import Repository
 from prokerja.spec import Field, JobSpec
 from prokerja.times import iso
 
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from prokerja.model import Fate, Verdict
-    from prokerja.repository.history import Record
+    from prokerja.repository.sqlite.history import Record
 
 PENDING, PROCESSING, COMPLETED, FAILED = Status
 START = 1_900_000_000.0
@@ -98,7 +99,7 @@ class Model:
 
 
 class TurnedBackError(Exception):
-    """Ends a transaction in the middle."""
+    """Descriptors a transaction in the middle."""
 
 
 class Machine(RuleBasedStateMachine):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from prokerja import request
 from prokerja.errors import BadPayload
-from prokerja.worker.realizer import fields
+from prokerja.worker.realizer.run import fields
 
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 VALUES = st.recursive(

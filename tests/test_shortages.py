@@ -32,21 +32,21 @@ LIMITED = ("sh", "-c", 'ulimit -S -n 24 && exec "$@"', "sh")
 
 STARTING = """
 import json, os, resource, sys
-from prokerja.worker.hand import Hand
+from prokerja.worker.pool.process import RealizerProcess
 
 def opened():
     return len(os.listdir("/proc/self/fd"))
 
 _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
 outputs, error = [], 0
-Hand(sys.argv[1], (), -1, 0, os.close).bury()  # imports what it needs
+RealizerProcess(sys.argv[1], (), -1, 0, os.close).bury()  # imports what it needs
 usual = opened()
 for limit in range(usual - 1, 99):
     if error is None:
         break
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, most))
     try:
-        Hand(sys.argv[1], (), -1, 0, outputs.append).bury()
+        RealizerProcess(sys.argv[1], (), -1, 0, outputs.append).bury()
         error = None
     except OSError as failure:
         error = failure.errno

@@ -25,15 +25,15 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from prokerja import schema
 from prokerja.errors import NotFound, Outdated, ProkerjaError, StoreError, TryAgain
-from prokerja.lock import held, hold
 from prokerja.model import Completed, Declaration, Failed, Lane, Returned, Status
-from prokerja.repository import Repository, history, opening
-from prokerja.repository.claims import TURNS
-from prokerja.repository.opening import FORCE, NETWORK, WAL_LIMIT, filesystem, refuse_network
+from prokerja.repository.sqlite import history, opening, schema
+from prokerja.repository.sqlite.claims import TURNS
+from prokerja.repository.sqlite.lock import held, hold
+from prokerja.repository.sqlite.opening import FORCE, NETWORK, WAL_LIMIT, filesystem, refuse_network
+from prokerja.repository.sqlite.repository import Repository
+from prokerja.repository.sqlite.watch import Watch
 from prokerja.spec import JobSpec
-from prokerja.watch import Watch
 from tests.crash import newer
 from tests.crash.disk import SECTOR
 from tests.crash.invariants import faults
@@ -113,11 +113,11 @@ def path(tmp_path: Path) -> Path:
 AS_NOBODY = """
 import json, os, sys
 import psutil
-import prokerja.repository.claims, prokerja.repository.history, prokerja.repository.workers
+from prokerja.repository.sqlite import claims, history, workers
 from prokerja.errors import ProkerjaError
 from prokerja.model import Declaration, Lane
-from prokerja.repository import Repository
-from prokerja.repository.opening import filesystem
+from prokerja.repository.sqlite.repository import Repository
+from prokerja.repository.sqlite.opening import filesystem
 path = sys.argv[1]
 filesystem("/")
 Repository(":memory:").close()
@@ -323,7 +323,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 OPEN = """
 import sys
 from prokerja.errors import StoreError
-from prokerja.repository import Repository
+from prokerja.repository.sqlite.repository import Repository
 try:
     Repository(sys.argv[1])
 except StoreError as error:
@@ -784,8 +784,8 @@ def test_a_copy_made_by_the_backup_of_sqlite_is_used_like_the_original(
 HERD = """
 import os, signal, sys
 from prokerja.model import Declaration, Lane
-from prokerja.repository import Repository
-import prokerja.repository.claims, psutil
+from prokerja.repository.sqlite.repository import Repository
+import prokerja.repository.sqlite.claims, psutil
 path, count = sys.argv[1], int(sys.argv[2])
 ready, go = os.pipe(), os.pipe()
 children = []
@@ -847,8 +847,8 @@ def test_a_file_whose_making_was_killed_half_way_is_made_by_the_next(path: Path)
 
 HALF = """
 import os, signal, sys
-from prokerja import schema
-from prokerja.repository import Repository
+from prokerja.repository.sqlite import schema
+from prokerja.repository.sqlite.repository import Repository
 statements = schema.statements
 def killed(number):
     for n, statement in enumerate(statements(number), 1):
@@ -912,8 +912,8 @@ FULL = """
 import itertools, json, os, resource, sys
 from prokerja.errors import ProkerjaError, TryAgain
 from prokerja.model import Completed, Declaration, Lane, Status
-from prokerja.repository import Repository
-from prokerja.repository.claims import TURNS
+from prokerja.repository.sqlite.repository import Repository
+from prokerja.repository.sqlite.claims import TURNS
 
 folder, how = sys.argv[1:3]
 path = os.path.join(folder, "q.db")
@@ -1247,7 +1247,10 @@ def test_a_lock_is_held_until_the_last_holder_lets_go(tmp_path: Path) -> None:
 
 def test_a_lock_dies_with_its_holder(tmp_path: Path) -> None:
     path = tmp_path / "lock"
-    script = "import sys; from prokerja.lock import hold; hold(*sys.argv[1:]); print(); input()"
+    script = (
+        "import sys; from prokerja.repository.sqlite.lock import hold;"
+        " hold(*sys.argv[1:]); print(); input()"
+    )
     holder = subprocess.Popen(
         [sys.executable, "-c", script, str(path), private(tmp_path)],
         stdin=subprocess.PIPE,
@@ -1264,7 +1267,7 @@ def test_a_lock_dies_with_its_holder(tmp_path: Path) -> None:
 
 PROBE = """
 import os, sys
-from prokerja.lock import held
+from prokerja.repository.sqlite.lock import held
 os.write(1, b".")
 sys.stdin.read()
 print(sum(held(sys.argv[1]) for _ in range(20_000)))
@@ -1334,7 +1337,7 @@ def test_a_write_of_another_process_wakes_who_waits(path: Path) -> None:
     assert not watch.drain()
     script = f"""
         from prokerja.model import Declaration, Lane
-        from prokerja.repository import Repository
+        from prokerja.repository.sqlite.repository import Repository
         Repository({str(path)!r}).declarations.add(
             [Declaration(Lane("q", "n", 0), "{{}}", 0.0, 0, 1.0, None)], 2e9)
     """

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from prokerja.catalog.files import Stamp
-    from prokerja.repository import Repository
+    from prokerja.repository.sqlite.repository import Repository
     from prokerja.settings import Settings
     from prokerja.spec import JobSpec
 

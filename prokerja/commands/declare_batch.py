@@ -16,7 +16,7 @@ from prokerja.commands import Db, Jobs, Json
 from prokerja.commands.input import LONGEST, options_from, parse_json, unreadable
 from prokerja.console import counted, many, print_json, say
 from prokerja.errors import ProkerjaError, RequestError
-from prokerja.repository import Repository
+from prokerja.repository.sqlite.repository import Repository
 from prokerja.request import ASKS_NOTHING, Options, from_spec
 from prokerja.settings import settings
 from prokerja.times import shown

@@ -13,7 +13,7 @@ from prokerja.commands import Db, Duration, Jobs, Json, Number
 from prokerja.commands.input import options_from, parse_json, read_all, values
 from prokerja.console import many, print_json, say
 from prokerja.errors import BadPayload, ProkerjaError, RequestError
-from prokerja.repository import Repository
+from prokerja.repository.sqlite.repository import Repository
 from prokerja.request import from_spec
 from prokerja.settings import settings
 from prokerja.times import shown

@@ -12,7 +12,7 @@ from prokerja.commands.report_jobs import status_of
 from prokerja.console import agreed, legible, many, print_json, say
 from prokerja.errors import BadOption
 from prokerja.model import Status
-from prokerja.repository import Repository
+from prokerja.repository.sqlite.repository import Repository
 from prokerja.settings import settings
 from prokerja.times import duration, shown, words
 

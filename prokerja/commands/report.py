@@ -8,7 +8,7 @@ from contextlib import closing
 from prokerja import report
 from prokerja.commands import Db, Jobs, Json, QueueOption
 from prokerja.console import on_terminal, print_json, print_table
-from prokerja.repository import Repository
+from prokerja.repository.sqlite.repository import Repository
 from prokerja.settings import settings
 from prokerja.times import words
 

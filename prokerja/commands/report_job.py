@@ -11,13 +11,13 @@ from prokerja.commandline import Argument
 from prokerja.commands import Db, Jobs, Json
 from prokerja.console import legible, print_json
 from prokerja.errors import NotFound
-from prokerja.repository import Repository
+from prokerja.repository.sqlite.repository import Repository
 from prokerja.settings import settings
 from prokerja.times import iso, words
 
 if TYPE_CHECKING:
     from prokerja.model import Attempt
-    from prokerja.repository.history import Record
+    from prokerja.repository.sqlite.history import Record
 
 
 def run(

@@ -12,12 +12,12 @@ from prokerja.commands import Db, Jobs, Json, Number, QueueOption
 from prokerja.console import on_terminal, print_fields, print_json, print_table
 from prokerja.errors import BadOption
 from prokerja.model import Status
-from prokerja.repository import Repository
+from prokerja.repository.sqlite.repository import Repository
 from prokerja.settings import settings
 from prokerja.times import iso, shown, words
 
 if TYPE_CHECKING:
-    from prokerja.repository.history import Record
+    from prokerja.repository.sqlite.history import Record
 
 COLUMNS = ("id", "job", "queue", "status", "attempts", "declared", "error")
 

@@ -10,7 +10,7 @@ from prokerja.commandline import Argument, Option
 from prokerja.commands import Db, Jobs, Json
 from prokerja.console import many, print_json, say
 from prokerja.errors import RequestError
-from prokerja.repository import Repository
+from prokerja.repository.sqlite.repository import Repository
 from prokerja.settings import settings
 
 

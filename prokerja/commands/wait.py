@@ -11,10 +11,10 @@ from prokerja.commands import Db, Duration, Jobs, Json
 from prokerja.console import print_json
 from prokerja.errors import NotFound, WaitedTooLong
 from prokerja.model import Status
-from prokerja.repository import Repository
+from prokerja.repository.sqlite.repository import Repository
+from prokerja.repository.sqlite.watch import Watch
 from prokerja.settings import settings
 from prokerja.times import duration
-from prokerja.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -23,24 +23,24 @@ from prokerja.events import (
     WorkerStopping,
 )
 from prokerja.model import Returned
-from prokerja.repository.claims import TURNS
-from prokerja.worker.crew import Crew
-from prokerja.worker.ears import Ears
-from prokerja.worker.hand import Hand
-from prokerja.worker.harvest import Harvest
-from prokerja.worker.lookout import Lookout
-from prokerja.worker.trouble import PATIENCE, Trouble
+from prokerja.repository.sqlite.claims import TURNS
+from prokerja.worker.backoff import PATIENCE, StoreBackoff
+from prokerja.worker.duties.lookout import Lookout
+from prokerja.worker.loop import EventLoop
+from prokerja.worker.pool.pool import Pool
+from prokerja.worker.pool.process import RealizerProcess
+from prokerja.worker.totals import Totals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from prokerja.model import Claimed, Fate
-    from prokerja.repository import Repository
-    from prokerja.worker.chores import Chores
-    from prokerja.worker.orders import Orders
-    from prokerja.worker.output import Pump
-    from prokerja.worker.stops import Stops
-    from prokerja.worker.wire import Report
+    from prokerja.repository.sqlite.repository import Repository
+    from prokerja.worker.duties.maintenance import Maintenance
+    from prokerja.worker.duties.signals import StopRequests
+    from prokerja.worker.options import WorkerOptions
+    from prokerja.worker.output.pump import Pump
+    from prokerja.worker.wire.messages import Report
 
 LONGEST_SLEEP = 60.0
 """Seconds: the time of day may jump, so a due time is looked at again after this at most."""
@@ -56,10 +56,10 @@ class Supervisor:
     def __init__(
         self,
         repository: Repository,
-        orders: Orders,
-        stops: Stops,
+        orders: WorkerOptions,
+        stops: StopRequests,
         pump: Pump,
-        chores: Chores,
+        chores: Maintenance,
         tell: Callable[[Event], None],
     ) -> None:
         self._repository = repository
@@ -68,16 +68,16 @@ class Supervisor:
         self._pump = pump
         self._chores = chores
         self._tell = tell
-        self._ears = Ears()
-        self._crew = Crew(orders.realizers, self._hire, self._ears.drop_hand, tell, orders.grace)
+        self._ears = EventLoop()
+        self._crew = Pool(orders.realizers, self._hire, self._ears.drop_hand, tell, orders.grace)
         self._turns = itertools.count(1)
         self._left = orders.max_jobs
         self._names: set[str] = set()
         self._next_due: float | None = None
         self._grace_ends: float | None = None
         self._idle = False
-        self._harvest = Harvest(self._crew.names, tell)
-        self._trouble = Trouble(tell)
+        self._harvest = Totals(self._crew.names, tell)
+        self._trouble = StoreBackoff(tell)
 
     def run(self) -> None:
         """Work until asked to stop, or until the orders are fulfilled, and the realizers left."""
@@ -260,9 +260,9 @@ class Supervisor:
         else:
             record(repository, orders.jobs, report.stamps, report.specs)
 
-    def _hire(self, ring: int) -> Hand:
+    def _hire(self, ring: int) -> RealizerProcess:
         orders = self._orders
-        hand = Hand(
+        hand = RealizerProcess(
             orders.jobs, orders.classes, self._lock, ring, self._pump.add, orders.environment()
         )
         try:

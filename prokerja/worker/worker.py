@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from prokerja.catalog.trust import refuse_foreign
 from prokerja.errors import BadOption, CatalogError
 from prokerja.job import file_of, home_of
-from prokerja.repository import Repository
-from prokerja.repository.opening import refuse_network
+from prokerja.repository.sqlite.opening import refuse_network
+from prokerja.repository.sqlite.repository import Repository
 from prokerja.settings import Settings, settings
-from prokerja.worker.chores import Chores
-from prokerja.worker.orders import Orders
-from prokerja.worker.output import Pump
-from prokerja.worker.stops import Stops
+from prokerja.worker.duties.maintenance import Maintenance
+from prokerja.worker.duties.signals import StopRequests
+from prokerja.worker.options import WorkerOptions
+from prokerja.worker.output.pump import Pump
 from prokerja.worker.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -56,12 +56,12 @@ class Worker:
         self._queue = queue
         self._settings = settings(queue.path)
         directory, classes = _jobs_of(jobs, self._settings)
-        self._orders = Orders(
+        self._orders = WorkerOptions(
             directory, tuple(map(_importable, classes)), _directories(directory, classes, same_as),
             tuple(queues), realizers, until_empty, max_jobs, grace, queue.path,
         )  # fmt: skip
         self._on_event = on_event
-        self._stops: Stops | None = None
+        self._stops: StopRequests | None = None
         self._asked_to_stop = False
         self.outdated = False
         """Whether it stopped because a newer program had migrated the file."""
@@ -79,13 +79,13 @@ class Worker:
             if on_idle is not None and isinstance(event, QueueEmptied):
                 on_idle()
 
-        with Stops() as stops:
+        with StopRequests() as stops:
             self._stops = stops
             if self._asked_to_stop:
                 self.stop()
             repository = self._repository()
             pump = Pump(sys.stderr.buffer)
-            chores = Chores(repository, self._settings)
+            chores = Maintenance(repository, self._settings)
             try:
                 Supervisor(repository, self._orders, stops, pump, chores, tell).run()
             finally:

@@ -16,7 +16,7 @@ from tests.bench.filling import filled
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from prokerja.repository import Repository
+    from prokerja.repository.sqlite.repository import Repository
     from tests.bench.stage import Stage
 
 WAITING = 10_000

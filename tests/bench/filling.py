@@ -14,7 +14,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from jobs.noop import Noop
-from prokerja.repository import Repository
+from prokerja.repository.sqlite.repository import Repository
 from prokerja.request import Options, from_job
 from tests.bench import turns
 from tests.bench.stage import SEED

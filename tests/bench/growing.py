@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from jobs.noop import Noop
-from prokerja.repository import Repository
+from prokerja.repository.sqlite.repository import Repository
 from prokerja.request import from_job
 from tests.bench import turns
 from tests.bench.figures import Line, at_most

@@ -6,13 +6,13 @@ import itertools
 from typing import TYPE_CHECKING
 
 from prokerja.model import Claimed, Completed, Failed
-from prokerja.repository.claims import TURNS
+from prokerja.repository.sqlite.claims import TURNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from prokerja.model import Verdict
-    from prokerja.repository import Repository
+    from prokerja.repository.sqlite.repository import Repository
 
 WORKER = 2**20
 """The id of a worker that is none: its claims are all settled before anyone looks."""

@@ -8,9 +8,9 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from prokerja import schema
 from prokerja.errors import TryAgain
 from prokerja.queue import Queue
+from prokerja.repository.sqlite import schema
 from tests.crash import newer
 from tests.crash.book import read
 from tests.crash.declarer import WAYS, Declarer

@@ -21,7 +21,8 @@ from jobs.noop import Noop
 from prokerja.cli import dispatch
 from prokerja.errors import ProkerjaError
 from prokerja.queue import Queue
-from prokerja.worker.wire import Channel, Report, WireError
+from prokerja.worker.wire.channel import Channel
+from prokerja.worker.wire.messages import Report, WireError
 from tests.crash.guided import guide
 from tests.crash.inputs import batches, command_lines, options, payloads, rows, values
 from tests.crash.ledger import Broken, Ledger

@@ -18,7 +18,8 @@ from prokerja.commands.input import parse_json
 from prokerja.errors import ProkerjaError
 from prokerja.request import Options, from_spec
 from prokerja.spec import JobSpec
-from prokerja.worker.wire import Channel, Report, WireError
+from prokerja.worker.wire.channel import Channel
+from prokerja.worker.wire.messages import Report, WireError
 from tests.crash.ledger import Broken
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def one(content: bytes) -> None:
 
 
 def main(seed: str, runs: str) -> None:
-    """Hand over to atheris."""
+    """RealizerProcess over to atheris."""
     atheris = import_module("atheris")
     atheris.instrument_all()
     atheris.Setup([sys.argv[0], f"-seed={seed}", f"-runs={runs}", "-max_len=300"], one)

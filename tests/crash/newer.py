@@ -1,7 +1,7 @@
 """What the next prokerja might do to a file: `python -m tests.crash.newer FILE`.
 
 It opens the file as every prokerja does, but knows of one migration more. That one keeps the rule
-of `prokerja.schema`: it adds, and takes nothing away.
+of `prokerja.repository.sqlite.schema`: it adds, and takes nothing away.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from prokerja import schema
-from prokerja.repository import Repository
+from prokerja.repository.sqlite import schema
+from prokerja.repository.sqlite.repository import Repository
 from tests.crash.site import PROJECT
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 from prokerja.errors import ProkerjaError
 from prokerja.lifecycle import DAY
 from prokerja.model import Completed
-from prokerja.repository import Repository
-from prokerja.repository.claims import TURNS
-from prokerja.repository.declarations import NEXT_ID
+from prokerja.repository.sqlite.claims import TURNS
+from prokerja.repository.sqlite.declarations import NEXT_ID
+from prokerja.repository.sqlite.repository import Repository
 from tests.crash.disk import FATES, Disk
 from tests.crash.invariants import faults
 from tests.crash.ledger import Broken, Ledger

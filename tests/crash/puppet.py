@@ -11,10 +11,10 @@ from unittest.mock import patch
 
 from prokerja.errors import CatalogError
 from prokerja.model import Declaration, Lane
-from prokerja.repository import Repository
-from prokerja.repository.claims import TURNS
-from prokerja.worker.crew import Crew
-from prokerja.worker.hand import Hand
+from prokerja.repository.sqlite.claims import TURNS
+from prokerja.repository.sqlite.repository import Repository
+from prokerja.worker.pool.pool import Pool
+from prokerja.worker.pool.process import RealizerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +44,7 @@ class Puppet:
     def __init__(self) -> None:
         self._watched: list[int] = []
         self.repository = Repository(":memory:")
-        self.crew = Crew(1, self._hire, lambda hand: None, lambda event: None, 30.0)
+        self.crew = Pool(1, self._hire, lambda hand: None, lambda event: None, 30.0)
         self.crew.greeted = True
         lane = Lane("default", "noop", 0)
         made = [Declaration(lane, "{}", NOW, n % 3, 1.0, None) for n in range(JOBS)]
@@ -82,9 +82,9 @@ class Puppet:
         for descriptor in self._watched:
             os.close(descriptor)
 
-    def _hire(self, ring: int) -> Hand:
+    def _hire(self, ring: int) -> RealizerProcess:
         with patch.object(subprocess, "Popen", Nobody):
-            return Hand("", (), -1, ring, self._watched.append)
+            return RealizerProcess("", (), -1, ring, self._watched.append)
 
     def _take(self) -> None:
         crew = self.crew

@@ -12,7 +12,7 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from prokerja.repository import Repository
+from prokerja.repository.sqlite.repository import Repository
 from tests.crash.invariants import faults
 from tests.crash.ledger import Broken
 

@@ -8,8 +8,8 @@ from contextlib import closing
 
 from prokerja.catalog.refresh import refresh
 from prokerja.model import Completed, Declaration, Failed, Lane, Returned
-from prokerja.repository import Repository
-from prokerja.repository.claims import TURNS
+from prokerja.repository.sqlite.claims import TURNS
+from prokerja.repository.sqlite.repository import Repository
 from prokerja.settings import settings
 from tests.crash.site import PROJECT
 from tests.crash.work import take

@@ -1,4 +1,4 @@
-"""Upgrades: every schema opens for ever, and old programs let go of a file that is newer."""
+"""UpgradeCheck: every schema opens for ever, and old programs let go of a file that is newer."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from prokerja import schema
-from prokerja.repository import Repository
+from prokerja.repository.sqlite import schema
+from prokerja.repository.sqlite.repository import Repository
 from tests.crash import beside
 from tests.crash.ledger import Broken, Ledger
 from tests.crash.site import PROJECT, Site

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from prokerja.model import Claimed
-    from prokerja.repository import Repository
+    from prokerja.repository.sqlite.repository import Repository
 
 NO_END = 2**31
 

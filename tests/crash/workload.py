@@ -15,8 +15,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from prokerja.model import Claimed, Completed, Declaration, Failed, Lane, Returned, Status, Verdict
-from prokerja.repository import Repository
-from prokerja.repository.claims import TURNS
+from prokerja.repository.sqlite.claims import TURNS
+from prokerja.repository.sqlite.repository import Repository
 from tests.crash.work import recover, take
 
 if TYPE_CHECKING:

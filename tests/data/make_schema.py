@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from prokerja import schema
+from prokerja.repository.sqlite import schema
 from tests.crash.specimen import make
 
 

@@ -1,0 +1,1 @@
+"""The store as one SQLite file: every statement stands in this folder."""

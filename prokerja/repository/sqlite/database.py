@@ -1,0 +1,240 @@
+"""One connection to one file: short write transactions that wait their turn, and clear errors."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from prokerja.errors import Busy, Outdated, ProkerjaError, StoreError, TryAgain
+from prokerja.repository.sqlite import schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+
+READ = "BEGIN"
+NONSENSE = (TypeError, ValueError, KeyError, OverflowError)
+"""What comes of reading what nobody of ours has written."""
+PATIENCE = 30.0
+"""Seconds for which a write waits for its turn, unless told otherwise."""
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.0003, 0.002
+OVERDUE, HOPELESS = 0.02, 0.5
+"""Seconds of waiting between which a write asks more often."""
+BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+PASSING = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM, *BUSY}
+
+
+class Database:
+    """A connection in which every statement stands inside `reading()` or `writing()`."""
+
+    def __init__(self, connection: sqlite3.Connection, path: str) -> None:
+        self.connection = connection
+        self.path = path
+        self.execute = connection.execute
+        self.executemany = connection.executemany
+        self.command = connection.cursor().execute
+        """For what every transaction says, and nobody reads for long: no new cursor each time."""
+        self.patience = PATIENCE
+        """Seconds for which a transaction waits for its turn."""
+        self.lock = threading.RLock()
+        """Held through each transaction, so that threads can share the connection."""
+        self.on_commit: list[Callable[[], None]] = []
+        self.on_rollback: list[Callable[[], None]] = []
+        """What forgets, when a transaction fails, what was remembered in it."""
+
+    def writing(self, *, draining: bool = False) -> Transaction:
+        """A write transaction, begun as such; committed at the end, rolled back on any error.
+
+        Raises Outdated for a file that a newer program has migrated, unless `draining`: a worker
+        may end what it has begun, which every migration lets it (see `schema`).
+        """
+        return Transaction(self, "BEGIN IMMEDIATE", heeding=not draining)
+
+    def reading(self) -> Transaction:
+        """A read transaction: all its statements see the same moment."""
+        return Transaction(self, READ, heeding=False)
+
+    def aside(self) -> Transaction:
+        """A transaction on temporary tables, which nobody else has to wait for."""
+        return Transaction(self, "BEGIN DEFERRED", heeding=False)
+
+    def write(self, statement: str, given: Sequence[object]) -> Any:
+        """A write transaction of this one statement; returns the row that it answers with.
+
+        It has to go through `schema.DOOR`, which is how it meets a newer file: there is no moment
+        between looking at the version and writing.
+        """
+        with self.lock:
+            if self.connection.in_transaction:
+                raise StoreError(f"{self.path}: a transaction is under way; end it first")
+            try:
+                [row] = patiently(self.execute, statement, self.patience, given).fetchall()
+            except sqlite3.Error as error:
+                with contextlib.suppress(sqlite3.Error):
+                    self.refuse_newer()
+                self.make_room(error)
+                raise explained(error, self.path) from error
+        for notice in self.on_commit:
+            notice()
+        return row
+
+    def durable(self, wanted: bool) -> None:
+        """Whether a commit is on the disk when it returns, or only safe from a killed process."""
+        with self.lock:  # not in the middle of another thread's transaction
+            self.execute(f"PRAGMA synchronous = {'FULL' if wanted else 'NORMAL'}")
+
+    def refuse_newer(self) -> None:
+        """Raise Outdated if the file, as the transaction at hand sees it, is not for us."""
+        [version] = self.command("PRAGMA user_version").fetchone()
+        if version > schema.VERSION:
+            raise outdated(self.path, version)
+
+    def shorten_log(self) -> None:
+        """Move the write-ahead log into the file and cut it off, if nobody is in the way."""
+        with self.lock:
+            try:
+                self.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            except sqlite3.OperationalError as error:
+                if primary_code(error) not in PASSING:
+                    raise explained(error, self.path) from error
+
+    def make_room(self, error: BaseException) -> None:
+        """After an error that says that the disk is full: what room there is, the log may hold."""
+        if isinstance(error, sqlite3.Error) and primary_code(error) == sqlite3.SQLITE_FULL:
+            self.shorten_log()
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+class Transaction:
+    """What `with database.writing():` runs in; SQLite's errors leave it as ours."""
+
+    __slots__ = ("begin", "database", "heeding")
+
+    def __init__(self, database: Database, begin: str, *, heeding: bool) -> None:
+        self.database = database
+        self.begin = begin
+        self.heeding = heeding
+        """Whether to refuse a file that is newer than this program."""
+
+    def __enter__(self) -> None:
+        database = self.database
+        database.lock.acquire()
+        try:
+            patiently(database.command, self.begin, database.patience)
+        except sqlite3.Error as error:
+            database.lock.release()
+            raise explained(error, database.path) from error
+        if self.heeding:
+            try:
+                database.refuse_newer()  # now that nobody else can write
+            except BaseException as error:
+                self.__exit__(type(error), error, None)
+                raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        try:
+            self._end(error)
+        finally:
+            self.database.lock.release()
+
+    def _end(self, error: BaseException | None) -> None:
+        if error is None:
+            try:
+                patiently(self.database.command, "COMMIT")
+            except sqlite3.Error as failure:
+                error = failure
+        if error is None:
+            for notice in self.database.on_commit:
+                notice()
+            return
+        self._roll_back()
+        self.database.make_room(error)
+        if isinstance(error, (sqlite3.Error, UnicodeDecodeError)):
+            raise explained(error, self.database.path) from error
+        if self.begin == READ and isinstance(error, NONSENSE):
+            why = f"{self.database.path} is damaged: it holds what cannot be read ({error})"
+            raise StoreError(f"{why}; restore a backup") from error
+        if isinstance(error, (UnicodeEncodeError, OverflowError)):
+            raise StoreError(f"{self.database.path} cannot hold it: {error}; mend it") from error
+
+    def _roll_back(self) -> None:
+        for forget in self.database.on_rollback:
+            forget()
+        if self.database.connection.in_transaction:
+            self.database.execute("ROLLBACK")
+
+
+def patiently(
+    execute: Callable[[str, Sequence[object]], sqlite3.Cursor],
+    statement: str,
+    patience: float = PATIENCE,
+    given: Sequence[object] = (),
+) -> sqlite3.Cursor:
+    """Execute again while another process is in the way, for `patience` seconds at most."""
+    began = None
+    while True:
+        try:
+            return execute(statement, given)
+        except sqlite3.OperationalError as error:
+            now = time.monotonic()
+            began = began or now
+            if primary_code(error) not in BUSY or now - began >= patience:
+                raise
+            time.sleep(_pause(now - began) * (0.5 + os.urandom(1)[0] / 256))
+
+
+def _pause(waited: float) -> float:
+    """Seconds until the next try, on average, after so many seconds of them.
+
+    Nobody keeps an order, and SQLite's own busy handler backs off to 100 ms. Here the pauses stay
+    short, and who has waited for longer than most asks most often, so that none starves. But who
+    has waited for very long stands behind something long, and need not hurry.
+    """
+    if OVERDUE < waited < HOPELESS:
+        return SHORTEST_PAUSE
+    return min(max(waited / 2, SHORTEST_PAUSE), LONGEST_PAUSE)
+
+
+def primary_code(error: sqlite3.Error) -> int | None:
+    """SQLite's error code without its extension."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
+
+
+def outdated(path: str, version: int) -> Outdated:
+    """The error for a file whose schema has a number that this program does not know."""
+    return Outdated(
+        f"{path} was written by a newer prokerja (schema {version}, this one knows"
+        f" {schema.VERSION})"
+    )
+
+
+def explained(error: sqlite3.Error | UnicodeDecodeError, path: str) -> ProkerjaError:
+    """One of our errors that says, in a line, what SQLite's means for the person who meets it."""
+    if isinstance(error, UnicodeDecodeError):
+        return StoreError(f"{path} is damaged: it holds text that is none; restore a backup")
+    code = primary_code(error)
+    text = " ".join(str(error).split())
+    if code in BUSY:
+        return Busy(f"{path} is kept locked by another process; try again")
+    if code == sqlite3.SQLITE_FULL:
+        return TryAgain(f"{path}: the disk is full; nothing was changed; make room and try again")
+    if code in PASSING:
+        return TryAgain(f"{path}: {text}; nothing was changed; check the disk and try again")
+    if code == sqlite3.SQLITE_READONLY:
+        return StoreError(f"{path} is read-only for this user; check its owner and mode")
+    if code == sqlite3.SQLITE_NOTADB:
+        return StoreError(f"{path} is not an SQLite database; pass another --db")
+    if code == sqlite3.SQLITE_CORRUPT:
+        return StoreError(f"{path} is damaged ({text}); restore a backup or try sqlite3's .recover")
+    if code == sqlite3.SQLITE_CANTOPEN:
+        return StoreError(f"{path} cannot be opened; check that its directory can be written to")
+    return StoreError(f"{path}: {text}; nothing was changed; check the file with `sqlite3`")

@@ -1,0 +1,115 @@
+"""Lanes: where declarations wait, and the tally of them by status."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from prokerja.model import Lane, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+    from prokerja.repository.sqlite.database import Database
+
+INSERT = "INSERT OR IGNORE INTO lane (queue, name, priority, directory) VALUES (?, ?, ?, ?)"
+FIND = "SELECT id FROM lane WHERE queue = ? AND name = ? AND priority = ? AND directory = ?"
+
+
+class Waiting(NamedTuple):
+    """A lane that holds something."""
+
+    id: int
+    lane: Lane
+
+
+class Tally(NamedTuple):
+    """How many declarations of each status one queue holds."""
+
+    queue: str
+    pending: int
+    processing: int
+    completed: int
+    failed: int
+
+    def counts(self) -> dict[str, int]:
+        """The numbers by status."""
+        return {status.value: getattr(self, status.value) for status in Status}
+
+
+class Lanes:
+    """Lanes are made at need and stay for good; there are as many as kinds of work."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._ids: dict[Lane, int] = {}
+        database.on_rollback.append(self._ids.clear)
+
+    def known(self, lane: Lane) -> int | None:
+        """The lane's id, if it was asked for before."""
+        return self._ids.get(lane)
+
+    def id_of(self, lane: Lane) -> int:
+        """The lane's id, making it if it is new; inside a write transaction."""
+        known = self._ids.get(lane)
+        if known is None:
+            execute = self._database.execute
+            execute(INSERT, lane)
+            [known] = execute(FIND, lane).fetchone()
+            self._ids[lane] = known
+        return known
+
+    def count(self, changes: dict[tuple[int, Status], int]) -> None:
+        """Add to the tally: by lane id and status, how many came (or, below zero, went)."""
+        for (lane, status), change in changes.items():
+            if change:
+                self._database.execute(
+                    f"UPDATE lane SET {status.value} = {status.value} + ? WHERE id = ?",
+                    (change, lane),
+                )
+
+    def waiting(
+        self,
+        names: Collection[str] | None,
+        queues: Sequence[str],
+        directories: Collection[str] | None = None,
+    ) -> list[list[Waiting]]:
+        """The lanes with pending declarations that a worker may take from, in the order it must.
+
+        Lanes in one inner list rank alike: the same priority, and with `queues` the same place
+        in that order. `names` are the jobs the worker knows, `directories` those they are from
+        (besides the lanes of no directory); None for every one.
+        """
+        place = {queue: position for position, queue in reversed(list(enumerate(queues)))}
+        ranked: dict[tuple[int, int], list[Waiting]] = {}
+        query = "SELECT id, queue, name, priority, directory FROM lane WHERE pending > 0"
+        for id, *columns in self._database.execute(query):
+            lane = Lane(*columns)
+            if (
+                (not place or lane.queue in place)
+                and (names is None or lane.name in names)
+                and (not lane.directory or directories is None or lane.directory in directories)
+            ):
+                rank = (place.get(lane.queue, 0), -lane.priority)
+                ranked.setdefault(rank, []).append(Waiting(id, lane))
+        return [ranked[rank] for rank in sorted(ranked)]
+
+    def next_due(self, lanes: Iterable[Waiting]) -> float | None:
+        """When the first of these lanes' declarations is due; None if none waits."""
+        query = "SELECT min(due_at) FROM pending WHERE lane = ?"
+        firsts = (self._database.execute(query, (lane.id,)).fetchone()[0] for lane in lanes)
+        return min((due for due in firsts if due is not None), default=None)
+
+    def tallies(self, queue: str | None = None) -> list[Tally]:
+        """The tally of every queue, or of one, by name."""
+        query = """
+            SELECT queue, sum(pending), sum(processing), sum(completed), sum(failed)
+            FROM lane WHERE :queue IS NULL OR queue = :queue GROUP BY queue ORDER BY queue"""
+        return [Tally(*row) for row in self._database.execute(query, {"queue": queue})]
+
+    def matching(self, queue: str | None, name: str | None) -> dict[int, Lane]:
+        """The lanes of a queue, of a job, or of both, by id."""
+        query = """
+            SELECT id, queue, name, priority, directory FROM lane
+            WHERE (:queue IS NULL OR queue = :queue) AND (:name IS NULL OR name = :name)"""
+        rows = self._database.execute(query, {"queue": queue, "name": name})
+        return {id: Lane(*columns) for id, *columns in rows}

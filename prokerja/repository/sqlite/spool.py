@@ -1,0 +1,94 @@
+"""Declarations put aside while they come in, where nobody else has to wait for them."""
+
+from __future__ import annotations
+
+import itertools
+import sqlite3
+from collections import Counter
+from contextlib import contextmanager, suppress
+from operator import itemgetter
+from typing import TYPE_CHECKING
+
+from prokerja.errors import StoreError, TryAgain
+from prokerja.model import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from prokerja.model import Declaration, Lane
+    from prokerja.repository.sqlite.database import Database
+    from prokerja.repository.sqlite.lanes import Lanes
+
+LANE = itemgetter(0)
+NUMBERS = itertools.count(1)
+"""Several may be open at once: of other threads, and of a source that declares by itself."""
+
+
+class Spool:
+    """A temporary table of this connection, which SQLite keeps in a file once it is large."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        number = next(NUMBERS)
+        self._rows, self._lanes = f"temp.spool_{number}", f"temp.spool_lane_{number}"
+        self._count = 0
+        self._numbers: dict[Lane, int] = {}
+        self._counts: Counter[int] = Counter()
+        """Declarations by lane, in the numbers that lanes have here."""
+        with _room(), database.aside():
+            database.execute("PRAGMA temp.auto_vacuum = FULL")  # what is dropped frees its room
+            database.execute(
+                f"CREATE TABLE {self._rows} (place INTEGER PRIMARY KEY, lane, due_at, payload,"
+                " retries, retry_after, timeout)"
+            )
+            database.execute(f"CREATE TABLE {self._lanes} (number INTEGER PRIMARY KEY, id)")
+
+    def add(self, declarations: Sequence[Declaration]) -> None:
+        """Put some more aside; raises TryAgain if there is no room for them."""
+        numbers = self._numbers
+        rows = [
+            (numbers.setdefault(lane, len(numbers)), due, payload, again, after, limit)
+            for lane, payload, due, again, after, limit in declarations
+        ]
+        insert = f"INSERT INTO {self._rows} VALUES (NULL, ?, ?, ?, ?, ?, ?)"
+        with _room(), self._database.aside():
+            self._database.executemany(insert, rows)
+        self._count += len(rows)
+        self._counts.update(map(LANE, rows))
+
+    def move(self, lanes: Lanes, first: int, now: float) -> int:
+        """Register all of them with ids from `first` on, inside the transaction at hand.
+
+        Returns how many they were.
+        """
+        ids = {number: lanes.id_of(lane) for lane, number in self._numbers.items()}
+        self._database.executemany(f"INSERT INTO {self._lanes} VALUES (?, ?)", ids.items())
+        self._database.execute(
+            f"""INSERT INTO declaration
+                (id, lane, declared_at, due_at, payload, retries, retry_after, timeout)
+            SELECT :first - 1 + place, known.id, :now, max(:now, due_at), payload, retries,
+                retry_after, timeout
+            FROM {self._rows} AS row CROSS JOIN {self._lanes} AS known ON number = row.lane""",
+            {"first": first, "now": now},
+        )
+        lanes.count({(ids[number], Status.PENDING): n for number, n in self._counts.items()})
+        return self._count
+
+    def close(self) -> None:
+        """Let go of all that it holds."""
+        with suppress(StoreError), self._database.aside():
+            self._database.execute(f"DROP TABLE {self._rows}")
+            self._database.execute(f"DROP TABLE {self._lanes}")
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    try:
+        yield
+    except StoreError as error:
+        if not isinstance(error.__cause__, sqlite3.OperationalError):
+            raise
+        raise TryAgain(
+            f"cannot keep what was read in the temporary directory: {error.__cause__};"
+            " nothing was declared; make room there, or set TMPDIR, and try again"
+        ) from None

@@ -1,0 +1,59 @@
+"""Declaring inside somebody else's transaction, through their own connection."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from typing import TYPE_CHECKING
+
+from prokerja.errors import RequestError
+from prokerja.repository.sqlite.database import Database, explained
+from prokerja.repository.sqlite.declarations import Declarations
+from prokerja.repository.sqlite.lanes import Lanes
+
+if TYPE_CHECKING:
+    from prokerja.model import Declaration
+
+
+def insert_within(
+    connection: sqlite3.Connection, path: str, declaration: Declaration, now: float
+) -> int:
+    """Write the declaration through `connection`; returns its id.
+
+    It stands or falls with the caller's transaction. A connection that begins transactions by
+    itself does so here; one in autocommit mode must have begun one. Raises RequestError for a
+    connection to another file, or without a transaction.
+    """
+    ways = connection.row_factory, connection.text_factory
+    connection.row_factory, connection.text_factory = None, str
+    try:
+        return _insert(Database(connection, path), declaration, now)
+    except sqlite3.Error as error:
+        raise explained(error, path) from error
+    finally:
+        connection.row_factory, connection.text_factory = ways
+
+
+def _insert(database: Database, declaration: Declaration, now: float) -> int:
+    [main] = [file for _, name, file in database.execute("PRAGMA database_list") if name == "main"]
+    if not main or os.path.realpath(main) != database.path:
+        raise RequestError(
+            f"the connection is to {main or 'a database in memory'}, not to {database.path};"
+            " both must be one file, or the two could not commit together"
+        )
+    _ensure_transaction(database.connection)
+    # Their BEGIN may have locked nothing. To read first and write then would fail at once, however
+    # patient they are, if somebody else wrote in between.
+    database.execute("UPDATE purged SET id = id WHERE 0")
+    database.refuse_newer()
+    return Declarations(database, Lanes(database)).insert((declaration,), now)[0]
+
+
+def _ensure_transaction(connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:
+        return
+    # From Python 3.12 on, `autocommit` may stand in for `isolation_level`.
+    autocommit = getattr(connection, "autocommit", -1)
+    if autocommit is True or (autocommit == -1 and connection.isolation_level is None):
+        raise RequestError("the connection is in autocommit mode; execute BEGIN before declaring")
+    connection.execute("BEGIN IMMEDIATE")  # it knows itself how long to wait

@@ -1,0 +1,141 @@
+"""Workers, and the locks by which anyone can tell whether they live."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+from prokerja.model import WorkerRow
+from prokerja.repository.sqlite import lock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from prokerja.repository.sqlite.database import Database
+
+CLOCK_SLACK_SECONDS = 60.0
+"""A process that began so much later than its worker is another one of the same number."""
+
+
+class Workers:
+    """Who has registered, and not left in good order.
+
+    A worker's lock file stands beside the database and is held by its supervisor and by each of
+    its realizers, which inherit it; so it is free only when the last of them is dead.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def register(
+        self,
+        pid: int,
+        now: float,
+        realizers: int,
+        queues: Sequence[str],
+        names: Sequence[str],
+        directories: Sequence[str] = (),
+    ) -> tuple[int, int]:
+        """Register a worker; returns its id and the open descriptor that is its lock (or -1)."""
+        with self._database.writing():
+            lists = map(json.dumps, (queues, names, directories))
+            insert = """
+                INSERT INTO worker (pid, started_at, realizers, queues, names, directories)
+                VALUES (?, ?, ?, ?, ?, ?)"""
+            id = self._database.execute(insert, (pid, now, realizers, *lists)).lastrowid
+            assert id is not None
+            # Locked before the row is seen by anyone, so that no one takes it for dead.
+            return id, self._lock(id)
+
+    def learn(self, id: int, names: Sequence[str]) -> None:
+        """Remember the jobs a worker knows."""
+        with self._database.writing():
+            update = "UPDATE worker SET names = ? WHERE id = ?"
+            self._database.execute(update, (json.dumps(names), id))
+
+    def leave(self, id: int, held: int) -> None:
+        """Strike a worker off, its lock file with it."""
+        with self._database.writing(draining=True):
+            self._database.execute("DELETE FROM worker WHERE id = ?", (id,))
+        if held >= 0:
+            os.close(held)
+        self._unlink(id)
+
+    def ids(self) -> list[int]:
+        """The ids of every worker on the books, living or dead."""
+        return [id for (id,) in self._database.execute("SELECT id FROM worker")]
+
+    def forget(self, ids: Iterable[int]) -> None:
+        """Strike off dead workers; inside a write transaction."""
+        rows = [(id,) for id in ids]
+        self._database.executemany("DELETE FROM worker WHERE id = ?", rows)
+
+    def clear(self, ids: Iterable[int]) -> list[OSError]:
+        """Delete the lock files of dead workers, once they are struck off; returns what failed."""
+        return [error for id in ids if (error := self._unlink(id))]
+
+    def all(self) -> list[WorkerRow]:
+        """Every worker on the books, living or dead."""
+        query = """
+            SELECT id, pid, started_at, realizers, queues, names, directories
+            FROM worker ORDER BY id"""
+        return [
+            WorkerRow(*row[:4], *(tuple(json.loads(text)) for text in row[4:]))
+            for row in self._database.execute(query)
+        ]
+
+    def realizers(self, id: int) -> int:
+        """How many realizers a worker has; none if it is not on the books."""
+        query = "SELECT realizers FROM worker WHERE id = ?"
+        [count] = self._database.execute(query, (id,)).fetchone() or (0,)
+        return int(count)
+
+    def living(self) -> list[WorkerRow]:
+        """Every worker that is alive."""
+        return [row for row in self.all() if self.alive(row.id)]
+
+    def alive(self, id: int) -> bool:
+        """Whether anyone holds the worker's lock; in memory, workers live as long as we do."""
+        if self._database.path == ":memory:":
+            return True
+        try:
+            return lock.held(self.lock_path(id))
+        except PermissionError:  # another user's, who does not share it
+            return lock.listed(self.lock_path(id)) or self._runs(id)
+
+    def is_open(self, id: int) -> bool:
+        """Whether this user may look at the worker's lock, and be told when it is let go."""
+        return os.access(self.lock_path(id), os.R_OK)
+
+    def lock_path(self, id: int) -> str:
+        """Where the lock of worker `id` is."""
+        return f"{self._database.path}-worker-{id}"
+
+    def _lock(self, id: int) -> int:
+        if self._database.path == ":memory:":
+            return -1
+        return lock.hold(self.lock_path(id), self._database.path)
+
+    def _runs(self, id: int) -> bool:
+        """Whether the worker's process is there, as far as its number and age tell."""
+        import psutil
+
+        query = "SELECT pid, started_at FROM worker WHERE id = ?"
+        pid, started_at = self._database.execute(query, (id,)).fetchone() or (0, 0.0)
+        try:
+            process = psutil.Process(pid)
+            young = process.create_time() > started_at + CLOCK_SLACK_SECONDS
+            return not young and process.status() != psutil.STATUS_ZOMBIE
+        except (psutil.Error, ValueError):
+            return False
+
+    def _unlink(self, id: int) -> OSError | None:
+        if self._database.path != ":memory:":
+            try:
+                os.unlink(self.lock_path(id))
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                return error
+        return None

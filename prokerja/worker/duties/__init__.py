@@ -1,0 +1,1 @@
+"""What a supervisor does besides running jobs, one duty in each file."""

@@ -1,0 +1,33 @@
+"""What a worker is asked to do."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from prokerja.settings import UNREACHABLE
+
+
+class WorkerOptions(NamedTuple):
+    """Settled before a worker starts."""
+
+    jobs: str
+    """The jobs directory; it is read unless `classes` are given as `module:qualified.name`."""
+    classes: tuple[str, ...] = ()
+    directories: tuple[str, ...] = ()
+    """The jobs directories whose jobs are taken to be those; of none, jobs are anyway."""
+    queues: tuple[str, ...] = ()
+    """The queues to take from, in this order; empty for all."""
+    realizers: int = 1
+    until_empty: bool = False
+    max_jobs: int | None = None
+    grace: float = 30.0
+    """Seconds that running jobs have to end after a request to stop."""
+    db: str = ":memory:"
+
+    def environment(self) -> dict[str, str]:
+        """That of the realizers: what a job declares by itself goes where its worker looks."""
+        told = {"PROKERJA_DB": UNREACHABLE if self.db == ":memory:" else self.db}
+        if self.jobs:
+            told["PROKERJA_JOBS"] = self.jobs
+        return {**os.environ, **told}

@@ -1,0 +1,1 @@
+"""What jobs print, from their process to the worker's stderr."""

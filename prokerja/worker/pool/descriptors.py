@@ -1,0 +1,56 @@
+"""The descriptors between a supervisor and one realizer, at both ends."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from prokerja.worker.wire.shared_page import SharedPage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Descriptors:
+    """All of them, or none and an OSError.
+
+    `watch` takes over the pipe in which the realizer prints.
+    """
+
+    def __init__(self, watch: Callable[[int], None]) -> None:
+        with ExitStack() as ours, ExitStack() as theirs:
+            self.line, line = socket.socketpair()
+            ours.callback(self.line.close)
+            theirs.callback(line.close)
+            self.channel = line.fileno()
+            self.alive, _ = _pipe(theirs, ours)
+            self.nudged, self.nudge = _pipe(theirs, ours)
+            self.board = SharedPage.new()
+            ours.callback(self.board.close)
+            with ExitStack() as unwatched:
+                output, self.printed = _pipe(unwatched, theirs)
+                watch(output)
+                unwatched.pop_all()
+            self._ours, self._theirs = ours.pop_all(), theirs.pop_all()
+        # A supervisor waits for no realizer.
+        self.line.setblocking(False)
+        os.set_blocking(self.nudge, False)
+
+    def close_theirs(self) -> None:
+        """Leave the realizer's ends to the realizer."""
+        self._theirs.close()
+
+    def close(self) -> None:
+        """Let all go."""
+        self._theirs.close()
+        self._ours.close()
+
+
+def _pipe(reader: ExitStack, writer: ExitStack) -> tuple[int, int]:
+    """A new pipe, whose ends are closed with these two."""
+    ends = os.pipe()
+    reader.callback(os.close, ends[0])
+    writer.callback(os.close, ends[1])
+    return ends

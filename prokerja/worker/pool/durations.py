@@ -1,0 +1,36 @@
+"""How long each kind of job takes, as far as this worker has seen."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+UNKNOWN = 1.0
+"""Seconds: a kind that was never seen travels alone."""
+LEAST = 10e-6
+"""Seconds that a job costs at least; it bounds how many travel together."""
+PER_BYTE = 2e-8
+"""Seconds for each byte of payload: large ones travel alone, too."""
+WEIGHT = 0.2
+
+
+class Durations:
+    """A moving average for each lane, quick to rise and slow to fall; in seconds."""
+
+    def __init__(self) -> None:
+        self._means: dict[int, float] = {}
+
+    def costs(self) -> Mapping[int, float]:
+        """What a job of each lane is expected to cost, its payload apart."""
+        known = {lane: max(mean, LEAST) for lane, mean in self._means.items()}
+        return defaultdict(lambda: UNKNOWN, known)
+
+    def learn(self, lane: int, seconds: float) -> None:
+        """A job of this lane took that long."""
+        mean = self._means.get(lane, seconds)
+        if seconds > 2 * mean:
+            mean = seconds
+        self._means[lane] = max(mean + WEIGHT * (seconds - mean), 0.0)
