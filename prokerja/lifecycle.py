@@ -5,9 +5,9 @@ from __future__ import annotations
 from prokerja.model import Status
 
 DAY = 86400.0
-FREE_RETURNS = 20
-"""How often a job may come back without an attempt, so that nothing loops for ever."""
-CRASHES = 5
+MAX_RELEASES = 20
+"""How often a job may come back without using an attempt, so that nothing loops for ever."""
+MAX_CRASHES = 5
 """How many attempts may die with their worker before the job is set aside."""
 JITTER = 0.1
 
@@ -38,11 +38,11 @@ def may_retry(attempts: int, retries: int) -> bool:
     return attempts <= retries
 
 
-def may_return(returns: int) -> bool:
+def may_release(releases: int) -> bool:
     """Whether a job may come back once more without having used an attempt."""
-    return returns < FREE_RETURNS
+    return releases < MAX_RELEASES
 
 
 def survives_crash(crashes: int) -> bool:
     """Whether a job that was running in `crashes` workers as they died is tried again."""
-    return crashes <= CRASHES
+    return crashes <= MAX_CRASHES

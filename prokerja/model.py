@@ -55,52 +55,14 @@ class Claimed(NamedTuple):
     """The number of this attempt, from 1."""
     timeout: float | None
 
-    @property
-    def ids(self) -> tuple[int, int]:
-        """Its own id and its lane's."""
-        return self.id, self.lane
 
-
-class Completed(NamedTuple):
-    """Verdict: `handle()` returned."""
+class FailedAttempt(NamedTuple):
+    """An attempt that has failed, and what becomes of its declaration."""
 
     id: int
     lane: int
-    started_at: float
-    finished_at: float
-    result: str | None
-    """JSON, or None for no result."""
-    follow_ups: tuple[Declaration, ...] = ()
-
-
-class Failed(NamedTuple):
-    """Verdict: `handle()` raised, ran too long, or took its process down."""
-
-    id: int
-    lane: int
-    started_at: float
-    finished_at: float
+    number: int
     error: str
-    traceback: str | None = None
-
-
-class Returned(NamedTuple):
-    """No verdict: the job never started, or an orderly stop cut it short."""
-
-    id: int
-    lane: int
-    free: bool
-    """Whether this is one of its free returns; a job that never left our hands has lost nothing."""
-
-
-Verdict = Completed | Failed | Returned
-
-
-class Fate(NamedTuple):
-    """What a failed attempt came to, for the worker's log."""
-
-    id: int
-    attempt: int
     retry_at: float | None
     """When it is due again; None when it has failed for good."""
 

@@ -31,6 +31,13 @@ WORDS |= {"false": False, "no": False, "off": False, "0": False}
 LARGEST = 1.7976931348623157e308
 
 
+class Broken(NamedTuple):
+    """A file or class that cannot be used, and why, in one line."""
+
+    file: str
+    error: str
+
+
 class Field(NamedTuple):
     """One field of a payload."""
 

@@ -93,7 +93,8 @@ import itertools, json, os, random, sqlite3, sys, time
 import psutil
 from prokerja.repository.sqlite import claims, history, workers
 import prokerja.repository.sqlite.within
-from prokerja.model import Completed, Declaration, Failed, Lane, Returned, Status
+from prokerja.model import Declaration, Lane, Status
+from prokerja.verdicts import Completed, Failed, Released
 from prokerja.repository.sqlite.repository import Repository
 from prokerja.repository.sqlite.claims import TURNS
 from prokerja.repository.sqlite.within import insert_within
@@ -160,24 +161,25 @@ def worker(number):
         verdicts = []
         now = time.time()
         for claimed in mine:
-            one, lane = claimed.ids
+            one, lane = claimed.id, claimed.lane
             kind = chance.random()
             if kind < 0.7:
-                verdicts.append(Completed(one, lane, now, now, "1"))
+                verdicts.append((one, lane, Completed(now, now, "1")))
             elif kind < 0.9:
-                verdicts.append(Failed(one, lane, now, now, "no"))
+                verdicts.append((one, lane, Failed(now, now, "no")))
             else:
-                verdicts.append(Returned(one, lane, free=False))
+                verdicts.append((one, lane, Released(counted=False)))
         with repository.database.writing():
-            fates = repository.claims.settle(token, verdicts, now, chance.random) if mine else []
+            settle = repository.claims.settle
+            attempts = settle(token, verdicts, now, chance.random) if mine else []
             token = next(tokens)
             goes_on = time.monotonic() < ends or len(completed) < 10
             mine = turn(repository, token, 50) if goes_on else []
             repository.claims.started(token, [(claimed.id, now) for claimed in mine[::3]])
-        completed += [v.id for v in verdicts if isinstance(v, Completed)]
-        failed += [fate.id for fate in fates if fate.retry_at is None]
-        retried += sum(fate.retry_at is not None for fate in fates)
-        returned += sum(isinstance(v, Returned) for v in verdicts)
+        completed += [id for id, _, v in verdicts if isinstance(v, Completed)]
+        failed += [one.id for one in attempts if one.retry_at is None]
+        retried += sum(one.retry_at is not None for one in attempts)
+        returned += sum(isinstance(v, Released) for _, _, v in verdicts)
     repository.workers.leave(id, lock)
     repository.close()
     return {"completed": completed, "failed": failed, "retried": retried, "returned": returned}
@@ -511,7 +513,7 @@ def test_a_bulk_that_was_acknowledged_survives_the_death_of_who_declared_it(path
 
 MID_TURN = """
 import itertools, os, sys, time
-from prokerja.model import Completed
+from prokerja.verdicts import Completed
 from prokerja.repository.sqlite.repository import Repository
 from prokerja.repository.sqlite.claims import TURNS
 repository = Repository(sys.argv[1])
@@ -527,7 +529,7 @@ with repository.database.writing():
     first = take(id * TURNS)
     repository.claims.started(id * TURNS, [(first[0].id, 2e9)])
 with repository.database.writing():
-    verdicts = [Completed(*claimed.ids, 2e9, 2e9, None) for claimed in first]
+    verdicts = [(job.id, job.lane, Completed(2e9, 2e9)) for job in first]
     repository.claims.settle(id * TURNS, verdicts, 2e9, lambda: 0.5)
     take(id * TURNS + 1)
     print("in the middle", flush=True)

@@ -17,12 +17,13 @@ import pytest
 
 from prokerja.errors import Busy, TryAgain
 from prokerja.events import Event, JobsRecovered, JobsSettled, LockLeft
+from prokerja.model import Declaration, Lane
 from prokerja.repository.sqlite.claims import TURNS
 from prokerja.repository.sqlite.repository import Repository
 from prokerja.repository.sqlite.watch import Watch
+from prokerja.verdicts import Completed
 from prokerja.worker.duties.recovery import Recovery
 from prokerja.worker.wire.journal import Journal
-from prokerja.worker.wire.messages import FollowUp
 from tests.crash import newer
 from tests.crash.work import take
 from tests.support import SOON, gone, kill, wait_until
@@ -311,14 +312,14 @@ def test_a_dead_worker_is_looked_for_again_if_the_store_was_locked(home: Home) -
         closing(Watch(path)) as watch,
     ):
         repository.database.patience = 0.0
-        neighbours = Recovery(repository, 0, watch, told.append)
-        neighbours.look(1.0)
+        recovery = Recovery(repository, 0, watch, told.append)
+        recovery.run(1.0)
         id, lock = other.workers.register(os.getpid(), 0.0, 1, (), ())
         os.close(lock)
-        neighbours.stir(2.0)
+        recovery.on_write(2.0)
         with other.database.writing(), pytest.raises(Busy):
-            neighbours.look(2.0)
-        neighbours.look(2.1)
+            recovery.run(2.0)
+        recovery.run(2.1)
     assert told == [JobsRecovered(id, 0, 0)]
 
 
@@ -337,7 +338,7 @@ def test_whatever_stands_where_a_dead_workers_lock_was_holds_nobody_up(
         if make is not os.unlink:
             os.unlink(path)
         make(path)
-        Recovery(repository, 0, watch, told.append).look(1.0)
+        Recovery(repository, 0, watch, told.append).run(1.0)
         assert repository.workers.ids() == []
     left = [LockLeft(path, "Is a directory")] if make is os.mkdir else []
     assert told == [*left, JobsRecovered(id, 0, 0)]
@@ -353,20 +354,20 @@ def test_notes_settle_nothing_but_what_a_dead_worker_still_holds(home: Home) -> 
         with repository.database.writing():
             [theirs] = take(repository, living * TURNS, time.time(), 1)
             held = take(repository, dead * TURNS, time.time())
-        notebook = Journal(lock, 0)
-        nobody = FollowUp("", "", 2**63, "no JSON", math.nan, -1, math.nan, None)
+        journal = Journal(lock, 0)
+        nobody = Declaration(Lane("", "", 2**63), "no JSON", math.nan, -1, math.nan, None)
         for token, id, made in (
-            (dead * TURNS, held[0].id, []),
-            (dead * TURNS, held[1].id, [nobody]),
-            (dead * TURNS + 1, held[2].id, []),
-            (dead * TURNS, theirs.id, []),
-            (living * TURNS, theirs.id, []),
-            (dead * TURNS, 10**6, []),
+            (dead * TURNS, held[0].id, ()),
+            (dead * TURNS, held[1].id, (nobody,)),
+            (dead * TURNS + 1, held[2].id, ()),
+            (dead * TURNS, theirs.id, ()),
+            (living * TURNS, theirs.id, ()),
+            (dead * TURNS, 10**6, ()),
         ):
-            notebook.completed(((token, id), (1, 1.0, 2.0, None, made)))
-            notebook.write()
+            journal.add(((token, id), Completed(1.0, 2.0, None, made)))
+            journal.write()
         os.close(lock)
-        Recovery(repository, living, watch, told.append).look(1.0)
+        Recovery(repository, living, watch, told.append).run(1.0)
     assert told == [JobsRecovered(dead, 1, 3), JobsSettled(1, 0)]
     assert home.statuses(ids) == ["processing", "completed", "pending", "pending", "pending"]
 

@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prokerja.lifecycle import (
-    CRASHES,
     DAY,
-    FREE_RETURNS,
     JITTER,
+    MAX_CRASHES,
+    MAX_RELEASES,
     TRANSITIONS,
     backoff,
+    may_release,
     may_retry,
-    may_return,
     survives_crash,
 )
 from prokerja.model import Status
@@ -121,10 +121,10 @@ def test_a_job_is_attempted_once_more_than_it_has_retries(retries: int) -> None:
 
 
 def test_a_job_comes_back_for_nothing_twenty_times_and_not_once_more() -> None:
-    assert FREE_RETURNS == 20
-    assert [may_return(returns) for returns in range(22)] == [True] * 20 + [False] * 2
+    assert MAX_RELEASES == 20
+    assert [may_release(releases) for releases in range(22)] == [True] * 20 + [False] * 2
 
 
 def test_a_job_survives_the_death_of_five_workers_and_not_of_six() -> None:
-    assert CRASHES == 5
+    assert MAX_CRASHES == 5
     assert [survives_crash(crashes) for crashes in range(1, 8)] == [True] * 5 + [False] * 2

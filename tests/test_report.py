@@ -15,9 +15,10 @@ import pytest
 
 from prokerja import Queue
 from prokerja.errors import RequestError
-from prokerja.model import Declaration, Failed, Lane
+from prokerja.model import Declaration, Lane
 from prokerja.repository.sqlite.claims import TURNS
 from prokerja.repository.sqlite.repository import Repository
+from prokerja.verdicts import Failed
 from tests.crash.work import take
 from tests.shell import Shell, opened, terminal
 from tests.support import wait_until
@@ -364,7 +365,7 @@ def test_a_retry_that_a_fast_clock_has_put_off_says_so(shell: Shell) -> None:
         late = now + HOUR
         with repository.database.writing():
             [claimed] = take(repository, TURNS, now)
-            failed = Failed(id, claimed.lane, late, late, "no luck")
+            failed = (id, claimed.lane, Failed(late, late, "no luck"))
             repository.claims.settle(TURNS, [failed], late, lambda: 0.5)
     assert "ahead when its last attempt ended, so it is not due until" in str(why(shell, id))
 

@@ -26,8 +26,8 @@ from hypothesis.stateful import (
 )
 
 from prokerja.errors import NotFound, ProkerjaError, RequestError, StoreError
-from prokerja.lifecycle import CRASHES, DAY, FREE_RETURNS, TRANSITIONS
-from prokerja.model import Claimed, Completed, Declaration, Failed, Lane, Returned, Status
+from prokerja.lifecycle import DAY, MAX_CRASHES, MAX_RELEASES, TRANSITIONS
+from prokerja.model import Claimed, Declaration, Lane, Status
 from prokerja.report import detail_json, record_json, why_not_running
 from prokerja.repository.sqlite import history
 from prokerja.repository.sqlite.claims import DIED, TURNS
@@ -35,13 +35,15 @@ from prokerja.repository.sqlite.declarations import CHUNK, SLICE
 from prokerja.repository.sqlite.repository import Repository
 from prokerja.spec import Field, JobSpec
 from prokerja.times import iso
+from prokerja.verdicts import Completed, Failed, Released
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from prokerja.model import Fate, Verdict
+    from prokerja.model import FailedAttempt
     from prokerja.repository.sqlite.history import Record
+    from prokerja.verdicts import Settlement
 
 PENDING, PROCESSING, COMPLETED, FAILED = Status
 START = 1_900_000_000.0
@@ -229,15 +231,15 @@ class Machine(RuleBasedStateMachine):
         token, ids = self.some(data)
         kinds = [data.draw(st.sampled_from(["completed", "failed", "free", "kept"])) for _ in ids]
         more = () if follow_up is None else (asked(follow_up, due_at=self.now + 5),)
-        verdicts: list[Verdict] = []
+        verdicts: list[Settlement] = []
         for id, kind in zip(ids, kinds, strict=True):
             lane = self.lanes[self.jobs[id].lane]
             if kind == "completed":
-                verdicts.append(Completed(id, lane, self.now - 2, self.now, f"[{id}]", more))
+                verdicts.append((id, lane, Completed(self.now - 2, self.now, f"[{id}]", more)))
             elif kind == "failed":
-                verdicts.append(Failed(id, lane, self.now - 2, self.now, f"E{id}", "at line 1"))
+                verdicts.append((id, lane, Failed(self.now - 2, self.now, f"E{id}", "at line 1")))
             else:
-                verdicts.append(Returned(id, lane, free=kind == "free"))
+                verdicts.append((id, lane, Released(counted=kind == "free")))
         with self.current.database.writing():
             given = verdicts * 2 if twice else verdicts
             fates = self.current.claims.settle(token, given, self.now, lambda: chance)
@@ -259,13 +261,13 @@ class Machine(RuleBasedStateMachine):
         token, id, lane = data.draw(st.sampled_from(self.old))
         if id in self.claims.get(token, ()):
             token += TURNS * 1000  # a token that nobody holds
-        late: list[Verdict] = [
-            Completed(id, lane, self.now, self.now, "1", (asked(),)),
-            Failed(id, lane, self.now, self.now, "late"),
-            Returned(id, lane, free=True),
-            Returned(id, lane, free=False),
+        late: list[Settlement] = [
+            (id, lane, Completed(self.now, self.now, "1", (asked(),))),
+            (id, lane, Failed(self.now, self.now, "late")),
+            (id, lane, Released(counted=True)),
+            (id, lane, Released(counted=False)),
         ]
-        verdict: Verdict = data.draw(st.sampled_from(late))
+        verdict: Settlement = data.draw(st.sampled_from(late))
         before = self.everything()
         with self.current.database.writing():
             assert self.current.claims.settle(token, [verdict], self.now, lambda: 0.5) == []
@@ -373,7 +375,7 @@ class Machine(RuleBasedStateMachine):
             repository.declarations.insert([asked(lane)], self.now)
             taken = turn(repository, token, self.now)
             repository.claims.started(token, [(claimed.id, self.now) for claimed in taken])
-            verdicts = [Failed(c.id, c.lane, self.now, self.now, "E") for c in taken[::2]]
+            verdicts = [(c.id, c.lane, Failed(self.now, self.now, "E")) for c in taken[::2]]
             repository.claims.settle(token, verdicts, self.now, lambda: 0.5)
             raise TurnedBackError
 
@@ -402,8 +404,8 @@ class Machine(RuleBasedStateMachine):
         job.status, job.result, job.finished_at = COMPLETED, f"[{id}]", self.now
         job.attempt += 1
 
-    def fail(self, id: int, chance: float) -> Fate:
-        from prokerja.model import Fate
+    def fail(self, id: int, chance: float) -> FailedAttempt:
+        from prokerja.model import FailedAttempt
 
         job = self.jobs[id]
         job.attempt += 1
@@ -411,12 +413,12 @@ class Machine(RuleBasedStateMachine):
         spent = job.attempt - job.forgiven
         if spent > job.retries:
             job.status, job.finished_at = FAILED, self.now
-            return Fate(id, job.attempt, None)
+            return FailedAttempt(id, self.lanes[job.lane], job.attempt, f"E{id}", None)
         exact = min(job.retry_after * 2 ** (spent - 1), DAY)
         [[due_at]] = self.rows(f"SELECT due_at FROM declaration WHERE id = {id}")
         assert due_at == pytest.approx(self.now + exact * (0.9 + chance / 5), abs=1e-3)
         job.status, job.due_at = PENDING, due_at
-        return Fate(id, job.attempt, due_at)
+        return FailedAttempt(id, self.lanes[job.lane], job.attempt, f"E{id}", due_at)
 
     def crash(self, id: int) -> None:
         job = self.jobs[id]
@@ -516,8 +518,8 @@ class Machine(RuleBasedStateMachine):
             assert wrong[id] == job.wrong
             good = [job.attempt] if job.status is COMPLETED else []
             assert [n for n, _ in wrong[id]] + good == list(range(1, job.attempt + 1))
-            assert job.returns <= FREE_RETURNS
-            assert job.crashes <= CRASHES + (job.status is FAILED)
+            assert job.returns <= MAX_RELEASES
+            assert job.crashes <= MAX_CRASHES + (job.status is FAILED)
 
     @invariant()
     def lists_and_counts_agree_with_the_model(self) -> None:
@@ -643,7 +645,7 @@ class Store:
         taken = take(self.repository, token, self.now, room, queues)
         return {claimed.id: (token, claimed.lane) for claimed in taken}
 
-    def settle(self, token: int, *verdicts: Verdict) -> list[Fate]:
+    def settle(self, token: int, *verdicts: Settlement) -> list[FailedAttempt]:
         with self.repository.database.writing():
             return self.repository.claims.settle(token, verdicts, self.now, lambda: 0.5)
 
@@ -651,20 +653,23 @@ class Store:
         """Take everything that is due, complete these, and give the rest back."""
         for id, (token, lane) in self.take().items():
             if id in ids:
-                self.settle(token, Completed(id, lane, self.now - 1, self.now, result))
+                self.settle(token, (id, lane, Completed(self.now - 1, self.now, result)))
             else:
-                self.settle(token, Returned(id, lane, free=False))
+                self.settle(token, (id, lane, Released(counted=False)))
 
-    def fail(self, *ids: int, error: str = "ValueError: no") -> list[Fate]:
-        """Take everything that is due, fail these, and give the rest back."""
-        fates = []
+    def fail(self, *ids: int, error: str = "ValueError: no") -> list[tuple[int, int, float | None]]:
+        """Take everything that is due, fail these, and give the rest back.
+
+        Returns each one's id, the number of the attempt, and when it is due again.
+        """
+        failed_attempts = []
         for id, (token, lane) in self.take().items():
             if id in ids:
-                failed = Failed(id, lane, self.now - 1, self.now, error, "in handle()")
-                fates += self.settle(token, failed)
+                failed = (id, lane, Failed(self.now - 1, self.now, error, "in handle()"))
+                failed_attempts += self.settle(token, failed)
             else:
-                self.settle(token, Returned(id, lane, free=False))
-        return fates
+                self.settle(token, (id, lane, Released(counted=False)))
+        return [(one.id, one.number, one.retry_at) for one in failed_attempts]
 
     def begin(self, token: int, *ids: int) -> None:
         with self.repository.database.writing():
@@ -896,14 +901,14 @@ def test_a_turn_that_fails_while_it_settles_leaves_nothing_to_the_next(store: St
     token, lane = taken[good]
     unfit = asked(Lane("new", "new", 1), retries=-1)
     verdicts = [
-        Completed(good, lane, START, START, None),
-        Completed(bad, lane, START, START, None, (unfit,)),
+        (good, lane, Completed(START, START, None)),
+        (bad, lane, Completed(START, START, None, (unfit,))),
     ]
     before = store.everything()
     with pytest.raises(StoreError):
         store.settle(token, *verdicts)
     assert store.everything() == before
-    store.settle(token, verdicts[0], Returned(bad, lane, free=False))
+    store.settle(token, verdicts[0], (bad, lane, Released(counted=False)))
     [tally] = store.repository.lanes.tallies()
     assert tally.counts() == {"pending": 1, "processing": 0, "completed": 1, "failed": 0}
 
@@ -976,9 +981,9 @@ def test_jobs_declared_by_a_job_exist_if_it_completed_and_only_then(store: Store
     more = (asked(Lane("mail", "send", 0)), asked(Lane("mail", "send", 0), due_at=START + 9))
     store.settle(
         token,
-        Completed(good, lane, START, START, None, more),
-        Failed(bad, lane, START, START, "no"),
-        Completed(bad, lane, START, START, None, more),
+        (good, lane, Completed(START, START, None, more)),
+        (bad, lane, Failed(START, START, "no")),
+        (bad, lane, Completed(START, START, None, more)),
     )
     assert store.newest(None, "mail") == [4, 3]
     assert store.one(4).due_at == START + 9
@@ -990,20 +995,20 @@ def test_a_settle_with_an_old_token_changes_nothing(store: Store) -> None:
     store.recover()
     [(new, _)] = store.take().values()
     before = store.everything()
-    late = Completed(id, lane, START, START, '"late"', (asked(),))
+    late = (id, lane, Completed(START, START, '"late"', (asked(),)))
     assert store.settle(old, late) == []
-    assert store.settle(old, Failed(id, lane, START, START, "late")) == []
-    assert store.settle(old, Returned(id, lane, free=True)) == []
+    assert store.settle(old, (id, lane, Failed(START, START, "late"))) == []
+    assert store.settle(old, (id, lane, Released(counted=True))) == []
     assert store.everything() == before
-    store.settle(new, late._replace(result='"in time"', follow_ups=()))
+    store.settle(new, (id, lane, Completed(START, START, '"in time"')))
     assert store.one(id).result == '"in time"'
 
 
 def test_the_second_of_two_verdicts_on_one_attempt_changes_nothing(store: Store) -> None:
     [id] = store.declare()
     [(token, lane)] = store.take().values()
-    failed = Failed(id, lane, START, START, "no")
-    assert store.settle(token, Completed(id, lane, START, START, "1"), failed) == []
+    failed = (id, lane, Failed(START, START, "no"))
+    assert store.settle(token, (id, lane, Completed(START, START, "1")), failed) == []
     assert store.settle(token, failed) == []
     assert (store.one(id).status, store.one(id).result) == (COMPLETED, "1")
 
@@ -1011,7 +1016,7 @@ def test_the_second_of_two_verdicts_on_one_attempt_changes_nothing(store: Store)
 def test_a_note_that_a_job_has_started_changes_nothing_once_it_is_settled(store: Store) -> None:
     [id] = store.declare()
     [(token, lane)] = store.take().values()
-    store.settle(token, Completed(id, lane, START - 2, START, None))
+    store.settle(token, (id, lane, Completed(START - 2, START, None)))
     store.now += 50
     store.begin(token, id)
     assert store.one(id).started_at == START - 2
@@ -1086,17 +1091,17 @@ def test_a_job_that_comes_back_for_nothing_a_21st_time_has_failed(store: Store) 
     [id] = store.declare(asked(retries=5))
     for returns in range(1, 21):
         [(token, lane)] = store.take().values()
-        store.settle(token, Returned(id, lane, free=True))
+        store.settle(token, (id, lane, Released(counted=True)))
         assert (store.one(id).status, store.one(id).returns) == (PENDING, returns)
         assert store.one(id).attempts == 0
     [(token, lane)] = store.take().values()
-    store.settle(token, Returned(id, lane, free=True))
+    store.settle(token, (id, lane, Released(counted=True)))
     record = store.one(id)
     assert (record.status, record.attempts) == (FAILED, 1)
-    assert record.error == "came back 20 times without having been realized to its end"
+    assert record.error == "came back 20 times without being run to its end"
     store.repository.declarations.retry([id], store.now)
     [(token, lane)] = store.take().values()
-    store.settle(token, Returned(id, lane, free=True))
+    store.settle(token, (id, lane, Released(counted=True)))
     assert (store.one(id).status, store.one(id).returns) == (PENDING, 1), "a fresh start"
 
 
@@ -1104,7 +1109,7 @@ def test_a_job_that_never_left_our_hands_may_come_back_as_often_as_it_likes(stor
     [id] = store.declare()
     for _ in range(30):
         [(token, lane)] = store.take().values()
-        store.settle(token, Returned(id, lane, free=False))
+        store.settle(token, (id, lane, Released(counted=False)))
     assert (store.one(id).status, store.one(id).returns) == (PENDING, 0)
 
 
@@ -1112,7 +1117,7 @@ def test_a_job_that_has_no_free_returns_left_may_still_come_back_unharmed(store:
     [id] = store.declare()
     for free in [*[True] * 20, False, False]:
         [(token, lane)] = store.take().values()
-        store.settle(token, Returned(id, lane, free=free))
+        store.settle(token, (id, lane, Released(counted=free)))
     assert (store.one(id).status, store.one(id).returns) == (PENDING, 20)
 
 
@@ -1120,7 +1125,7 @@ def test_a_job_that_comes_back_keeps_its_place(store: Store) -> None:
     first, second = store.declare(asked(), asked())
     store.now += 100
     token, lane = store.take(1)[first]
-    store.settle(token, Returned(first, lane, free=True))
+    store.settle(token, (first, lane, Released(counted=True)))
     assert list(store.take()) == [first, second]
 
 
@@ -1186,7 +1191,7 @@ def test_retrying_all_failed_jobs_works_across_slices(store: Store) -> None:
     ids = store.declare(*[asked()] * count)
     taken = store.take(count)
     token, lane = taken[1]
-    store.settle(token, *[Failed(id, lane, START, START, "no") for id in ids])
+    store.settle(token, *[(id, lane, Failed(START, START, "no")) for id in ids])
     assert store.repository.declarations.retry_failed(store.lanes(), store.now) == count
     [tally] = store.repository.lanes.tallies()
     assert tally.counts() == {"pending": count, "processing": 0, "completed": 0, "failed": 0}
@@ -1209,7 +1214,7 @@ class Meddler(Store):
         token = next(self.turns)
         taken = take(self.other, token, self.now, 10_000)
         with self.other.database.writing():
-            verdicts = [Failed(c.id, c.lane, self.now, self.now, "again") for c in taken]
+            verdicts = [(c.id, c.lane, Failed(self.now, self.now, "again")) for c in taken]
             self.other.claims.settle(token, verdicts, self.now, lambda: 0.5)
 
 
@@ -1219,7 +1224,7 @@ def test_retrying_all_failed_jobs_ends_though_they_fail_again_meanwhile(tmp_path
     count = 2 * SLICE + 1
     ids = store.declare(*[asked()] * count)
     token, lane = store.take(count)[1]
-    store.settle(token, *[Failed(id, lane, START, START, "no") for id in ids])
+    store.settle(token, *[(id, lane, Failed(START, START, "no")) for id in ids])
     store.meddle(10)
     assert store.repository.declarations.retry_failed(store.lanes(), START) == count
     assert store.left == 10 - 3, "three slices, and none of them twice"
@@ -1255,12 +1260,12 @@ def test_purging_pending_jobs_goes_by_their_due_time(store: Store) -> None:
 def test_purging_never_touches_what_a_worker_holds(store: Store) -> None:
     held, given_back = store.declare(asked(), asked())
     [(token, lane), _] = store.take().values()
-    store.settle(token, Returned(given_back, lane, free=True))
+    store.settle(token, (given_back, lane, Released(counted=True)))
     store.now += 1e6
     for status in (PENDING, COMPLETED, FAILED):
         store.repository.declarations.purge(store.lanes(), status, float("inf"))
     assert store.newest() == [held]
-    store.settle(token, Completed(held, lane, START, START, None))
+    store.settle(token, (held, lane, Completed(START, START, None)))
     assert store.one(held).status is COMPLETED
 
 

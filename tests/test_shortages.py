@@ -39,14 +39,14 @@ def opened():
 
 _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
 outputs, error = [], 0
-RealizerProcess(sys.argv[1], (), -1, 0, os.close).bury()  # imports what it needs
+RealizerProcess(sys.argv[1], (), -1, 0, os.close).reap()  # imports what it needs
 usual = opened()
 for limit in range(usual - 1, 99):
     if error is None:
         break
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, most))
     try:
-        RealizerProcess(sys.argv[1], (), -1, 0, outputs.append).bury()
+        RealizerProcess(sys.argv[1], (), -1, 0, outputs.append).reap()
         error = None
     except OSError as failure:
         error = failure.errno

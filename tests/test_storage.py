@@ -26,7 +26,7 @@ import psutil
 import pytest
 
 from prokerja.errors import NotFound, Outdated, ProkerjaError, StoreError, TryAgain
-from prokerja.model import Completed, Declaration, Failed, Lane, Returned, Status
+from prokerja.model import Declaration, Lane, Status
 from prokerja.repository.sqlite import history, opening, schema
 from prokerja.repository.sqlite.claims import TURNS
 from prokerja.repository.sqlite.lock import held, hold
@@ -34,6 +34,7 @@ from prokerja.repository.sqlite.opening import FORCE, NETWORK, WAL_LIMIT, filesy
 from prokerja.repository.sqlite.repository import Repository
 from prokerja.repository.sqlite.watch import Watch
 from prokerja.spec import JobSpec
+from prokerja.verdicts import Completed, Failed, Released
 from tests.crash import newer
 from tests.crash.disk import SECTOR
 from tests.crash.invariants import faults
@@ -41,7 +42,8 @@ from tests.crash.invariants import faults
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from prokerja.model import Claimed, Verdict
+    from prokerja.model import Claimed
+    from prokerja.verdicts import Settlement
 
 ROOT = Path(__file__).parent.parent
 START = 1_900_000_000.0
@@ -92,13 +94,13 @@ def take(repository: Repository, token: int, room: int = 10**6) -> list[Claimed]
 def settle(repository: Repository, claimed: list[Claimed], code: int) -> None:
     """Complete (1), fail (2) or give back (0) what was claimed."""
     verdicts: list[Any] = []
-    for n, (id, lane) in enumerate(one.ids for one in claimed):
+    for n, (id, lane) in enumerate((one.id, one.lane) for one in claimed):
         if code == 0:
-            verdicts.append(Returned(id, lane, free=True))
+            verdicts.append((id, lane, Released(counted=True)))
         elif code == 1:
-            verdicts.append(Completed(id, lane, START, START + n, None))
+            verdicts.append((id, lane, Completed(START, START + n, None)))
         else:
-            verdicts.append(Failed(id, lane, START, START + n, "no", "here"))
+            verdicts.append((id, lane, Failed(START, START + n, "no", "here")))
     with repository.database.writing():
         repository.claims.settle(claimed[0].token, verdicts, START + 1, lambda: 0.5)
 
@@ -448,19 +450,19 @@ def test_what_a_worker_has_begun_can_be_ended_in_a_file_of_a_newer_program(path:
     worker, lock = repository.workers.register(1, START, 1, (), ())
     claimed = take(repository, worker * TURNS + 1, 5)
     newer.migrate(str(path))
-    done, lost, back, retried, slow = (claim.ids for claim in claimed)
-    verdicts: list[Verdict] = [
-        Completed(*done, START, START + 1, "1", (asked(lane=Lane("new", "noop", 0)),)),
-        Failed(*lost, START, START + 1, "no", "here"),
-        Returned(*back, free=True),
-        Returned(*retried, free=False),
+    done, lost, back, retried, slow = ((claim.id, claim.lane) for claim in claimed)
+    verdicts: list[Settlement] = [
+        (*done, Completed(START, START + 1, "1", (asked(lane=Lane("new", "noop", 0)),))),
+        (*lost, Failed(START, START + 1, "no", "here")),
+        (*back, Released(counted=True)),
+        (*retried, Released(counted=False)),
     ]
     claims, token = repository.claims, claimed[0].token
     with repository.database.writing(draining=True):
         claims.started(token, [(slow[0], START)])
         claims.settle(token, verdicts, START + 1, lambda: 0.5)
     with repository.database.writing(draining=True):
-        claims.settle(token, [Completed(*slow, START, START + 9, None)], START + 9, lambda: 0.5)
+        claims.settle(token, [(*slow, Completed(START, START + 9, None))], START + 9, lambda: 0.5)
     repository.workers.leave(worker, lock)
     assert repository.workers.all() == []
     assert [tally.counts() for tally in repository.lanes.tallies()] == [
@@ -911,7 +913,8 @@ def test_shortening_the_log_gives_way_to_a_reader_and_a_writer(path: Path) -> No
 FULL = """
 import itertools, json, os, resource, sys
 from prokerja.errors import ProkerjaError, TryAgain
-from prokerja.model import Completed, Declaration, Lane, Status
+from prokerja.model import Declaration, Lane, Status
+from prokerja.verdicts import Completed
 from prokerja.repository.sqlite.repository import Repository
 from prokerja.repository.sqlite.claims import TURNS
 

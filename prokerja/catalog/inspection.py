@@ -11,9 +11,8 @@ from tempfile import TemporaryFile
 from typing import IO
 
 from prokerja.catalog.files import scan
-from prokerja.catalog.loading import Broken
 from prokerja.errors import CatalogError
-from prokerja.spec import JobSpec, printable
+from prokerja.spec import Broken, JobSpec, printable
 
 LIMIT = 60.0
 """Seconds that importing all files may take."""

@@ -17,7 +17,7 @@ from prokerja.catalog.types import annotation_of
 from prokerja.errors import CatalogError
 from prokerja.fields import hidden_method
 from prokerja.job import OPTIONS, Job, file_of, name_of, option
-from prokerja.spec import Field, JobSpec, brief, shown
+from prokerja.spec import Broken, Field, JobSpec, brief, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -25,13 +25,6 @@ if TYPE_CHECKING:
 
 LONGEST = 300
 """Characters of an error."""
-
-
-class Broken(NamedTuple):
-    """A file or class that cannot be used, and why, in one line."""
-
-    file: str
-    error: str
 
 
 class Loaded(NamedTuple):

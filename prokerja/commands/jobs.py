@@ -7,7 +7,6 @@ import sys
 from typing import TYPE_CHECKING, Annotated
 
 from prokerja.catalog.files import scan
-from prokerja.catalog.loading import Broken
 from prokerja.catalog.modules import Modules
 from prokerja.catalog.static import read_file
 from prokerja.commandline import Option
@@ -15,6 +14,7 @@ from prokerja.commands import Db, Jobs, Json
 from prokerja.console import legible, on_terminal, print_fields, print_json, print_table
 from prokerja.errors import CatalogError
 from prokerja.settings import settings
+from prokerja.spec import Broken
 
 if TYPE_CHECKING:
     from prokerja.spec import JobSpec

@@ -1,19 +1,13 @@
-"""What a supervisor sleeps on: signals, the file, and its realizers."""
+"""Waits for many things at once: signals, writes to the store, and realizers."""
 
 from __future__ import annotations
 
-import time
-from contextlib import ExitStack
-from functools import partial
-from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
-from typing import TYPE_CHECKING, Protocol
+from selectors import EVENT_READ, DefaultSelector
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from prokerja.worker.duties.lookout import Lookout
-    from prokerja.worker.pool.pool import Pool
-    from prokerja.worker.pool.process import RealizerProcess
+    from selectors import SelectorKey
 
 
 class Source(Protocol):
@@ -22,58 +16,61 @@ class Source(Protocol):
     def fileno(self) -> int: ...
 
 
+class Watched(NamedTuple):
+    """A source whose interest changes, and what to call."""
+
+    source: Source
+    act: Callable[[], object]
+    interest: Callable[[], int]
+
+
 class EventLoop:
-    """Waits for many things at once, and lets each act when it stirs."""
+    """Calls what belongs to a source when it becomes ready."""
 
     def __init__(self) -> None:
         self._selector = DefaultSelector()
-        self._lookout: Lookout | None = None
-        self._listens = False
-        """Whether it waits for writes to the file just now."""
+        self._watched: dict[int, Watched] = {}
 
-    def add(self, source: Source, act: Callable[[], object]) -> None:
+    def add(self, source: Source | int, act: Callable[[], object]) -> None:
         """Call `act` when the source becomes readable."""
-        if source.fileno() >= 0:
+        if (source if isinstance(source, int) else source.fileno()) >= 0:
             self._selector.register(source, EVENT_READ, act)
 
-    def add_file(self, lookout: Lookout) -> None:
-        """Listen for writes to the file, as long as they tell the lookout anything new."""
-        if lookout.watch.fileno() >= 0:
-            self._lookout = lookout
+    def add_watched(
+        self, source: Source, act: Callable[[], object], interest: Callable[[], int]
+    ) -> None:
+        """Call `act` when the source is ready for what `interest` says just then, 0 for nothing."""
+        if source.fileno() >= 0:
+            self._watched[id(source)] = Watched(source, act, interest)
+            self._adjust(self._watched[id(source)])
 
-    def add_hand(self, hand: RealizerProcess, crew: Pool) -> None:
-        """Listen to a realizer, and for its end."""
-        with ExitStack() as undo:
-            self._selector.register(hand.channel, EVENT_READ, partial(crew.listen, hand))
-            undo.callback(self._selector.unregister, hand.channel)
-            if hand.ending >= 0:
-                self._selector.register(hand.ending, EVENT_READ, partial(crew.ended, hand))
-            undo.pop_all()
+    def remove(self, source: Source | int) -> None:
+        """Wait for it no more."""
+        self._watched.pop(id(source), None)
+        if source != -1 and self._key(source) is not None:
+            self._selector.unregister(source)
 
-    def drop_hand(self, hand: RealizerProcess) -> None:
-        """Listen to a realizer no more."""
-        self._selector.unregister(hand.channel)
-        if hand.ending >= 0:
-            self._selector.unregister(hand.ending)
-
-    def wait(self, pause: float | None, crew: Pool) -> None:
-        """Sleep until something stirs, for `pause` seconds at most (None: for ever)."""
-        for hand in crew.hands:
-            wanted = EVENT_READ | (EVENT_WRITE if hand.channel.outbox else 0)
-            if self._selector.get_key(hand.channel).events != wanted:
-                self._selector.modify(hand.channel, wanted, partial(crew.listen, hand))
-        if self._lookout is not None and self._listens == self._lookout.deaf:
-            self._turn_to(self._lookout)
-        for key, _ in self._selector.select(pause):
+    def wait(self, seconds: float | None) -> None:
+        """Sleep until something is ready, for so many seconds at most (None: for ever)."""
+        for watched in self._watched.values():
+            self._adjust(watched)
+        for key, _ in self._selector.select(seconds):
             key.data()
-
-    def _turn_to(self, lookout: Lookout) -> None:
-        self._listens = not self._listens
-        if self._listens:
-            self.add(lookout.watch, lambda: lookout.hear(time.monotonic()))
-        else:
-            self._selector.unregister(lookout.watch)
 
     def close(self) -> None:
         """Wait for nothing any more."""
         self._selector.close()
+
+    def _adjust(self, watched: Watched) -> None:
+        source, act, interest = watched
+        wanted, key = interest(), self._key(source)
+        if key is None:
+            if wanted:
+                self._selector.register(source, wanted, act)
+        elif not wanted:
+            self._selector.unregister(source)
+        elif wanted != key.events:
+            self._selector.modify(source, wanted, act)
+
+    def _key(self, source: Source | int) -> SelectorKey | None:
+        return self._selector.get_map().get(source)

@@ -1,4 +1,4 @@
-"""The loop of a worker: settle what came back, claim what can be done, sleep until it matters.
+"""The loop of a worker: settle what came back, claim what can be run, sleep until it matters.
 
 Each turn is one short write transaction, and this process is the only one of the worker that
 opens the database.
@@ -10,22 +10,22 @@ import itertools
 import os
 import random
 import time
+from functools import partial
+from selectors import EVENT_READ, EVENT_WRITE
 from typing import TYPE_CHECKING
 
 from prokerja.catalog.refresh import record, record_classes
 from prokerja.errors import Busy, Outdated, StoreError, TryAgain
-from prokerja.events import (
-    Event,
-    FileBroken,
-    QueueEmptied,
-    StoreTroubled,
-    WorkerStarted,
-    WorkerStopping,
-)
-from prokerja.model import Returned
+from prokerja.events import Event, FileBroken, QueueEmptied, StoreTroubled, WorkerStarted
 from prokerja.repository.sqlite.claims import TURNS
-from prokerja.worker.backoff import PATIENCE, StoreBackoff
-from prokerja.worker.duties.lookout import Lookout
+from prokerja.repository.sqlite.database import PATIENCE
+from prokerja.repository.sqlite.watch import Watch
+from prokerja.verdicts import Released
+from prokerja.worker.backoff import StoreBackoff
+from prokerja.worker.duties.recovery import Recovery
+from prokerja.worker.duties.shutdown import Shutdown
+from prokerja.worker.duties.upgrade import UpgradeCheck
+from prokerja.worker.duties.writes import Writes
 from prokerja.worker.loop import EventLoop
 from prokerja.worker.pool.pool import Pool
 from prokerja.worker.pool.process import RealizerProcess
@@ -34,20 +34,21 @@ from prokerja.worker.totals import Totals
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from prokerja.model import Claimed, Fate
+    from prokerja.model import Claimed, FailedAttempt
     from prokerja.repository.sqlite.repository import Repository
+    from prokerja.worker.duties import Duty
     from prokerja.worker.duties.maintenance import Maintenance
     from prokerja.worker.duties.signals import StopRequests
     from prokerja.worker.options import WorkerOptions
     from prokerja.worker.output.pump import Pump
-    from prokerja.worker.wire.messages import Report
+    from prokerja.worker.wire.messages import Loaded
 
-LONGEST_SLEEP = 60.0
-"""Seconds: the time of day may jump, so a due time is looked at again after this at most."""
-LONGEST_PAUSE = 86400.0
-"""Seconds: the system's own limit for a pause is some weeks."""
-BRIEFLY = 0.002
-"""Seconds that a turn waits for the write lock: as long as a declaration keeps it, and no more."""
+RECHECK_CLOCK_SECONDS = 60.0
+"""The time of day may jump, so a due time is looked at again after this at most."""
+MAX_SLEEP_SECONDS = 86400.0
+"""The system's own limit is some weeks."""
+TURN_PATIENCE_SECONDS = 0.002
+"""For which a turn waits for the write lock: as long as a declaration keeps it, and no more."""
 
 
 class Supervisor:
@@ -56,42 +57,34 @@ class Supervisor:
     def __init__(
         self,
         repository: Repository,
-        orders: WorkerOptions,
-        stops: StopRequests,
+        options: WorkerOptions,
+        requests: StopRequests,
         pump: Pump,
-        chores: Maintenance,
+        maintenance: Maintenance,
         tell: Callable[[Event], None],
     ) -> None:
         self._repository = repository
-        self._orders = orders
-        self._stops = stops
+        self._options = options
+        self._requests = requests
         self._pump = pump
-        self._chores = chores
+        self._maintenance = maintenance
         self._tell = tell
-        self._ears = EventLoop()
-        self._crew = Pool(orders.realizers, self._hire, self._ears.drop_hand, tell, orders.grace)
+        self._loop = EventLoop()
+        self._pool = Pool(options.realizers, self._start, self._release, tell, options.grace)
+        self._totals = Totals(self._pool.results.job_names, tell)
+        self._backoff = StoreBackoff(tell)
         self._turns = itertools.count(1)
-        self._left = orders.max_jobs
+        self._left = options.max_jobs
+        """How many jobs may still be claimed; None for any number."""
         self._names: set[str] = set()
+        """Of the jobs that realizers have loaded."""
         self._next_due: float | None = None
-        self._grace_ends: float | None = None
+        """When the next job is due, in seconds since the epoch."""
         self._idle = False
-        self._harvest = Totals(self._crew.names, tell)
-        self._trouble = StoreBackoff(tell)
 
     def run(self) -> None:
-        """Work until asked to stop, or until the orders are fulfilled, and the realizers left."""
-        repository, orders = self._repository, self._orders
-        repository.database.durable(False)
-        self._id, self._lock = repository.workers.register(
-            os.getpid(), time.time(), orders.realizers, orders.queues, (), orders.directories
-        )
-        self._lookout = Lookout(repository, self._id, self._stops, self._tell)
-        # From here on, nobody's long write keeps this loop from its realizers.
-        repository.database.patience = BRIEFLY
-        self._chores.postpone(time.monotonic())
-        self._ears.add(self._stops, self._stops.drain)
-        self._ears.add_file(self._lookout)
+        """Work until asked to stop, or until the work is done, and the realizers have left."""
+        self._join()
         try:
             while not self._finished():
                 self._step()
@@ -100,73 +93,94 @@ class Supervisor:
 
     def _step(self) -> None:
         now = time.monotonic()
-        if self._lookout.watch.pace is not None:  # nothing tells us, so anything may have happened
-            self._lookout.hear(now)
-        self._heed_stops()
-        self._crew.muster(now)
-        self._crew.look(now)
         try:
-            self._greet()
-            self._lookout.look(now, full=not self._has_room)
+            for duty in self._duties:
+                if duty.due is not None and duty.due <= now:
+                    duty.run(now)
             self._turn()
-            pause = self._until_next()
-            self._trouble.over()
+            pause = self._pause()
+            self._backoff.reset()
         except Outdated as error:
-            self._lookout.heed(error)
+            self._stop_outdated(error)
             pause = 0.0
         except TryAgain as error:
-            if self._stops.at_once and not isinstance(error, Busy):
+            if self._requests.forced and not isinstance(error, Busy):
                 raise  # nobody waits for room any longer; the next worker puts back what we hold
-            pause = self._trouble.pause(error)
-        self._ears.wait(pause, self._crew)
+            pause = self._backoff.failed(error)
+        self._loop.wait(pause)
+
+    def _join(self) -> None:
+        repository, options, tell = self._repository, self._options, self._tell
+        repository.database.durable(False)
+        self._id, self._lock = repository.workers.register(
+            os.getpid(), time.time(), options.realizers, options.queues, (), options.directories
+        )
+        self._watch = Watch(repository.path)
+        self._recovery = Recovery(repository, self._id, self._watch, tell)
+        self._upgrade = UpgradeCheck(repository.database, lambda: not self._has_room)
+        self._writes = Writes(self._watch, self._recovery, self._upgrade, tell)
+        shutdown = Shutdown(self._requests, self._pool, options.grace, self._is_done, tell)
+        self._duties: tuple[Duty, ...] = (
+            self._writes, shutdown, self._pool, self._recovery, self._upgrade,
+        )  # fmt: skip
+        # From here on, nobody's long write keeps this loop from its realizers.
+        repository.database.patience = TURN_PATIENCE_SECONDS
+        repository.database.on_commit.append(self._watch.poke)
+        self._loop.add(self._requests, self._requests.drain)
+        self._loop.add_watched(self._watch, self._writes.hear, self._writes.interest)
 
     @property
     def _has_room(self) -> bool:
-        return self._crew.has_room and self._left != 0
+        return self._pool.has_room and self._left != 0
 
     def _turn(self) -> None:
         """Settle, note what is running, and claim, in one transaction if there is a reason."""
-        crew = self._crew
-        crew.settle_loose()
+        pool, results = self._pool, self._pool.results
+        self._learn()
+        pool.reassign()
         due = self._next_due is not None and self._next_due <= time.time()
-        if crew.verdicts or crew.started or (self._has_room and (self._lookout.woken or due)):
+        if (
+            results.settlements
+            or results.started
+            or (self._has_room and (self._writes.woken or due))
+        ):
             self._write()
-            crew.deal()
+            pool.send()
         self._note_idleness()
 
     def _write(self) -> None:
-        crew, claims, left = self._crew, self._repository.claims, self._left
-        now = time.time()
-        fates: list[Fate] = []
+        pool, results, claims = self._pool, self._pool.results, self._repository.claims
+        left, now = self._left, time.time()
+        failed: list[FailedAttempt] = []
         # Others' writes wake us before they can be seen. Whoever has the write lock sees all
         # of them, so it is here that we look for work, and nowhere else.
         try:
-            with self._repository.database.writing(draining=crew.stopping):
-                for token, verdicts in crew.verdicts.items():
-                    fates += claims.settle(token, verdicts, now, random.random)
-                for job, since in crew.started:
+            with self._repository.database.writing(draining=pool.stopping):
+                for token, settlements in results.settlements.items():
+                    failed += claims.settle(token, settlements, now, random.random)
+                for job, since in results.started:
                     claims.started(job.token, [(job.id, since)])
                 self._next_due = self._claim(now) if self._has_room else None
         except StoreError:
-            crew.undo()
+            pool.clear_batches()
             self._left = left
-            self._lookout.woken = True
+            self._writes.woken = True
             raise
-        self._lookout.wrote(time.monotonic(), full=not self._has_room)
+        self._writes.wrote(time.monotonic(), full=not self._has_room)
+        settled = [*itertools.chain(*results.settlements.values())]
         if self._left is not None:  # what came back does not count as done
-            self._left += sum(type(v) is Returned for vs in crew.verdicts.values() for v in vs)
-        self._harvest.bring_in(list(itertools.chain(*crew.verdicts.values())), fates, now)
-        crew.verdicts.clear()
-        crew.started.clear()
+            self._left += sum(type(verdict) is Released for _, _, verdict in settled)
+        self._totals.record(settled, failed, now)
+        results.clear_written()
 
     def _claim(self, now: float) -> float | None:
         """Claim what is due, as far as there is room; returns when the next one is."""
-        crew, lanes = self._crew, self._repository.lanes
-        ranks = lanes.waiting(self._names, self._orders.queues, self._orders.directories)
+        lanes, options = self._repository.lanes, self._options
+        ranks = lanes.waiting(self._names, options.queues, options.directories)
         for waiting in itertools.chain(*ranks):
-            crew.names[waiting.id] = waiting.lane.name
+            self._pool.results.job_names[waiting.id] = waiting.lane.name
         token = self._id * TURNS + next(self._turns)
-        enough = self._repository.claims.take(token, ranks, now, self._choose)
+        enough = self._repository.claims.take(token, ranks, now, self._assign)
         next_due = lanes.next_due(itertools.chain(*ranks))
         if next_due is not None and next_due <= now and not enough:
             raise StoreError(
@@ -175,114 +189,116 @@ class Supervisor:
             )
         return next_due
 
-    def _choose(self, offered: Iterator[Claimed]) -> tuple[list[Claimed], bool]:
-        """As many as the crew has room for and the orders allow."""
+    def _assign(self, offered: Iterator[Claimed]) -> tuple[list[Claimed], bool]:
+        """As many as the pool has room for and the options allow."""
         if self._left is None:
-            return self._crew.choose(offered)
-        taken, full = self._crew.choose(itertools.islice(offered, self._left))
+            return self._pool.assign(offered)
+        taken, full = self._pool.assign(itertools.islice(offered, self._left))
         self._left -= len(taken)
         return taken, full or self._left == 0
 
     def _note_idleness(self) -> None:
-        crew = self._crew
+        pool, maintenance, now = self._pool, self._maintenance, time.monotonic()
         waits = self._next_due is None or self._next_due > time.time()
-        free = crew.has_room and not (crew.busy or crew.verdicts or self._lookout.woken)
+        free = pool.has_room and not (pool.busy or pool.results.settlements or self._writes.woken)
         was_idle, self._idle = self._idle, waits and free
         if not self._idle:
-            self._chores.postpone(time.monotonic())
-        elif not was_idle:
+            maintenance.on_busy()
+            return
+        maintenance.on_idle(now)
+        if not was_idle:
             self._tell(QueueEmptied())
-        elif self._chores.due(time.monotonic()):
-            self._chores.do(time.monotonic(), time.time())
+        elif maintenance.due is not None and maintenance.due <= now:
+            maintenance.run(now)
 
-    def _until_next(self) -> float | None:
+    def _pause(self) -> float | None:
         """Seconds for which nothing will happen by itself; None for ever."""
-        if self._finished() or (self._fulfilled and not self._crew.stopping):
+        if self._finished():
             return 0.0
         now = time.monotonic()
-        moments = [self._crew.next_look(), self._lookout.next_look(), self._grace_ends]
-        if self._idle:
-            moments.append(self._chores.at)
+        moments = [duty.due for duty in (*self._duties, self._maintenance)]
         pauses = [moment - now for moment in moments if moment is not None]
-        if self._next_due is not None and self._crew.has_room:
-            pauses.append(min(self._next_due - time.time(), LONGEST_SLEEP))
-        if self._lookout.watch.pace is not None:
-            pauses.append(self._lookout.watch.pace)
-        return max(0.0, min(LONGEST_PAUSE, *pauses)) if pauses else None
+        if self._next_due is not None and self._pool.has_room:
+            pauses.append(min(self._next_due - time.time(), RECHECK_CLOCK_SECONDS))
+        return max(0.0, min(MAX_SLEEP_SECONDS, *pauses)) if pauses else None
 
     def _finished(self) -> bool:
-        crew = self._crew
-        return crew.stopping and not (crew.hands or crew.busy or crew.verdicts)
+        pool = self._pool
+        return pool.stopping and not (pool.processes or pool.busy or pool.results.settlements)
 
-    @property
-    def _fulfilled(self) -> bool:
-        """Whether the orders are, and nothing is left to be written down."""
-        if self._crew.busy or self._crew.verdicts:
+    def _is_done(self) -> bool:
+        """Whether the work is, and nothing is left to be written down."""
+        if self._pool.busy or self._pool.results.settlements:
             return False
-        return self._left == 0 or (self._orders.until_empty and self._idle)
+        return self._left == 0 or (self._options.until_empty and self._idle)
 
-    def _heed_stops(self) -> None:
-        now, crew, stops = time.monotonic(), self._crew, self._stops
-        if not crew.stopping and (stops.reason or self._fulfilled):
-            if stops.reason:
-                self._tell(WorkerStopping(stops.reason))
-            crew.stop()
-            self._grace_ends = now + self._orders.grace
-        if stops.at_once:
-            crew.kill()
-        elif self._grace_ends is not None and now >= self._grace_ends:
-            self._grace_ends = None
-            crew.hurry()
+    def _stop_outdated(self, error: Outdated) -> None:
+        """A newer program has come: stop in good order, and start nothing with its file."""
+        self._recovery.stop()
+        self._upgrade.stop()
+        self._requests.request(error.what, outdated=True)
 
-    def _greet(self) -> None:
+    def _learn(self) -> None:
         """Take note of the jobs that a new realizer has loaded."""
-        crew = self._crew
-        self._names -= crew.missing
-        while crew.greetings:
-            report = crew.greetings[0]
-            names = {spec.name for spec in report.specs}
-            if names != self._names or not crew.greeted:
+        pool = self._pool
+        self._names -= pool.results.unknown_jobs
+        while pool.loaded:
+            loaded = pool.loaded[0]
+            names = {spec.name for spec in loaded.specs}
+            if names != self._names or not pool.has_loaded:
                 self._repository.workers.learn(self._id, sorted(names))
-                self._record(report)
-                for broken in report.broken:
+                self._record(loaded)
+                for broken in loaded.broken:
                     self._tell(FileBroken(broken.file, broken.error))
-                started = (self._id, self._orders.realizers, self._orders.queues)
+                started = (self._id, self._options.realizers, self._options.queues)
                 self._tell(WorkerStarted(*started, tuple(sorted(names))))
             self._names = names
-            crew.missing.clear()
-            crew.greeted = True
-            del crew.greetings[0]
+            pool.results.unknown_jobs.clear()
+            pool.has_loaded = True
+            del pool.loaded[0]
 
-    def _record(self, report: Report) -> None:
-        repository, orders = self._repository, self._orders
-        if orders.classes:
-            record_classes(repository, orders.jobs, report.specs)
+    def _record(self, loaded: Loaded) -> None:
+        repository, options = self._repository, self._options
+        if options.classes:
+            record_classes(repository, options.jobs, loaded.specs)
         else:
-            record(repository, orders.jobs, report.stamps, report.specs)
+            record(repository, options.jobs, loaded.stamps, loaded.specs)
 
-    def _hire(self, ring: int) -> RealizerProcess:
-        orders = self._orders
-        hand = RealizerProcess(
-            orders.jobs, orders.classes, self._lock, ring, self._pump.add, orders.environment()
+    def _start(self, ring: int) -> RealizerProcess:
+        options = self._options
+        process = RealizerProcess(
+            options.jobs, options.classes, self._lock, ring, self._pump.add, options.environment()
         )
         try:
-            self._ears.add_hand(hand, self._crew)
+            receive = partial(self._pool.receive, process)
+            self._loop.add_watched(process.channel, receive, partial(_interest_in, process))
+            self._loop.add(process.end, partial(self._pool.exited, process))
         except OSError:
-            hand.kill()
-            hand.bury()
+            self._loop.remove(process.channel)
+            process.kill()
+            process.reap()
             raise
-        return hand
+        return process
+
+    def _release(self, process: RealizerProcess) -> None:
+        self._loop.remove(process.channel)
+        self._loop.remove(process.end)
 
     def _leave(self) -> None:
         self._repository.database.patience = PATIENCE
-        self._crew.stopping = True
-        self._crew.kill()
-        self._crew.settle_loose()
+        self._pool.stopping = True
+        self._pool.kill()
+        self._pool.reassign()
         try:
             self._write()
             self._repository.workers.leave(self._id, self._lock)
         except StoreError as error:  # the next worker finds our lock free, and puts all back
             self._tell(StoreTroubled(str(error)))
-        self._ears.close()
-        self._lookout.close()
-        self._tell(self._harvest.summary())
+        self._loop.close()
+        self._repository.database.on_commit.remove(self._watch.poke)
+        self._watch.close()
+        self._tell(self._totals.summary())
+
+
+def _interest_in(process: RealizerProcess) -> int:
+    return EVENT_READ | (EVENT_WRITE if process.channel.outbox else 0)

@@ -6,36 +6,39 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from prokerja.events import JobFailed, JobsSettled, WorkerStopped
-from prokerja.model import Completed, Failed, Fate, Returned, Verdict
+from prokerja.verdicts import Completed, Failed, Released
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
     from prokerja.events import Event
+    from prokerja.model import FailedAttempt
+    from prokerja.verdicts import Settlement
 
 
 class Totals:
-    """Tells of verdicts once they are written down, and counts them."""
+    """Tells of what was settled once it is written down, and counts it."""
 
     def __init__(self, names: Mapping[int, str], tell: Callable[[Event], None]) -> None:
         self._names = names
         self._tell = tell
         self._totals: Counter[type] = Counter()
 
-    def bring_in(self, verdicts: Sequence[Verdict], fates: Iterable[Fate], now: float) -> None:
-        """One turn's verdicts; `fates` are those of the failed ones."""
-        counts = Counter(map(type, verdicts))
+    def record(
+        self, settled: Iterable[Settlement], failed: Iterable[FailedAttempt], now: float
+    ) -> None:
+        """One turn's settlements, and the attempts among them that have failed."""
+        counts = Counter(type(verdict) for _, _, verdict in settled)
         self._totals.update(counts)
-        failed = {v.id: v for v in verdicts if type(v) is Failed}
         lost = 0
-        for id, attempt, retry_at in fates:
-            name = self._names.get(failed[id].lane, "?")
-            again = None if retry_at is None else retry_at - now
+        for attempt in failed:
+            name = self._names.get(attempt.lane, "?")
+            again = None if attempt.retry_at is None else attempt.retry_at - now
             lost += again is None
-            self._tell(JobFailed(id, name, attempt, failed[id].error, again))
+            self._tell(JobFailed(attempt.id, name, attempt.number, attempt.error, again))
         if counts[Completed] or lost:
             self._tell(JobsSettled(counts[Completed], lost))
 
     def summary(self) -> WorkerStopped:
         """All turns taken together."""
-        return WorkerStopped(*(self._totals[kind] for kind in (Completed, Failed, Returned)))
+        return WorkerStopped(*(self._totals[kind] for kind in (Completed, Failed, Released)))

@@ -56,12 +56,12 @@ class Worker:
         self._queue = queue
         self._settings = settings(queue.path)
         directory, classes = _jobs_of(jobs, self._settings)
-        self._orders = WorkerOptions(
+        self._options = WorkerOptions(
             directory, tuple(map(_importable, classes)), _directories(directory, classes, same_as),
             tuple(queues), realizers, until_empty, max_jobs, grace, queue.path,
         )  # fmt: skip
         self._on_event = on_event
-        self._stops: StopRequests | None = None
+        self._requests: StopRequests | None = None
         self._asked_to_stop = False
         self.outdated = False
         """Whether it stopped because a newer program had migrated the file."""
@@ -79,28 +79,28 @@ class Worker:
             if on_idle is not None and isinstance(event, QueueEmptied):
                 on_idle()
 
-        with StopRequests() as stops:
-            self._stops = stops
+        with StopRequests() as requests:
+            self._requests = requests
             if self._asked_to_stop:
                 self.stop()
             repository = self._repository()
             pump = Pump(sys.stderr.buffer)
-            chores = Maintenance(repository, self._settings)
+            maintenance = Maintenance(repository, self._settings)
             try:
-                Supervisor(repository, self._orders, stops, pump, chores, tell).run()
+                Supervisor(repository, self._options, requests, pump, maintenance, tell).run()
             finally:
-                self._stops = None
-                self.outdated = stops.outdated
+                self._requests = None
+                self.outdated = requests.outdated
                 pump.stop(LAST_OUTPUT)
                 if repository is not self._queue.repository:
                     repository.close()
-            return stops.reason
+            return requests.reason
 
     def stop(self) -> None:
         """Ask the worker to stop in good order; from any thread, and for good."""
         self._asked_to_stop = True
-        if self._stops is not None:
-            self._stops.request("was asked to stop")
+        if self._requests is not None:
+            self._requests.request("was asked to stop")
 
     def _repository(self) -> Repository:
         if self._queue.path == ":memory:":

@@ -5,14 +5,15 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
-from prokerja.model import Claimed, Completed, Failed
 from prokerja.repository.sqlite.claims import TURNS
+from prokerja.verdicts import Completed, Failed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from prokerja.model import Verdict
+    from prokerja.model import Claimed
     from prokerja.repository.sqlite.repository import Repository
+    from prokerja.verdicts import Settlement
 
 WORKER = 2**20
 """The id of a worker that is none: its claims are all settled before anyone looks."""
@@ -33,17 +34,17 @@ def claim(repository: Repository, most: int, now: float) -> tuple[int, list[Clai
     return token, taken
 
 
-def settle(repository: Repository, token: int, verdicts: Sequence[Verdict], now: float) -> None:
+def settle(repository: Repository, token: int, verdicts: Sequence[Settlement], now: float) -> None:
     """Write down what came of a claim; inside a write transaction."""
     repository.claims.settle(token, verdicts, now, lambda: 0.5)
 
 
-def completed(claimed: Claimed, now: float) -> Completed:
+def completed(claimed: Claimed, now: float) -> Settlement:
     """The verdict on a job that has just run for a microsecond."""
-    return Completed(claimed.id, claimed.lane, now, now + 1e-6, None)
+    return (claimed.id, claimed.lane, Completed(now, now + 1e-6, None))
 
 
-def failed(claimed: Claimed, now: float) -> Failed:
+def failed(claimed: Claimed, now: float) -> Settlement:
     """The verdict on a job that has just raised."""
     error = "ValueError: this job was made to fail"
-    return Failed(claimed.id, claimed.lane, now, now + 1e-6, error, f"Traceback: {error}")
+    return (claimed.id, claimed.lane, Failed(now, now + 1e-6, error, f"Traceback: {error}"))

@@ -27,7 +27,7 @@ from tests.crash.guided import guide
 from tests.crash.inputs import batches, command_lines, options, payloads, rows, values
 from tests.crash.ledger import Broken, Ledger
 from tests.crash.puppet import puppet
-from tests.crash.reports import boards, framed, noise, pieces, reports
+from tests.crash.reports import framed, noise, pages, pieces, reports
 from tests.crash.site import Site
 from tests.crash.specimen import JOBS, make
 
@@ -59,7 +59,7 @@ class Doors:
             "options": (options, self.options),
             "plain SQL": (rows, self.insert),
             "bytes on the wire": (pieces, self.receive),
-            "reports on the wire": (st.tuples(reports.map(framed) | noise, boards), self.report),
+            "reports on the wire": (st.tuples(reports.map(framed) | noise, pages), self.report),
         }
 
     def close(self) -> None:
@@ -115,10 +115,10 @@ class Doors:
                     pass
 
     def report(self, said: tuple[bytes, tuple[int, int]]) -> None:
-        """A report of the right shape, and a board."""
-        frame, board = said
+        """A report of the right shape, and a shared page."""
+        frame, page = said
         with puppet() as one:
-            one.say(frame, board)
+            one.say(frame, page)
 
 
 def dispatched(words: list[str]) -> None:

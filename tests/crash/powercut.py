@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 
 from prokerja.errors import ProkerjaError
 from prokerja.lifecycle import DAY
-from prokerja.model import Completed
 from prokerja.repository.sqlite.claims import TURNS
 from prokerja.repository.sqlite.declarations import NEXT_ID
 from prokerja.repository.sqlite.repository import Repository
+from prokerja.verdicts import Completed
 from tests.crash.disk import FATES, Disk
 from tests.crash.invariants import faults
 from tests.crash.ledger import Broken, Ledger
@@ -172,7 +172,7 @@ def drained(repository: Repository) -> None:
     recover(repository, later)
     with repository.database.writing():
         taken = take(repository, TURNS, later)
-        done = [Completed(claimed.id, claimed.lane, later, later, None) for claimed in taken]
+        done = [(claimed.id, claimed.lane, Completed(later, later, None)) for claimed in taken]
         repository.claims.settle(TURNS, done, later, random.random)
     [(left,)] = repository.database.execute("SELECT sum(pending + processing) FROM lane")
     if left:

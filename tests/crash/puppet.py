@@ -1,4 +1,4 @@
-"""A crew whose realizers are played by the fuzzer, with a real store behind it."""
+"""A pool whose realizers are played by the fuzzer, with a real store behind it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 JOBS = 6
-"""In the realizer's hands before it speaks."""
+"""In flight before it speaks."""
 NOW = 1_700_000_000.0
 
 
@@ -39,74 +39,73 @@ class Nobody:
 
 
 class Puppet:
-    """One crew of one realizer; `with Puppet() as puppet`."""
+    """One pool of one realizer; `with Puppet() as puppet`."""
 
     def __init__(self) -> None:
         self._watched: list[int] = []
         self.repository = Repository(":memory:")
-        self.crew = Pool(1, self._hire, lambda hand: None, lambda event: None, 30.0)
-        self.crew.greeted = True
+        self.pool = Pool(1, self._start, lambda process: None, lambda event: None, 30.0)
+        self.pool.has_loaded = True
         lane = Lane("default", "noop", 0)
         made = [Declaration(lane, "{}", NOW, n % 3, 1.0, None) for n in range(JOBS)]
         self.repository.declarations.add(made, NOW)
         self._turn = TURNS
-        self.crew.muster(0.0)
-        self.hand = self.crew.hands[0]
-        self.line = socket.socket(fileno=self.hand.process.theirs)  # type: ignore[attr-defined]
-        self.hand.ready = True
+        self.pool.run(0.0)
+        self.process = self.pool.processes[0]
+        self.line = socket.socket(fileno=self.process._process.theirs)  # type: ignore[attr-defined]
+        self.process.ready = True
 
-    def say(self, frame: bytes, board: tuple[int, int]) -> None:
+    def say(self, frame: bytes, page: tuple[int, int]) -> None:
         """Let the realizer write this, and the supervisor act upon it as it does each turn."""
         self._take()
-        self.hand.board.words[0], self.hand.board.words[1] = board
+        self.process.page.cells[0], self.process.page.cells[1] = page
         self.line.send(frame)
-        crew = self.crew
+        pool = self.pool
         try:
-            crew.listen(self.hand)
-            for hand in crew.hands:
-                hand.look_at = 0.0
-            crew.look(1e18)
-            crew.next_look()
+            pool.receive(self.process)
+            for process in pool.processes:
+                process.check_at = 0.0
+            pool.run(1e18)
+            assert pool.due is None or pool.due > 0
         except CatalogError:
             return  # it gives up in good order when no realizer can load the jobs
         self._settle()
 
     def close(self) -> None:
         """Let go of everything."""
-        self.crew.stopping = True
-        for hand in list(self.crew.hands):
-            self.crew.hands.remove(hand)
-            hand.bury()
+        self.pool.stopping = True
+        for process in list(self.pool.processes):
+            self.pool.processes.remove(process)
+            process.reap()
         self.line.close()
         self.repository.close()
         for descriptor in self._watched:
             os.close(descriptor)
 
-    def _hire(self, ring: int) -> RealizerProcess:
+    def _start(self, ring: int) -> RealizerProcess:
         with patch.object(subprocess, "Popen", Nobody):
             return RealizerProcess("", (), -1, ring, self._watched.append)
 
     def _take(self) -> None:
-        crew = self.crew
+        pool = self.pool
         self._turn += 1
         with self.repository.database.writing():
             ranks = self.repository.lanes.waiting(None, ())
             for waiting in (waiting for rank in ranks for waiting in rank):
-                crew.names[waiting.id] = waiting.lane.name
-            self.repository.claims.take(self._turn, ranks, NOW + 1e9, crew.choose)
-        crew.deal()
+                pool.results.job_names[waiting.id] = waiting.lane.name
+            self.repository.claims.take(self._turn, ranks, NOW + 1e9, pool.assign)
+        pool.send()
 
     def _settle(self) -> None:
         """As the supervisor does."""
-        crew, claims = self.crew, self.repository.claims
-        crew.settle_loose()
+        pool, claims = self.pool, self.repository.claims
+        pool.reassign()
         with self.repository.database.writing():
-            for job, since in crew.started:
+            for job, since in pool.results.started:
                 claims.started(job.token, [(job.id, since)])
-            for token, verdicts in crew.verdicts.items():
-                claims.settle(token, verdicts, NOW, lambda: 0.5)
-        crew.verdicts.clear()
-        crew.started.clear()
+            for token, settlements in pool.results.settlements.items():
+                claims.settle(token, settlements, NOW, lambda: 0.5)
+        pool.results.clear_written()
 
 
 @contextmanager

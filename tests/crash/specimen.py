@@ -7,10 +7,11 @@ import sqlite3
 from contextlib import closing
 
 from prokerja.catalog.refresh import refresh
-from prokerja.model import Completed, Declaration, Failed, Lane, Returned
+from prokerja.model import Declaration, Lane
 from prokerja.repository.sqlite.claims import TURNS
 from prokerja.repository.sqlite.repository import Repository
 from prokerja.settings import settings
+from prokerja.verdicts import Completed, Failed, Released
 from tests.crash.site import PROJECT
 from tests.crash.work import take
 
@@ -56,10 +57,10 @@ def _work(repository: Repository) -> None:
         lane = take(repository, token, NOW, TAKEN)[1].lane
         repository.claims.started(token, [(IDS["running"], NOW)])
         verdicts = (
-            Completed(IDS["completed"], lane, NOW, NOW + 1, '{"answer": 42}'),
-            Failed(IDS["failed"], lane, NOW, NOW + 1, "ValueError: no", "Traceback: no"),
-            Failed(IDS["retrying"], lane, NOW, NOW + 1, "OSError: not yet", None),
-            Returned(IDS["returned"], lane, free=True),
+            (IDS["completed"], lane, Completed(NOW, NOW + 1, '{"answer": 42}')),
+            (IDS["failed"], lane, Failed(NOW, NOW + 1, "ValueError: no", "Traceback: no")),
+            (IDS["retrying"], lane, Failed(NOW, NOW + 1, "OSError: not yet", None)),
+            (IDS["returned"], lane, Released(counted=True)),
         )
         repository.claims.settle(token, verdicts, NOW + 1, lambda: 0.5)
     os.close(held)

@@ -14,9 +14,10 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from prokerja.model import Claimed, Completed, Declaration, Failed, Lane, Returned, Status, Verdict
+from prokerja.model import Claimed, Declaration, Lane, Status
 from prokerja.repository.sqlite.claims import TURNS
 from prokerja.repository.sqlite.repository import Repository
+from prokerja.verdicts import Completed, Failed, Released, Settlement
 from tests.crash.work import recover, take
 
 if TYPE_CHECKING:
@@ -119,15 +120,15 @@ class Life:
         with self._back.database.writing():
             self._back.claims.settle(token, verdicts, self._now, self._random.random)
 
-    def _verdict(self, claimed: Claimed) -> Verdict:
+    def _verdict(self, claimed: Claimed) -> Settlement:
         times = (self._now - 1, self._now)
         chance = self._random.random()
         if chance < 0.7:
             more = (self._declaration(),) if chance < 0.1 else ()
-            return Completed(claimed.id, claimed.lane, *times, '"done"', more)
+            return (claimed.id, claimed.lane, Completed(*times, '"done"', more))
         if chance < 0.9:
-            return Failed(claimed.id, claimed.lane, *times, "no luck", "a traceback\n" * 40)
-        return Returned(claimed.id, claimed.lane, free=chance < 0.95)
+            return (claimed.id, claimed.lane, Failed(*times, "no luck", "a traceback\n" * 40))
+        return (claimed.id, claimed.lane, Released(counted=chance < 0.95))
 
     def _die(self) -> None:
         """The worker is gone without a word, and another follows it."""

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from msgspec.json import decode, encode
 
 from prokerja import lifecycle
-from prokerja.model import Claimed, Completed, Failed, Fate, Returned, Status, Verdict
+from prokerja.model import Claimed, FailedAttempt, Status
+from prokerja.repository.sqlite.codes import COMPLETED, FAILED, QUEUE
+from prokerja.verdicts import Completed, Failed, Released
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from prokerja.repository.sqlite.database import Database
     from prokerja.repository.sqlite.declarations import Declarations
     from prokerja.repository.sqlite.lanes import Lanes, Waiting
+    from prokerja.verdicts import Settlement
 
 TURNS = 2**32
 """A token is its worker's id times this, plus the number of the worker's turn."""
@@ -30,14 +33,14 @@ READY = """
     SELECT ?, p.due_at, d.id, d.lane, d.payload, d.attempt + 1, d.timeout
     FROM pending AS p CROSS JOIN declaration AS d ON d.id = p.declaration
     WHERE p.lane = ? AND p.due_at <= ? ORDER BY p.due_at, p.declaration"""
-COMPLETE = """
-    UPDATE declaration SET status = 1, attempt = attempt + 1, started_at = ?, finished_at = ?,
-        result = ? WHERE id = ?"""
-FAIL = """
-    UPDATE declaration SET status = 2, attempt = ?, started_at = ?, finished_at = ? WHERE id = ?"""
-AGAIN = "UPDATE declaration SET attempt = ?, due_at = ? WHERE id = ?"
-QUEUE = "INSERT INTO pending (lane, due_at, declaration) VALUES (?, ?, ?)"
-REMEMBER = """
+COMPLETE = f"""
+    UPDATE declaration SET status = {COMPLETED}, attempt = attempt + 1, started_at = ?,
+        finished_at = ?, result = ? WHERE id = ?"""
+FAIL = f"""
+    UPDATE declaration SET status = {FAILED}, attempt = ?, started_at = ?, finished_at = ?
+    WHERE id = ?"""
+REQUEUE = "UPDATE declaration SET attempt = ?, due_at = ? WHERE id = ?"
+INSERT_ATTEMPT = """
     INSERT INTO attempt
         (declaration, number, worker, started_at, finished_at, crashed, error, traceback)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
@@ -91,7 +94,7 @@ class Claims:
                 "INSERT INTO claim (token, worker, claimed_at, declarations) VALUES (?, ?, ?, ?)",
                 (token, token // TURNS, now, ids),
             )
-            self._tally()
+            self._write_counts()
         return enough
 
     def started(self, token: int, ids: Iterable[tuple[int, float]]) -> None:
@@ -106,26 +109,30 @@ class Claims:
         )
 
     def settle(
-        self, token: int, verdicts: Sequence[Verdict], now: float, chance: Callable[[], float]
-    ) -> list[Fate]:
+        self,
+        token: int,
+        settlements: Sequence[Settlement],
+        now: float,
+        chance: Callable[[], float],
+    ) -> list[FailedAttempt]:
         """Write down what came of some of the claim's declarations.
 
         Verdicts on declarations that the claim does not hold (any more) change nothing. Returns
-        the fate of those that failed. `chance` gives random numbers in [0, 1) for jitter.
+        the attempts that failed. `chance` gives random numbers in [0, 1) for jitter.
         """
         held = self._held(token)
-        valid = [verdict for verdict in verdicts if held.pop(verdict.id, False) is None]
-        self._complete([v for v in valid if isinstance(v, Completed)], now)
+        valid = [one for one in settlements if held.pop(one[0], False) is None]
+        self._complete([one for one in valid if type(one[2]) is Completed], now)
         worker = token // TURNS
-        fates = []
-        for verdict in valid:
+        failed = []
+        for id, lane, verdict in valid:
             if isinstance(verdict, Failed):
-                fates.append(self._fail(verdict, worker, now, chance()))
-            elif isinstance(verdict, Returned):
-                self._give_back(verdict, worker, now)
+                failed.append(self._fail(id, lane, verdict, worker, now, chance()))
+            elif isinstance(verdict, Released):
+                self._release(id, lane, worker, now, counted=verdict.counted)
         self._keep(token, held)
-        self._tally()
-        return fates
+        self._write_counts()
+        return failed
 
     def held_by(self, worker: int) -> list[Held]:
         """What a worker has claimed and not settled."""
@@ -153,10 +160,10 @@ class Claims:
                 if id in running:
                     self._crash(id, lane, worker, running[id], now)
                 else:
-                    self._give_back(Returned(id, lane, free=True), worker, now)
+                    self._release(id, lane, worker, now, counted=True)
             self._keep(token, {})
             count += len(held)
-        self._tally()
+        self._write_counts()
         return count
 
     def _ready(self, token: int, rank: Sequence[Waiting], now: float) -> Iterator[Claimed]:
@@ -188,66 +195,68 @@ class Claims:
             AND declaration NOT IN (SELECT value FROM json_each(?))"""
         self._database.execute(gone, (token, ids))
 
-    def _complete(self, verdicts: Sequence[Completed], now: float) -> None:
-        rows = [(v.started_at, v.finished_at, v.result, v.id) for v in verdicts]
+    def _complete(self, settlements: Sequence[tuple[int, int, Any]], now: float) -> None:
+        rows = [(v.started_at, v.finished_at, v.result, id) for id, _, v in settlements]
         self._database.executemany(COMPLETE, rows)
-        for verdict in verdicts:
-            self._counts[verdict.lane, Status.COMPLETED] += 1
+        for lane, count in Counter(lane for _, lane, _ in settlements).items():
+            self._counts[lane, Status.COMPLETED] += count
+            self._counts[lane, Status.PROCESSING] -= count
+        for _, _, verdict in settlements:
             if verdict.follow_ups:
                 self._declarations.insert(verdict.follow_ups, now)
-        for lane, count in Counter(verdict.lane for verdict in verdicts).items():
-            self._counts[lane, Status.PROCESSING] -= count
 
-    def _fail(self, verdict: Failed, worker: int, now: float, chance: float) -> Fate:
+    def _fail(
+        self, id: int, lane: int, verdict: Failed, worker: int, now: float, chance: float
+    ) -> FailedAttempt:
         columns = "attempt + 1, forgiven, retries, retry_after"
-        attempt, forgiven, retries, retry_after = self._row(columns, verdict.id)
-        self._remember(verdict, attempt, worker, crashed=False)
+        attempt, forgiven, retries, retry_after = self._row(columns, id)
+        self._insert_attempt(id, attempt, verdict, worker, crashed=False)
         spent = attempt - forgiven
         if lifecycle.may_retry(spent, retries):
             retry_at = now + lifecycle.backoff(retry_after, spent, chance)
-            self._again(verdict.id, verdict.lane, attempt, retry_at)
-            return Fate(verdict.id, attempt, retry_at)
-        self._lose(verdict, attempt)
-        return Fate(verdict.id, attempt, None)
+            self._requeue(id, lane, attempt, retry_at)
+            return FailedAttempt(id, lane, attempt, verdict.error, retry_at)
+        self._fail_for_good(id, lane, attempt, verdict)
+        return FailedAttempt(id, lane, attempt, verdict.error, None)
 
     def _crash(self, id: int, lane: int, worker: int, started_at: float, now: float) -> None:
         attempt, forgiven = self._row("attempt + 1, forgiven", id)
-        verdict = Failed(id, lane, started_at, now, DIED)
-        self._remember(verdict, attempt, worker, crashed=True)
+        verdict = Failed(started_at, now, DIED)
+        self._insert_attempt(id, attempt, verdict, worker, crashed=True)
         query = """
             SELECT count(*) FROM attempt WHERE declaration = ? AND number > ? AND crashed"""
         [crashes] = self._database.execute(query, (id, forgiven)).fetchone()
         if lifecycle.survives_crash(crashes):
-            self._again(id, lane, attempt, now)
+            self._requeue(id, lane, attempt, now)
         else:
-            self._lose(verdict, attempt)
+            self._fail_for_good(id, lane, attempt, verdict)
 
-    def _give_back(self, verdict: Returned, worker: int, now: float) -> None:
-        attempt, due_at, returns = self._row("attempt, due_at, returns", verdict.id)
-        if verdict.free and not lifecycle.may_return(returns):
-            error = f"came back {returns} times without having been realized to its end"
-            failed = Failed(verdict.id, verdict.lane, now, now, error)
-            self._remember(failed, attempt + 1, worker, crashed=False)
-            self._lose(failed, attempt + 1)
+    def _release(self, id: int, lane: int, worker: int, now: float, *, counted: bool) -> None:
+        attempt, due_at, releases = self._row("attempt, due_at, returns", id)
+        if counted and not lifecycle.may_release(releases):
+            verdict = Failed(now, now, f"came back {releases} times without being run to its end")
+            self._insert_attempt(id, attempt + 1, verdict, worker, crashed=False)
+            self._fail_for_good(id, lane, attempt + 1, verdict)
             return
         count = "UPDATE declaration SET returns = returns + ? WHERE id = ?"
-        self._database.execute(count, (int(verdict.free), verdict.id))
-        self._again(verdict.id, verdict.lane, attempt, due_at)
+        self._database.execute(count, (int(counted), id))
+        self._requeue(id, lane, attempt, due_at)
 
-    def _again(self, id: int, lane: int, attempt: int, due_at: float) -> None:
-        self._database.execute(AGAIN, (attempt, due_at, id))
+    def _requeue(self, id: int, lane: int, attempt: int, due_at: float) -> None:
+        self._database.execute(REQUEUE, (attempt, due_at, id))
         self._database.execute(QUEUE, (lane, due_at, id))
         self._move(lane, Status.PENDING)
 
-    def _lose(self, verdict: Failed, attempt: int) -> None:
-        row = (attempt, verdict.started_at, verdict.finished_at, verdict.id)
-        self._database.execute(FAIL, row)
-        self._move(verdict.lane, Status.FAILED)
+    def _fail_for_good(self, id: int, lane: int, attempt: int, verdict: Failed) -> None:
+        self._database.execute(FAIL, (attempt, verdict.started_at, verdict.finished_at, id))
+        self._move(lane, Status.FAILED)
 
-    def _remember(self, verdict: Failed, attempt: int, worker: int, *, crashed: bool) -> None:
+    def _insert_attempt(
+        self, id: int, attempt: int, verdict: Failed, worker: int, *, crashed: bool
+    ) -> None:
         times = (verdict.started_at, verdict.finished_at)
         told = (crashed, verdict.error, verdict.traceback)
-        self._database.execute(REMEMBER, (verdict.id, attempt, worker, *times, *told))
+        self._database.execute(INSERT_ATTEMPT, (id, attempt, worker, *times, *told))
 
     def _row(self, columns: str, id: int) -> tuple[Any, ...]:
         query = f"SELECT {columns} FROM declaration WHERE id = ?"
@@ -258,6 +267,6 @@ class Claims:
         self._counts[lane, Status.PROCESSING] -= 1
         self._counts[lane, to] += 1
 
-    def _tally(self) -> None:
-        self._lanes.count(self._counts)
+    def _write_counts(self) -> None:
+        self._lanes.add_counts(self._counts)
         self._counts.clear()

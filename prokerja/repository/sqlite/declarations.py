@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from prokerja.errors import NotFound, RequestError, TryAgain
 from prokerja.model import Declaration, Status
 from prokerja.repository.sqlite import schema
+from prokerja.repository.sqlite.codes import CODES, FAILED, HIGHEST_ID, QUEUE, UNSETTLED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -19,10 +20,8 @@ if TYPE_CHECKING:
 
 CHUNK = 500
 """Declarations held in memory at once: few, for the processor's caches. More are put aside."""
-HIGHEST_ID = 2**63 - 1
 SLICE = 500
 """Rows that one transaction of a purge or a retry takes: a few milliseconds."""
-CODES = {Status.COMPLETED: 1, Status.FAILED: 2}
 
 INSERT = """
     INSERT INTO declaration
@@ -37,7 +36,6 @@ REGISTER = f"""
 QUEUE_FROM = """
     INSERT INTO pending (lane, due_at, declaration)
     SELECT lane, due_at, id FROM declaration WHERE id >= ?"""
-QUEUE = "INSERT INTO pending (lane, due_at, declaration) VALUES (?, ?, ?)"
 
 
 class Declarations:
@@ -50,7 +48,7 @@ class Declarations:
     def add_one(self, declaration: Declaration, now: float) -> int:
         """Register one, in one statement if its lane is known; returns its id."""
         lane, payload, due_at, *policy = declaration
-        known = self._lanes.known(lane)
+        known = self._lanes.cached_id(lane)
         if known is None:
             return self.add((declaration,), now)[0]
         row = self._database.write(REGISTER, (known, now, max(now, due_at), payload, *policy))
@@ -80,7 +78,7 @@ class Declarations:
         self._database.executemany(INSERT, rows)
         self._database.execute(QUEUE_FROM, (first,))
         counts = Counter(row[1] for row in rows)
-        self._lanes.count({(lane, Status.PENDING): n for lane, n in counts.items()})
+        self._lanes.add_counts({(lane, Status.PENDING): n for lane, n in counts.items()})
         return range(first, first + len(rows))
 
     def _add_many(self, chunks: Iterable[list[Declaration]], now: float) -> range:
@@ -111,7 +109,7 @@ class Declarations:
                 if row is None:
                     raise NotFound(f"there is no job {id}; `prokerja report:jobs` lists them")
                 lane, status, due_at = row
-                if status == CODES[Status.FAILED]:
+                if status == FAILED:
                     self._requeue([(id, lane)], now)
                 else:
                     self._hasten(id, lane, due_at, now)
@@ -119,9 +117,9 @@ class Declarations:
     def retry_failed(self, lanes: Iterable[int], now: float) -> int:
         """Put every failed declaration of these lanes back, in slices; returns how many."""
         # Those that fail again while this runs are newer than `now`, and not taken twice.
-        query = """
+        query = f"""
             SELECT id, lane FROM declaration
-            WHERE lane = ? AND status = 2 AND finished_at <= ? LIMIT ?"""
+            WHERE lane = ? AND status = {FAILED} AND finished_at <= ? LIMIT ?"""
         done = 0
         for lane in lanes:
             for _ in _slices():
@@ -139,8 +137,10 @@ class Declarations:
         """Delete declarations that ended (if pending: were due) before that moment.
 
         Works in slices that never hold a worker up for long; returns how many went, `most` at
-        the most. Declarations in a worker's hands are never touched.
+        the most. Raises ValueError for processing ones, which a worker holds.
         """
+        if status is Status.PROCESSING:
+            raise ValueError("processing declarations cannot be purged")
         done = 0
         for lane in lanes:
             for _ in _slices():
@@ -181,7 +181,7 @@ class Declarations:
                 self._database.executemany(delete, [(lane, due_at, id) for id, due_at in rows])
             self._database.executemany("DELETE FROM declaration WHERE id = ?", ids)
             self._database.executemany("DELETE FROM attempt WHERE declaration = ?", ids)
-            self._lanes.count({(lane, status): -len(rows)})
+            self._lanes.add_counts({(lane, status): -len(rows)})
         return len(rows)
 
     def _hasten(self, id: int, lane: int, due_at: float, now: float) -> None:
@@ -205,14 +205,14 @@ class Declarations:
         self._database.execute("UPDATE declaration SET due_at = ? WHERE id = ?", (now, id))
 
     def _requeue(self, rows: Sequence[tuple[int, int]], now: float) -> None:
-        fresh = """
-            UPDATE declaration SET status = 0, due_at = ?, forgiven = attempt, returns = 0,
-                started_at = NULL, finished_at = NULL WHERE id = ?"""
+        fresh = f"""
+            UPDATE declaration SET status = {UNSETTLED}, due_at = ?, forgiven = attempt,
+                returns = 0, started_at = NULL, finished_at = NULL WHERE id = ?"""
         self._database.executemany(fresh, [(now, id) for id, _ in rows])
         self._database.executemany(QUEUE, [(lane, now, id) for id, lane in rows])
         counts = Counter(lane for _, lane in rows)
         for status, sign in ((Status.FAILED, -1), (Status.PENDING, 1)):
-            self._lanes.count({(lane, status): sign * n for lane, n in counts.items()})
+            self._lanes.add_counts({(lane, status): sign * n for lane, n in counts.items()})
 
 
 def _chunks(declarations: Iterable[Declaration]) -> Iterator[list[Declaration]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prokerja.model import Attempt, Lane, Status
+from prokerja.repository.sqlite.codes import CODES, COMPLETED, HIGHEST_ID, UNSETTLED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -14,16 +15,9 @@ if TYPE_CHECKING:
 
 MANY = 1000
 """How far the jobs ahead of one are counted."""
-HIGHEST_ID = 2**63 - 1
 WINDOW = 50_000
 """How many of the newest declarations are searched one by one for those that match."""
 CLAIMED = "SELECT value FROM claim, json_each(claim.declarations)"
-CODES = {
-    Status.PENDING: 0,
-    Status.PROCESSING: 0,
-    Status.COMPLETED: 1,
-    Status.FAILED: 2,
-}
 COLUMNS = """
     d.id, d.lane, d.status, d.declared_at, d.due_at, d.started_at, d.finished_at, d.attempt,
     d.retries, d.retry_after, d.timeout, d.returns, d.payload, d.result,
@@ -130,7 +124,7 @@ class History:
             AND (:in_hand IS NULL OR (d.id IN ({CLAIMED})) = :in_hand)
             ORDER BY d.id DESC LIMIT :limit"""
         code = None if status is None else CODES[status]
-        in_hand = status is Status.PROCESSING if code == 0 else None
+        in_hand = status is Status.PROCESSING if code == UNSETTLED else None
         given = {"code": code, "in_hand": in_hand, "limit": limit}
         return self._database.execute(query, given).fetchall()
 
@@ -154,10 +148,10 @@ class History:
     def _record(self, row: Any, lanes: Mapping[int, Lane], claimed: Collection[int]) -> Record:
         id, lane, code, declared, due, started, finished, *rest, running, error = row
         attempts, retries, retry_after, timeout, returns, payload, result = rest
-        if code == 0:
+        if code == UNSETTLED:
             status = Status.PROCESSING if id in claimed else Status.PENDING
         else:
-            status = Status.COMPLETED if code == 1 else Status.FAILED
+            status = Status.COMPLETED if code == COMPLETED else Status.FAILED
         return Record(
             id, lanes[lane], status, declared, due, running or started, finished, attempts,
             retries, retry_after, timeout, returns, payload, result, error,

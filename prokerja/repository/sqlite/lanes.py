@@ -44,7 +44,7 @@ class Lanes:
         self._ids: dict[Lane, int] = {}
         database.on_rollback.append(self._ids.clear)
 
-    def known(self, lane: Lane) -> int | None:
+    def cached_id(self, lane: Lane) -> int | None:
         """The lane's id, if it was asked for before."""
         return self._ids.get(lane)
 
@@ -58,7 +58,7 @@ class Lanes:
             self._ids[lane] = known
         return known
 
-    def count(self, changes: dict[tuple[int, Status], int]) -> None:
+    def add_counts(self, changes: dict[tuple[int, Status], int]) -> None:
         """Add to the tally: by lane id and status, how many came (or, below zero, went)."""
         for (lane, status), change in changes.items():
             if change:

@@ -71,7 +71,7 @@ class Spool:
             FROM {self._rows} AS row CROSS JOIN {self._lanes} AS known ON number = row.lane""",
             {"first": first, "now": now},
         )
-        lanes.count({(ids[number], Status.PENDING): n for number, n in self._counts.items()})
+        lanes.add_counts({(ids[number], Status.PENDING): n for number, n in self._counts.items()})
         return self._count
 
     def close(self) -> None:

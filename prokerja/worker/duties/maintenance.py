@@ -1,7 +1,8 @@
-"""What a worker does when there is nothing else to do: forget old jobs, shorten the log."""
+"""What a worker does when there is nothing else to do: purge old jobs, shorten the log."""
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from prokerja.model import Status
@@ -10,16 +11,16 @@ if TYPE_CHECKING:
     from prokerja.repository.sqlite.repository import Repository
     from prokerja.settings import Settings
 
-FIRST = 5.0
-"""Seconds of idleness before the first chore."""
-EVERY = 600.0
-"""Seconds between rounds while the queue stays idle."""
-PIECE = 2000
-"""Declarations that are forgotten before the worker looks up again."""
+IDLE_SECONDS = 5.0
+"""Before the first round."""
+ROUND_SECONDS = 600.0
+"""Between rounds while the queue stays idle."""
+ROWS_AT_ONCE = 2000
+"""Declarations that are purged before the worker looks up again."""
 
 
 class Maintenance:
-    """Done in small pieces, while idle; all times but `now` are monotonic seconds."""
+    """Done in small pieces, while idle."""
 
     def __init__(self, repository: Repository, settings: Settings) -> None:
         self._repository = repository
@@ -27,25 +28,28 @@ class Maintenance:
             Status.COMPLETED: settings.keep_completed,
             Status.FAILED: settings.keep_failed,
         }
-        self.at = FIRST
-        """When the next piece is to be done."""
+        self.due: float | None = None
+        """None while the worker is busy."""
 
-    def postpone(self, monotonic: float) -> None:
+    def on_busy(self) -> None:
         """There is real work."""
-        self.at = monotonic + FIRST
+        self.due = None
 
-    def due(self, monotonic: float) -> bool:
-        return monotonic >= self.at
+    def on_idle(self, now: float) -> None:
+        """There is none, since now or since before."""
+        if self.due is None:
+            self.due = now + IDLE_SECONDS
 
-    def do(self, monotonic: float, now: float) -> None:
-        """One piece; `now` is the time of day."""
-        forgotten = sum(self._forget(status, now - keep) for status, keep in self._keep.items())
-        if forgotten < PIECE:
+    def run(self, now: float) -> None:
+        """One piece."""
+        today = time.time()
+        purged = sum(self._purge(status, today - keep) for status, keep in self._keep.items())
+        if purged < ROWS_AT_ONCE:
             self._repository.database.shorten_log()
-            self.at = monotonic + EVERY
+            self.due = now + ROUND_SECONDS
         else:
-            self.at = monotonic
+            self.due = now
 
-    def _forget(self, status: Status, before: float) -> int:
+    def _purge(self, status: Status, before: float) -> int:
         lanes = self._repository.lanes.matching(None, None)
-        return self._repository.declarations.purge(lanes, status, before, most=PIECE)
+        return self._repository.declarations.purge(lanes, status, before, most=ROWS_AT_ONCE)

@@ -1,4 +1,4 @@
-"""The other workers on the file: noticed when they come, and relieved when they die."""
+"""Puts back what dead workers held, the moment their locks are let go."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from prokerja import shortage
 from prokerja.events import JobsRecovered, LockLeft, StoreTroubled
-from prokerja.worker.pool.exits import by_note
+from prokerja.worker.pool.exits import from_journal
 from prokerja.worker.totals import Totals
-from prokerja.worker.wire import journal as notes
+from prokerja.worker.wire import journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from prokerja.events import Event
-    from prokerja.model import Fate, Verdict
+    from prokerja.model import FailedAttempt
     from prokerja.repository.sqlite.repository import Repository
     from prokerja.repository.sqlite.watch import Watch
+    from prokerja.verdicts import Ended, Settlement
     from prokerja.worker.wire.journal import Claim
-    from prokerja.worker.wire.messages import Done, Failure
 
-EVERY = 0.2
-"""Seconds between two looks at who is there, unless one of them may have died."""
+CHECK_SECONDS = 0.2
+"""Between two looks at who is there, unless one of them may have died."""
 RETRY_SECONDS = 1.0
 """Before another look where the last one failed, for want of a descriptor."""
 
@@ -34,8 +34,8 @@ class Recovered(NamedTuple):
     """What a dead worker has left."""
 
     worker: int
-    verdicts: list[Verdict]
-    fates: list[Fate]
+    settled: list[Settlement]
+    failed: list[FailedAttempt]
     names: dict[int, str]
     """Job names by lane."""
     returned: int
@@ -43,7 +43,7 @@ class Recovered(NamedTuple):
 
 
 class Recovery:
-    """Puts back what dead workers held, the moment their locks are let go."""
+    """Notices other workers when they come, and recovers what they held when they die."""
 
     def __init__(
         self, repository: Repository, own: int, watch: Watch, tell: Callable[[Event], None]
@@ -53,35 +53,51 @@ class Recovery:
         self._watch = watch
         self._tell = tell
         self._known: set[int] = set()
-        self._looked_at = 0.0
-        self.suspect = True
+        self._checked_at = 0.0
+        self._check_at: float | None = None
+        """When to look who is there; None while nothing is written."""
+        self._stopped = False
+        self.suspected = True
         """Whether one of them may have died since the last look."""
-        self.look_at: float | None = None
-        """When to look who is there, in monotonic seconds; None while nothing is written."""
 
-    def stir(self, now: float) -> None:
+    @property
+    def due(self) -> float | None:
+        """At once if one may have died; a moment after a write if a new one may have come."""
+        if self._stopped:
+            return None
+        if self.suspected:
+            return 0.0 if self._watch.pace is None else self._checked_at + CHECK_SECONDS
+        return self._check_at
+
+    @property
+    def is_stirred(self) -> bool:
+        """Whether to hear of another write would change nothing."""
+        return self._stopped or self._check_at is not None
+
+    def on_write(self, now: float) -> None:
         """Something was written, perhaps a new worker's name."""
-        self.look_at = self.look_at or max(now, self._looked_at + EVERY)
+        self._check_at = self._check_at or max(now, self._checked_at + CHECK_SECONDS)
 
-    def look(self, now: float) -> None:
-        """Recover what the dead held, if there is reason to think that somebody died."""
-        told = self.suspect and (self._watch.pace is None or now >= self._looked_at + EVERY)
-        if not told and (self.look_at is None or now < self.look_at):
-            return
+    def stop(self) -> None:
+        """Recover nothing more: the file is not ours to write any longer."""
+        self._stopped = True
+
+    def run(self, now: float) -> None:
+        """Recover what the dead held, if somebody died."""
         with self._repository.database.reading():
             others = set(self._repository.workers.ids()) - {self._own}
         try:
-            if others != self._known or self.suspect:
+            if others != self._known or self.suspected:
                 self._check(others)
         except OSError as error:
             self._put_off(now, error)
         else:
-            self._looked_at, self.look_at = now, None
+            self._checked_at, self._check_at = now, None
 
     def _put_off(self, now: float, error: OSError) -> None:
         """Look again later; the jobs of this worker go on meanwhile."""
-        self._known, self.suspect = set(), False
-        self._looked_at, self.look_at = now, now + RETRY_SECONDS
+        self._known, self.suspected = set(), False
+        self._checked_at, self._check_at = now, now + RETRY_SECONDS
         why = shortage.in_words(error) or str(error)
         self._tell(StoreTroubled(f"cannot see which other workers are alive: {why}"))
 
@@ -93,33 +109,31 @@ class Recovery:
             self._recover(dead)
         # Of a lock that is closed to us nobody tells: we look again each time.
         self._known = {id for id in others.difference(dead) if workers.is_open(id)}
-        self.suspect = False
+        self.suspected = False
 
     def _recover(self, dead: list[int]) -> None:
         workers = self._repository.workers
-        noted = {id: notes.read_all(workers.lock_path(id), workers.realizers(id)) for id in dead}
+        ended = {id: journal.read_all(workers.lock_path(id), workers.realizers(id)) for id in dead}
         with self._repository.database.writing():
             now = time.time()
-            estates = [self._wind_up(id, noted[id], now) for id in dead]
+            recovered = [self._recover_one(id, ended[id], now) for id in dead]
             workers.forget(dead)
         for error in workers.clear(dead):
             self._tell(LockLeft(error.filename, error.strerror or str(error)))
-        for estate in estates:
-            ended = len(estate.verdicts)
-            self._tell(JobsRecovered(estate.worker, ended, estate.returned))
-            Totals(estate.names, self._tell).bring_in(estate.verdicts, estate.fates, now)
+        for one in recovered:
+            self._tell(JobsRecovered(one.worker, len(one.settled), one.returned))
+            Totals(one.names, self._tell).record(one.settled, one.failed, now)
 
-    def _wind_up(self, worker: int, noted: Mapping[Claim, Done | Failure], now: float) -> Recovered:
-        """Settle what a dead worker's realizers have noted, and put back the rest."""
+    def _recover_one(self, worker: int, ended: Mapping[Claim, Ended], now: float) -> Recovered:
+        """Settle what a dead worker's realizers have written down, and put back the rest."""
         claims = self._repository.claims
-        verdicts: defaultdict[int, list[Verdict]] = defaultdict(list)
+        settled: defaultdict[int, list[Settlement]] = defaultdict(list)
         names = {}
-        for token, id, lane, name in claims.held_by(worker) if noted else ():
+        for token, id, lane, name in claims.held_by(worker) if ended else ():
             names[lane] = name
-            ended = noted.get((token, id))
-            verdict = ended and by_note((id, lane), ended)
-            if verdict:
-                verdicts[token].append(verdict)
-        fates = [claims.settle(token, verdicts[token], now, random.random) for token in verdicts]
+            verdict = from_journal(ended.get((token, id)))
+            if verdict is not None:
+                settled[token].append((id, lane, verdict))
+        failed = [claims.settle(token, settled[token], now, random.random) for token in settled]
         returned = claims.recover(worker, now)
-        return Recovered(worker, [*chain(*verdicts.values())], [*chain(*fates)], names, returned)
+        return Recovered(worker, [*chain(*settled.values())], [*chain(*failed)], names, returned)

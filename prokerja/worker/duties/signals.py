@@ -15,7 +15,7 @@ STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class StopRequests:
-    """Counts requests to stop; `fileno()` becomes readable with each.
+    """Remembers requests to stop; `fileno()` becomes readable with each.
 
     Signal handlers can be set in the main thread only; elsewhere just `request` is heard. What
     is ignored at the start stays ignored: that is how `nohup` and shells protect a job.
@@ -26,7 +26,7 @@ class StopRequests:
         """Why to stop, empty as long as nobody asked."""
         self.outdated = False
         """Whether that is because a newer program has migrated the file."""
-        self.at_once = False
+        self.forced = False
         """Whether to wait for nothing: a second interrupt."""
         self._readable, self._writable = os.pipe()
         os.set_blocking(self._readable, False)
@@ -57,7 +57,7 @@ class StopRequests:
         if threading.current_thread() is threading.main_thread():
             for number in STOPPING:
                 if signal.getsignal(number) is not signal.SIG_IGN:
-                    self._before[number] = signal.signal(number, self._heard)
+                    self._before[number] = signal.signal(number, self._on_signal)
             # The kernel's call itself wakes us, even just before we go to sleep.
             self._woken_before = signal.set_wakeup_fd(self._writable, warn_on_full_buffer=False)
         return self
@@ -72,8 +72,8 @@ class StopRequests:
         os.close(self._readable)
         os.close(self._writable)
 
-    def _heard(self, number: int, _: FrameType | None) -> None:
+    def _on_signal(self, number: int, _: FrameType | None) -> None:
         if self.reason and number == signal.SIGINT:
-            self.at_once = True
+            self.forced = True
         self.request(f"heard {signal.Signals(number).name}")
         self.wake()

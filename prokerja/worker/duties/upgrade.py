@@ -1,4 +1,4 @@
-"""A newer program migrates the file while a worker is at it: noticed, and heeded."""
+"""Notices that a newer program has migrated the file while a worker is running."""
 
 from __future__ import annotations
 
@@ -8,51 +8,48 @@ from typing import TYPE_CHECKING
 from prokerja.errors import TryAgain
 
 if TYPE_CHECKING:
-    from prokerja.errors import Outdated
-    from prokerja.repository.sqlite.database import Database
-    from prokerja.worker.duties.signals import StopRequests
+    from collections.abc import Callable
 
-REST = 1.0
-"""Seconds between two looks: each takes the write lock from those who have something to write."""
+    from prokerja.repository.sqlite.database import Database
+
+CHECK_SECONDS = 1.0
+"""Between two checks: each takes the write lock from those who have something to write."""
 
 
 class UpgradeCheck:
-    """Has the worker stop in good order; all times are monotonic seconds.
+    """Raises Outdated where no write of the worker's own would.
 
-    Every write transaction looks by itself. A worker that has no room for more jobs may not begin
-    one for hours, so it looks when somebody has written.
+    Every write transaction checks by itself. A worker that has no room for more jobs may not begin
+    one for hours, so it checks when somebody has written; `is_full` tells whether it is one.
     """
 
-    def __init__(self, database: Database, stops: StopRequests) -> None:
+    def __init__(self, database: Database, is_full: Callable[[], bool]) -> None:
         self._database = database
-        self._stops = stops
+        self._is_full = is_full
         self._seen_at = 0.0
-        self.met = False
+        self.due: float | None = None
+        self.detected = False
         """Whether it has happened."""
-        self.at: float | None = None
-        """When to look."""
 
-    def stir(self, now: float) -> None:
+    def on_write(self, now: float) -> None:
         """Somebody writes: it may be a migration."""
-        if self.at is None and not self.met:
-            self.at = max(now, self._seen_at + REST)
+        if self.due is None and not self.detected:
+            self.due = max(now, self._seen_at + CHECK_SECONDS)
 
     def seen(self, now: float) -> None:
         """A write transaction went well: it was none."""
         self._seen_at = now
-        self.at = None
+        self.due = None
 
-    def look(self, now: float) -> None:
-        """Raise Outdated if it was one, and there is reason to ask."""
-        if self.at is None or now < self.at:
-            return
-        self.at = now + REST
-        # A write wakes us before it can be read; whoever has the write lock sees all of them.
-        with suppress(TryAgain), self._database.writing():
-            self.seen(now)
+    def run(self, now: float) -> None:
+        """Raise Outdated if it was one."""
+        if self._is_full():
+            self.due = now + CHECK_SECONDS
+            # A write wakes us before it can be read; whoever has the write lock sees all of them.
+            with suppress(TryAgain), self._database.writing():
+                self.seen(now)
 
-    def heed(self, error: Outdated) -> None:
-        """Ask the worker to stop."""
-        self.met = True
-        self.at = None
-        self._stops.request(error.what, outdated=True)
+    def stop(self) -> None:
+        """It has happened: check no more."""
+        self.detected = True
+        self.due = None

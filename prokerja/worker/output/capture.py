@@ -19,9 +19,9 @@ STARTS = frozenset({"subprocess.Popen", "os.system", "os.posix_spawn", "os.fork"
 class TaggedStream(io.RawIOBase):
     """A descriptor whose writes are preceded by the id of the job that makes them."""
 
-    def __init__(self, descriptor: int, announcer: OutputCapture) -> None:
+    def __init__(self, descriptor: int, capture: OutputCapture) -> None:
         self._descriptor = descriptor
-        self._announcer = announcer
+        self._capture = capture
 
     def writable(self) -> bool:
         return True
@@ -30,7 +30,7 @@ class TaggedStream(io.RawIOBase):
         return self._descriptor
 
     def write(self, data: object) -> int:
-        self._announcer.announce()
+        self._capture.announce()
         return os.write(self._descriptor, data)  # type: ignore[arg-type]
 
 
@@ -39,11 +39,11 @@ class OutputCapture:
 
     def __init__(self) -> None:
         self.job = 0
-        """The id of the job at hand."""
+        """The id of the running job."""
         self._announced = 0
         self._spare = os.dup(1)
         self._open()
-        sys.addaudithook(self._overhear)
+        sys.addaudithook(self._on_event)
 
     def announce(self) -> None:
         """Say in the pipe, once, which job speaks from here on."""
@@ -52,7 +52,7 @@ class OutputCapture:
             os.write(self._spare, b"\x1e%d\x1e" % self.job)
 
     def flush(self) -> None:
-        """Send what the job at hand has printed; mend what it closed, redirected or replaced."""
+        """Send what the job has printed; restore what it closed, redirected or replaced."""
         try:
             self._out.flush()
             self._err.flush()
@@ -62,13 +62,13 @@ class OutputCapture:
         os.dup2(self._spare, 1)
         os.dup2(self._spare, 2)
         if not intact:
-            self._mend()
+            self._restore()
 
-    def _overhear(self, event: str, _: object) -> None:
+    def _on_event(self, event: str, _: object) -> None:
         if event in STARTS:  # what the job starts may write to the bare descriptors
             self.announce()
 
-    def _mend(self) -> None:
+    def _restore(self) -> None:
         for name in ("stdout", "stderr"):
             with contextlib.suppress(Exception):
                 getattr(sys, name).flush()

@@ -26,9 +26,9 @@ class Descriptors:
             theirs.callback(line.close)
             self.channel = line.fileno()
             self.alive, _ = _pipe(theirs, ours)
-            self.nudged, self.nudge = _pipe(theirs, ours)
-            self.board = SharedPage.new()
-            ours.callback(self.board.close)
+            self.requests, self.request = _pipe(theirs, ours)
+            self.page = SharedPage.new()
+            ours.callback(self.page.close)
             with ExitStack() as unwatched:
                 output, self.printed = _pipe(unwatched, theirs)
                 watch(output)
@@ -36,7 +36,7 @@ class Descriptors:
             self._ours, self._theirs = ours.pop_all(), theirs.pop_all()
         # A supervisor waits for no realizer.
         self.line.setblocking(False)
-        os.set_blocking(self.nudge, False)
+        os.set_blocking(self.request, False)
 
     def close_theirs(self) -> None:
         """Leave the realizer's ends to the realizer."""

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-UNKNOWN = 1.0
-"""Seconds: a kind that was never seen travels alone."""
-LEAST = 10e-6
-"""Seconds that a job costs at least; it bounds how many travel together."""
-PER_BYTE = 2e-8
-"""Seconds for each byte of payload: large ones travel alone, too."""
-WEIGHT = 0.2
+UNKNOWN_SECONDS = 1.0
+"""A kind that was never seen travels alone."""
+MIN_SECONDS = 10e-6
+"""What a job costs at least; it bounds how many travel together."""
+SECONDS_PER_BYTE = 2e-8
+"""Of payload: large ones travel alone, too."""
+SMOOTHING = 0.2
 
 
 class Durations:
@@ -25,12 +25,12 @@ class Durations:
 
     def costs(self) -> Mapping[int, float]:
         """What a job of each lane is expected to cost, its payload apart."""
-        known = {lane: max(mean, LEAST) for lane, mean in self._means.items()}
-        return defaultdict(lambda: UNKNOWN, known)
+        known = {lane: max(mean, MIN_SECONDS) for lane, mean in self._means.items()}
+        return defaultdict(lambda: UNKNOWN_SECONDS, known)
 
     def learn(self, lane: int, seconds: float) -> None:
         """A job of this lane took that long."""
         mean = self._means.get(lane, seconds)
         if seconds > 2 * mean:
             mean = seconds
-        self._means[lane] = max(mean + WEIGHT * (seconds - mean), 0.0)
+        self._means[lane] = max(mean + SMOOTHING * (seconds - mean), 0.0)

@@ -1,72 +1,68 @@
-"""From what a realizer says, or leaves unsaid by dying, to what is written down."""
+"""What becomes of a job, from what a realizer tells or leaves untold by dying."""
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from prokerja.errors import BadOption
-from prokerja.model import Completed, Declaration, Failed, Lane, Returned, Verdict
 from prokerja.request import checked
-from prokerja.worker.wire.messages import Failure, FollowUp, WireError
+from prokerja.verdicts import Completed, Ended, Failed, Released
+from prokerja.worker.wire.messages import WireError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from prokerja.model import Claimed
-    from prokerja.worker.wire.messages import Done
 
 
-class Death(NamedTuple):
-    """How a realizer ended, and the job it was at."""
+class Exit(NamedTuple):
+    """How a realizer ended, and the job that it was running."""
 
     how: str
-    at: int
+    running: int
     """Sequence number of that job; none is below 1."""
     began: float
     """When it began, in monotonic seconds."""
-    excused: bool
-    """Whether we ended it in an orderly stop, which is no fault of the job's."""
+    last_begun: int
+    """Sequence number of the last job that was begun, ended or not; 0 for none."""
+    excused: bool = False
+    """Whether it ended for a reason that is no fault of that job's."""
 
 
-def follow_ups(made: Sequence[FollowUp]) -> tuple[Declaration, ...]:
-    """What a job has declared; raises WireError for what no job could declare."""
-    return tuple(map(_declaration, made)) if made else ()
+def checked_end(ended: Ended) -> Ended:
+    """What a realizer tells; raises WireError for follow-ups that no job could declare."""
+    if isinstance(ended, Completed) and ended.follow_ups:
+        try:
+            ended.follow_ups = tuple(map(checked, ended.follow_ups))
+        except BadOption as error:
+            raise WireError(str(error)) from None
+    return ended
 
 
-def failed(ids: tuple[int, int], failure: Failure) -> Failed:
-    """A job, known by its own id and its lane's, raised."""
-    times = (failure.started_at, failure.finished_at)
-    return Failed(*ids, *times, failure.error, failure.traceback)
-
-
-def by_note(ids: tuple[int, int], noted: Done | Failure) -> Completed | Failed | None:
-    """How a job ended whose realizer died; None for a note that no realizer of ours would make."""
-    if isinstance(noted, Failure):
-        return failed(ids, noted)
-    _, began, ended, result, made = noted
-    with contextlib.suppress(WireError):
-        return Completed(*ids, began, ended, result, follow_ups(made))
-    return None
-
-
-def overdue(verdict: Completed | Failed, job: Claimed) -> Failed:
-    """A job ended after its limit: that is what it failed of, whatever it says itself."""
-    return Failed(*job.ids, verdict.started_at, verdict.finished_at, too_long(job))
-
-
-def died(job: Claimed, sequence: int, death: Death) -> Verdict | None:
-    """What becomes of a job in a dead realizer's hands; None if it was certainly not begun."""
-    if sequence > death.at > 0:
+def from_journal(ended: Ended | None) -> Ended | None:
+    """How a job ended whose realizer died; None for an entry that none of ours would make."""
+    try:
+        return checked_end(ended) if ended is not None else None
+    except WireError:
         return None
-    if sequence < death.at or death.at < 1 or death.excused:
-        # Ended, perhaps, in the moment before a note, or with a result too long for one; or cut
-        # short by us. The last that was begun is not among them: it may be what killed it.
-        return Returned(*job.ids, free=True)
+
+
+def after_limit(ended: Ended, job: Claimed) -> Failed:
+    """A job ended after its limit: that is what it failed of, whatever it says itself."""
+    return Failed(ended.started_at, ended.finished_at, too_long(job))
+
+
+def after_exit(sequence: int, exit: Exit) -> Failed | Released | None:
+    """What becomes of a job that a dead realizer had; None if it was certainly not begun."""
+    if sequence > exit.running > 0:
+        return None
+    if sequence < exit.running or exit.running < 1 or exit.excused:
+        # Ended, perhaps, in the moment before it was written to the journal, or with a result too
+        # long for one; or cut short by us. The last that was begun is not among them: it may be
+        # what killed it.
+        return Released(counted=True)
     now = time.time()
-    return Failed(*job.ids, now - (time.monotonic() - death.began), now, death.how)
+    return Failed(now - (time.monotonic() - exit.began), now, exit.how)
 
 
 def too_long(job: Claimed) -> str:
@@ -74,20 +70,12 @@ def too_long(job: Claimed) -> str:
     return f"ran longer than {job.timeout:g} s"
 
 
-def in_words(code: int, *, ours: bool) -> str:
-    """A process's end, from its exit code as `subprocess` gives it; `ours` if we killed it."""
+def describe_exit(code: int, *, killed: bool) -> str:
+    """A process's end, from its exit code as `subprocess` gives it; `killed` if we did that."""
     if code >= 0:
         return f"its process ended with exit status {code} in the middle of the job"
     name = signal.Signals(-code).name if -code in list(signal.Signals) else f"signal {-code}"
     reason = signal.strsignal(-code) or "unknown"
-    unknown = -code == signal.SIGKILL and not ours
+    unknown = -code == signal.SIGKILL and not killed
     hint = ", possibly by the kernel's out-of-memory killer" if unknown else ""
     return f"its process was killed by {name} ({reason}){hint}"
-
-
-def _declaration(follow_up: FollowUp) -> Declaration:
-    lane = Lane(follow_up.queue, follow_up.name, follow_up.priority, follow_up.directory)
-    try:
-        return checked(Declaration(lane, *follow_up.terms))
-    except BadOption as error:
-        raise WireError(str(error)) from None

@@ -1,54 +1,43 @@
-"""The realizers of one worker: kept at strength, watched, and listened to."""
+"""The realizers of one worker: kept complete, fed, watched and listened to."""
 
 from __future__ import annotations
 
-import time
-from collections import defaultdict
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from prokerja.events import JobStarted, RealizerDied, RealizerReplaced
-from prokerja.model import Claimed, Completed, Failed, Returned, Verdict
-from prokerja.worker.pool.durations import PER_BYTE, Durations
-from prokerja.worker.pool.exits import (
-    Death,
-    by_note,
-    died,
-    failed,
-    follow_ups,
-    in_words,
-    overdue,
-    too_long,
-)
+from prokerja.events import JobStarted, RealizerReplaced
+from prokerja.verdicts import Released
+from prokerja.worker.pool.durations import SECONDS_PER_BYTE
+from prokerja.worker.pool.ending import Ending
+from prokerja.worker.pool.results import Results
 from prokerja.worker.pool.starter import Starter
-from prokerja.worker.wire.messages import Report, WireError
+from prokerja.worker.wire.messages import Loaded, Report, WireError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from prokerja.events import Event
+    from prokerja.model import Claimed
     from prokerja.worker.pool.process import RealizerProcess
 
 KILL_AFTER_TERM_SECONDS = 5.0
 """Between asking a job and all it has started to end, and killing them."""
+LOAD = attrgetter("in_flight.load")
 SILENT = "it said nothing for too long, and was killed"
-
 STOPPED = "it was ended with its worker; its job goes back"
 
 
 class Pool:
-    """Hands jobs to realizers and gathers what comes of them.
+    """Sends jobs to realizers; what comes of them gathers in `results`.
 
-    `hire` starts a realizer, given the ring for its notes; `release` hears of its end; `tell`
-    takes events; `grace` is how long one may take to leave, in seconds. Verdicts gather in
-    `verdicts`, by token, until the supervisor has written them down; jobs seen to be long in
-    `started`, likewise.
+    `start` starts a realizer, given the ring for its journal; `release` hears of its end; `tell`
+    takes events; `grace` is how long one may take to leave, in seconds.
     """
 
     def __init__(
         self,
         size: int,
-        hire: Callable[[int], RealizerProcess],
+        start: Callable[[int], RealizerProcess],
         release: Callable[[RealizerProcess], None],
         tell: Callable[[Event], None],
         grace: float,
@@ -57,271 +46,209 @@ class Pool:
         self._grace = grace
         self._release = release
         self._tell = tell
-        self._pace = Durations()
-        self._hiring = Starter(hire, tell)
+        self._starter = Starter(start, tell)
         self._full = False
         """Whether the next job in the queue was found to be too much for any realizer."""
-        self.hands: list[RealizerProcess] = []
-        self.names: dict[int, str] = {}
-        """Job names by lane, as far as they were met."""
-        self.verdicts: defaultdict[int, list[Verdict]] = defaultdict(list)
-        self.started: list[tuple[Claimed, float]] = []
-        """Long jobs and when they began, in seconds since the epoch."""
-        self.loose: list[Claimed] = []
-        """Claimed, but in no realizer's hands just now."""
-        self.greetings: list[Report] = []
-        """What realizers said when their jobs were loaded."""
-        self.greeted = False
-        self.missing: set[str] = set()
-        """Jobs that a realizer turned out not to have."""
+        self.processes: list[RealizerProcess] = []
+        self.results = Results(tell)
+        self.loaded: list[Loaded] = []
+        """What realizers have loaded, until the supervisor has taken note."""
+        self.has_loaded = False
+        """Whether any realizer has loaded the jobs, and the supervisor knows."""
         self.stopping = False
         self._spoilers: set[str] = set()
-        """Jobs of which it was said that they change their process for good."""
+        """Jobs of which it was told that they change their process for good."""
 
     @property
     def busy(self) -> bool:
         """Whether anything claimed has not come back yet."""
-        return bool(self.loose) or any(hand.tasks for hand in self.hands)
+        return bool(self.results.unassigned) or any(process.jobs for process in self.processes)
 
     @property
     def has_room(self) -> bool:
         """Whether there is a realizer that could take another job."""
-        return not (self.stopping or self._full) and any(hand.fits() for hand in self.hands)
+        if self.stopping or self._full:
+            return False
+        return any(process.has_room() for process in self.processes)
 
-    def muster(self, now: float) -> None:
-        """Start realizers until the crew is complete."""
-        while not self.stopping and now >= self._hiring.at and (free := self._free_rings()):
-            hand = self._hiring.hire(min(free))
-            self.hands += [hand] if hand else []
+    @property
+    def due(self) -> float | None:
+        """When `run` has something to do by itself, in monotonic seconds."""
+        checks = [one.check_at for one in self.processes if one.check_at is not None]
+        if not self.stopping and self._free_rings():
+            checks.append(self._starter.due)
+        return min(checks, default=None)
 
-    def choose(self, offered: Iterator[Claimed]) -> tuple[list[Claimed], bool]:
+    def run(self, now: float) -> None:
+        """Start the realizers that are missing, enforce limits, let nothing wait behind a long job.
+
+        Raises CatalogError if the first realizer cannot load the jobs.
+        """
+        while not self.stopping and now >= self._starter.due and (free := self._free_rings()):
+            process = self._starter.start(min(free))
+            self.processes += [process] if process else []
+        for process in self.processes:
+            if process.check_at is not None and now >= process.check_at:
+                self._check(process, now)
+
+    def assign(self, offered: Iterator[Claimed]) -> tuple[list[Claimed], bool]:
         """Put jobs into the realizers' next batches; returns them, and whether all are full."""
-        fitting = [hand for hand in self.hands if hand.fits()]
-        cost, least = self._pace.costs(), attrgetter("load")
+        fitting = [process for process in self.processes if process.has_room()]
+        cost = self.results.durations.costs()
         taken: list[Claimed] = []
         self._full = not fitting
-        for claimed in offered if fitting else ():
-            hand = min(fitting, key=least) if len(fitting) > 1 else fitting[0]
-            if not hand.put(claimed, cost[claimed.lane] + len(claimed.payload) * PER_BYTE):
+        for job in offered if fitting else ():
+            process = min(fitting, key=LOAD) if len(fitting) > 1 else fitting[0]
+            seconds = cost[job.lane] + len(job.payload) * SECONDS_PER_BYTE
+            if not process.in_flight.assign(job, seconds):
                 self._full = True
                 break
-            taken.append(claimed)
+            taken.append(job)
         return taken, self._full
 
-    def deal(self) -> None:
-        """RealizerProcess over all that was placed, now that its claims are written down."""
-        for hand in self.hands:
-            hand.deal(self.names)
+    def send(self) -> None:
+        """Send all that was assigned, now that its claims are written down."""
+        for process in self.processes:
+            process.send(self.results.job_names)
 
-    def undo(self) -> None:
-        """Forget all that was placed since its claims could not be written down."""
-        for hand in self.hands:
-            hand.undo()
+    def clear_batches(self) -> None:
+        """Forget all that was assigned since its claims could not be written down."""
+        for process in self.processes:
+            process.in_flight.clear_batch()
 
-    def settle_loose(self) -> None:
-        """Find new hands for what was taken back, or give it back."""
-        loose, self.loose = self.loose, []
-        for job in loose:
-            fitting = [] if self.stopping else [hand for hand in self.hands if hand.fits()]
-            cost = self._pace.costs()[job.lane]
-            if not any(hand.put(job, cost) for hand in fitting):
-                self._settle(job, Returned(*job.ids, free=False))
-        self.deal()  # their claims stand already
+    def reassign(self) -> None:
+        """Find another realizer for what was taken back, or release it."""
+        results = self.results
+        jobs, results.unassigned = results.unassigned, []
+        for job in jobs:
+            fitting = [] if self.stopping else [p for p in self.processes if p.has_room()]
+            cost = results.durations.costs()[job.lane]
+            if not any(process.in_flight.assign(job, cost) for process in fitting):
+                results.settle(job, Released(counted=False))
+        self.send()  # their claims stand already
 
-    def listen(self, hand: RealizerProcess) -> bool:
-        """Take in what a realizer has to say; False when there is nothing, or never will be."""
-        if hand not in self.hands:
+    def receive(self, process: RealizerProcess) -> bool:
+        """Take in what a realizer tells; False when there is nothing, or never will be."""
+        if process not in self.processes:
             return False  # it was found dead a moment ago
-        hand.channel.flush()
+        process.channel.flush()
         try:
-            reports = hand.channel.receive()
+            reports = process.channel.receive()
             for report in reports or ():
-                self._take_in(hand, report)
+                self._take_report(process, report)
         except WireError as error:
-            hand.kill(f"it sent invalid data and was killed: {error}")
+            process.end_for(Ending.FAULTY, f"it sent invalid data and was killed: {error}")
+            process.kill()
             reports = None
         if reports is None:
-            self._bury(hand)
+            self._reap(process)
         return bool(reports)
 
-    def ended(self, hand: RealizerProcess) -> None:
+    def exited(self, process: RealizerProcess) -> None:
         """A realizer's process has ended: take in its last reports, settle the rest."""
-        while hand in self.hands and self.listen(hand):
+        while process in self.processes and self.receive(process):
             pass
-        if hand in self.hands:  # someone it has forked still holds the line
-            self._bury(hand)
-
-    def look(self, now: float) -> None:
-        """Enforce limits, and let nothing wait behind a long job."""
-        for hand in self.hands:
-            if hand.look_at is not None and now >= hand.look_at:
-                self._look(hand, now)
-
-    def next_look(self) -> float | None:
-        """When the first realizer wants to be looked at, in monotonic seconds."""
-        looks = [hand.look_at for hand in self.hands if hand.look_at is not None]
-        if self._free_rings() and not self.stopping:
-            looks.append(self._hiring.at)
-        return min(looks, default=None)
-
-    def _free_rings(self) -> set[int]:
-        """One for each realizer that is missing; who leaves has no job to note any more."""
-        return set(range(self._size)) - {hand.ring for hand in self.hands if not hand.excused}
+        if process in self.processes:  # someone it has forked still holds the line
+            self._reap(process)
 
     def stop(self) -> None:
         """Start nothing more: what has not begun comes back, what runs may finish."""
         self.stopping = True
-        for hand in self.hands:
-            hand.revoke()
-            hand.plan_look()
-            if not hand.ready:
-                hand.excused = True
-                hand.kill()
-            elif not hand.tasks:
-                hand.dismiss(self._grace)
+        for process in self.processes:
+            process.revoke()
+            process.plan_check()
+            if not process.ready:
+                process.end_for(Ending.STOPPED)
+                process.kill()
+            elif not process.jobs:
+                process.close(self._grace)
 
-    def hurry(self) -> None:
-        """The time is up: end what still runs."""
-        for hand in self.hands:
-            hand.excused, hand.why = True, STOPPED
-            hand.hurry(KILL_AFTER_TERM_SECONDS)
-            hand.plan_look()
+    def terminate(self) -> None:
+        """The time is up: ask what still runs to end."""
+        for process in self.processes:
+            process.end_for(Ending.STOPPED, STOPPED)
+            process.terminate(KILL_AFTER_TERM_SECONDS)
+            process.plan_check()
 
     def kill(self) -> None:
         """End everything at once."""
-        for hand in list(self.hands):
-            hand.excused = True
-            hand.kill(STOPPED)
-            self._bury(hand)
+        for process in list(self.processes):
+            process.end_for(Ending.STOPPED, STOPPED)
+            process.kill()
+            self._reap(process)
 
-    def _look(self, hand: RealizerProcess, now: float) -> None:
-        long = hand.became_long()
+    def _free_rings(self) -> set[int]:
+        """One for each realizer that is missing; one that leaves has nothing to write any more."""
+        staying = [one for one in self.processes if one.ending is None or not one.ending.is_orderly]
+        return set(range(self._size)) - {process.ring for process in staying}
+
+    def _check(self, process: RealizerProcess, now: float) -> None:
+        long = process.newly_long()
         if long is not None:
             job, since = long
-            self.started.append((job, time.time() - (now - since)))
-            self._tell(JobStarted(job.id, self._name(job), job.attempt))
-            hand.revoke()
-        hand.nudge()
-        self.loose += hand.withdraw()
-        sequence, current, since = hand.at()
+            self.results.take_started(job, since)
+            self._tell(JobStarted(job.id, self.results.name(job), job.attempt))
+            process.revoke()
+        process.request_report()
+        self.results.unassigned += process.take_back()
+        sequence, current, since = process.current()
         limit = current.timeout if current else None
-        if limit is not None and now - since >= limit and not hand.overdue:
-            hand.overdue = sequence
-            hand.hurry(KILL_AFTER_TERM_SECONDS)
-        elif hand.kill_at is not None and now >= hand.kill_at:
-            hand.kill()
-        elif not hand.ready:
-            hand.kill(f"importing took longer than {hand.loading_seconds:g} s")
-            hand.look_at = hand.kill_at
-        elif hand.silent(now):
-            hand.kill(SILENT)
-        hand.plan_look()
+        if limit is not None and now - since >= limit and process.ending is None:
+            process.end_for(Ending.TIMED_OUT)
+            process.timed_out = sequence
+            process.terminate(KILL_AFTER_TERM_SECONDS)
+        elif process.kill_at is not None and now >= process.kill_at:
+            process.kill()
+        elif not process.ready:
+            seconds = process.loading_seconds
+            process.end_for(Ending.FAULTY, f"importing took longer than {seconds:g} s")
+            process.kill()
+            process.check_at = process.kill_at
+        elif process.is_silent(now):
+            process.end_for(Ending.FAULTY, SILENT)
+            process.kill()
+        process.plan_check()
 
-    def _take_in(self, hand: RealizerProcess, report: Report) -> None:
+    def _take_report(self, process: RealizerProcess, report: Report) -> None:
         self._full = False
-        hand.silent_since = None
-        if report.loading and not hand.ready:
-            hand.loading = report.loading
+        process.silent_since = None
+        if report.loading and not process.ready:
+            process.loading = report.loading
             return
-        if report.ready:
-            self._welcome(hand, report)
-        made = [follow_ups(done[4]) for done in report.completed]  # before anything is settled
-        took: defaultdict[int, list[float]] = defaultdict(list)
-        jobs = hand.done([done[0] for done in report.completed])
-        for job, done, more in zip(jobs, report.completed, made, strict=True):
-            if job is not None:
-                sequence, began, ended, result, _ = done
-                took[job.lane].append(ended - began)
-                verdict = Completed(job.id, job.lane, began, ended, result, more)
-                self._verdict(hand, sequence, job, verdict)
-        jobs = hand.done([failure.sequence for failure in report.failed])
-        for job, failure in zip(jobs, report.failed, strict=True):
-            if job is not None:
-                took[job.lane].append(failure.finished_at - failure.started_at)
-                self._verdict(hand, failure.sequence, job, failed(job.ids, failure))
-        for lane, durations in took.items():
-            self._pace.learn(lane, sum(durations) / len(durations))
+        if report.loaded is not None:
+            self._take_loaded(process, report.loaded)
+        self.results.take_ended(process, report.ended)
         if report.spoiled is not None:
-            self._replace(hand, *report.spoiled)
-        self._take_back(hand, report)
-        hand.plan_look()
+            self._replace(process, *report.spoiled)
+        self.results.take_refused(process, report)
+        is_leaving = self.stopping or process.in_flight.is_exhausted or process.spoiled
+        if is_leaving and not process.jobs:
+            process.close(self._grace)
+        process.plan_check()
 
-    def _replace(self, hand: RealizerProcess, name: str, what: str) -> None:
-        """A job has changed its process for good; said once for each job name."""
-        if hand.spoiled or not hand.last_begun():
+    def _take_loaded(self, process: RealizerProcess, loaded: Loaded) -> None:
+        if process.ready:
+            raise WireError("it has loaded the jobs before")
+        self._starter.succeeded()
+        process.ready = True
+        process.pid = loaded.pid
+        self.loaded.append(loaded)
+
+    def _replace(self, process: RealizerProcess, name: str, what: str) -> None:
+        """A job has changed its process for good; told once for each job name."""
+        if process.spoiled or not process.page.last_begun():
             raise WireError("it has no job to be spoiled by")
-        hand.spoiled = True
+        process.spoiled = True
         if name not in self._spoilers:
             self._spoilers.add(name)
-            self._tell(RealizerReplaced(hand.pid, name, what))
+            self._tell(RealizerReplaced(process.pid, name, what))
 
-    def _welcome(self, hand: RealizerProcess, report: Report) -> None:
-        if hand.ready:
-            raise WireError("it has greeted before")
-        self._hiring.succeeded()
-        hand.ready = True
-        hand.pid = report.pid or hand.pid
-        self.greetings.append(report)
-
-    def _take_back(self, hand: RealizerProcess, report: Report) -> None:
-        """What a realizer has not begun."""
-        if not hand.spoiled and any(map(hand.has_to_do, report.dropped)):
-            raise WireError("it gives back jobs that nobody asked for")
-        self.loose += filter(None, hand.done(report.dropped))
-        for job in filter(None, hand.done(report.unknown)):
-            self.missing.add(self._name(job))
-            self._settle(job, Returned(*job.ids, free=False))
-        if (self.stopping or hand.worn or hand.spoiled) and not hand.tasks:
-            hand.dismiss(self._grace)
-
-    def _verdict(
-        self, hand: RealizerProcess, sequence: int, job: Claimed, verdict: Completed | Failed
-    ) -> None:
-        if sequence == hand.overdue:
-            verdict = overdue(verdict, job)
-            hand.kill()  # it broke its limit, and so may what it has started
-        self.verdicts[job.token].append(verdict)
-
-    def _settle(self, job: Claimed, verdict: Verdict) -> None:
-        self.verdicts[job.token].append(verdict)
-
-    def _bury(self, hand: RealizerProcess) -> None:
-        """Settle what a dead realizer had in hand."""
+    def _reap(self, process: RealizerProcess) -> None:
+        """Settle what a dead realizer had in flight."""
         self._full = False
-        at, _, began = hand.at()
-        self.hands.remove(hand)
-        self._release(hand)
-        last = hand.last_begun()
-        code = hand.bury()
-        how = hand.why or in_words(code, ours=hand.killed)
-        self._take_in_notes(hand)
-        if not hand.ready:
-            how = f"{hand.loading}: {how}" if hand.loading else how
-            self._hiring.failed(how, first=not (self.greeted or self.stopping))
-        if at in hand.tasks if hand.excused else not hand.overdue:
-            self._tell(RealizerDied(hand.pid, how))
-        if at == hand.overdue and at in hand.tasks:
-            how = too_long(hand.tasks[at])
-        elif at < 1 and last in hand.tasks:
-            at, how = last, f"{how}, and did not tell what came of the job"
-        ours = hand.excused or hand.overdue > 0
-        death = Death(how, at, began, excused=ours and at != hand.overdue)
-        for sequence, job in hand.tasks.items():
-            verdict = died(job, sequence, death)
-            if verdict is None:
-                self.loose.append(job)
-            else:
-                self._settle(job, verdict)
-
-    def _take_in_notes(self, hand: RealizerProcess) -> None:
-        """Settle what a dead realizer had ended and not told."""
-        noted = hand.noted()
-        for sequence, job in list(hand.tasks.items()):
-            ended = noted.get((job.token, job.id))
-            verdict = ended and by_note(job.ids, ended)
-            if verdict:
-                del hand.tasks[sequence]
-                self._verdict(hand, sequence, job, verdict)
-
-    def _name(self, job: Claimed) -> str:
-        return self.names.get(job.lane, "?")
+        self.processes.remove(process)
+        self._release(process)
+        exit = process.reap()
+        if not process.ready:
+            self._starter.failed(exit.how, first=not (self.has_loaded or self.stopping))
+        self.results.take_exit(process, exit)

@@ -1,4 +1,4 @@
-"""A supervisor's side of one realizer: process, line, board, and what it has in hand."""
+"""A supervisor's side of one realizer: its process, the channel to it and the shared page."""
 
 from __future__ import annotations
 
@@ -13,31 +13,27 @@ from typing import TYPE_CHECKING
 
 from prokerja.names import portable
 from prokerja.worker.pool.descriptors import Descriptors
+from prokerja.worker.pool.ending import Ending
+from prokerja.worker.pool.exits import Exit, describe_exit
 from prokerja.worker.pool.family import signal_family
+from prokerja.worker.pool.in_flight import LONG_JOB_SECONDS, InFlight
 from prokerja.worker.pool.launch import command
-from prokerja.worker.wire import journal as notes
+from prokerja.worker.wire import journal
 from prokerja.worker.wire.channel import Channel
-from prokerja.worker.wire.messages import Launch, Report, Work
-from prokerja.worker.wire.shared_page import BETWEEN, IDLE
+from prokerja.worker.wire.messages import Launch, Report
+from prokerja.worker.wire.shared_page import IDLE, JOURNALLING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from prokerja.model import Claimed
+    from prokerja.verdicts import Ended
     from prokerja.worker.wire.journal import Claim
-    from prokerja.worker.wire.messages import Done, Failure
 
-LONG = 0.02
-"""Seconds: a job that runs longer is long, and nothing may wait behind it."""
-ENOUGH = 0.025
-"""Seconds of work in a realizer's hands: some 20 ms ahead of the job that it is at."""
-SILENCE = 5.0
-"""Seconds for which a realizer may have jobs in hand, be at none of them, and say nothing."""
-LAST = 2**31 - 2**20
-"""Sequence numbers end here: two of them share a word of the board."""
-CERTAIN = 0.002
-"""Seconds after which a write to the board has been seen for certain."""
-
+SILENT_SECONDS = 5.0
+"""For which a realizer may have jobs, run none of them, and say nothing."""
+REVOKE_SETTLES_SECONDS = 0.002
+"""After which a write to the shared page has been seen for certain."""
 MAX_LOADING_SECONDS = 60.0
 KILL_AGAIN_SECONDS = 0.1
 """Before a kill that nobody died of is repeated."""
@@ -58,246 +54,222 @@ class RealizerProcess:
         watch: Callable[[int], None],
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        self._ends = ends = Descriptors(watch)
-        self.board = ends.board
-        self.channel = Channel(ends.line, Report)
-        setup = Launch(
-            channel=ends.channel, board=self.board.descriptor, lifeline=ends.alive,
-            nudge=ends.nudged, lock=lock, ring=ring, jobs=portable(jobs), classes=list(classes),
-            path=[portable(os.path.abspath(entry)) for entry in sys.path],
+        self._descriptors = descriptors = Descriptors(watch)
+        self.page = descriptors.page
+        self.channel = Channel(descriptors.line, Report)
+        launch = Launch(
+            channel=descriptors.channel, page=self.page.descriptor, alive=descriptors.alive,
+            requests=descriptors.requests, lock=lock, ring=ring, jobs=portable(jobs),
+            classes=list(classes), path=[portable(os.path.abspath(entry)) for entry in sys.path],
         )  # fmt: skip
         with contextlib.ExitStack() as undo:
-            undo.callback(ends.close)
-            self.process = subprocess.Popen(
-                command(setup),
+            undo.callback(descriptors.close)
+            self._process = subprocess.Popen(
+                command(launch),
                 stdin=subprocess.DEVNULL,
-                stdout=ends.printed,
-                stderr=ends.printed,
-                pass_fds=(*setup.own, lock) if lock >= 0 else setup.own,
+                stdout=descriptors.printed,
+                stderr=descriptors.printed,
+                pass_fds=(*launch.own, lock) if lock >= 0 else launch.own,
                 start_new_session=True,
                 env=environment,
             )
             undo.pop_all()
-        ends.close_theirs()
-        self.pid = self.process.pid
-        """The realizer's own, once it has greeted: `process` is its reaper, where there is one."""
-        self.ending = _ending(self.process.pid)
+        descriptors.close_theirs()
+        self.pid = self._process.pid
+        """The realizer's own, once it is ready; before, its reaper's, where there is one."""
+        self.end = _end_of(self._process.pid)
         """Becomes readable when the process ends, where the system has such a thing; else -1."""
         self._lock = lock
         self.ring = ring
-        """Which ring of the lock's file it notes in what it has done."""
-        self.tasks: dict[int, Claimed] = {}
-        """What it has in hand, by sequence number, in order."""
+        """Which ring of the lock's file holds its journal."""
+        self.in_flight = InFlight()
         self.ready = False
         self.loading = ""
         """The job file that it imports, before it is ready."""
         self.loading_seconds = MAX_LOADING_SECONDS
         """How long that may take."""
-        self.look_at: float | None = time.monotonic() + self.loading_seconds
-        """When to look at the board next; at first, when its jobs have to be loaded."""
-        self.overdue = 0
-        """The number of the job that has broken its time limit, if one has."""
+        self.check_at: float | None = time.monotonic() + self.loading_seconds
+        """When to look at the page next; at first, when its jobs have to be loaded."""
         self.kill_at: float | None = None
-        self.excused = False
-        """Whether we end it in good order, whatever it is at."""
-        self.why = ""
-        """Why it is killed, in words; empty for a reason that is told elsewhere, or not ours."""
         self.killed = False
+        self.ending: Ending | None = None
+        """Why we end it, if we do."""
+        self.fault = ""
+        """The same in words, where they do not follow from how it ends."""
+        self.timed_out = 0
+        """The number of the job that has broken its time limit, if one has."""
         self.spoiled = False
         """Whether a job has changed its process, so that no other may run there."""
         self.silent_since: float | None = None
-        """When it was first seen to have jobs and to be at none, since it last spoke."""
-        self.load = 0.0
-        """Seconds of work in its hands, as far as we know."""
-        self._batch: list[Claimed] = []
+        """When it was first seen to have jobs and to run none, since it last spoke."""
         self._long = 0
         """The last job that was seen to be long."""
         self._revoked = range(0)
         """Jobs that it was told not to start."""
-        self._certain_at = 0.0
-        self._next = 1
+        self._settled_at = 0.0
+        """When it has seen that for certain."""
 
     @property
-    def worn(self) -> bool:
-        """Whether its numbers are nearly used up, so that it is better replaced."""
-        return self._next > LAST
+    def jobs(self) -> dict[int, Claimed]:
+        """What it has been sent and has not told the end of, by sequence number."""
+        return self.in_flight.jobs
 
-    def silent(self, now: float) -> bool:
-        """Whether it has had jobs for a while, is at none, and does not say why."""
-        sequence, current, _ = self.at()
-        if not self.tasks or current is not None or sequence == BETWEEN:
+    def is_silent(self, now: float) -> bool:
+        """Whether it has had jobs for a while, runs none, and does not say why."""
+        sequence, current, _ = self.current()
+        if not self.jobs or current is not None or sequence == JOURNALLING:
             self.silent_since = None
         elif self.silent_since is None:
             self.silent_since = now
-        return self.silent_since is not None and now - self.silent_since > SILENCE
+        return self.silent_since is not None and now - self.silent_since > SILENT_SECONDS
 
-    def fits(self) -> bool:
-        """Whether it may be handed jobs at all, just now."""
-        if not self.ready or self._revoked or self._long in self.tasks or self.kill_at is not None:
+    def has_room(self) -> bool:
+        """Whether it may be sent jobs at all, just now."""
+        if not self.ready or self._revoked or self._long in self.jobs or self.kill_at is not None:
             return False
-        if self.worn or self.spoiled:
+        if self.in_flight.is_exhausted or self.spoiled:
             return False
-        return self.load < ENOUGH or not (self.tasks or self._batch)
+        return self.in_flight.has_room
 
-    def put(self, claimed: Claimed, cost: float) -> bool:
-        """Add a job that takes `cost` seconds to the next batch, unless it had to wait for long."""
-        if (self.load > ENOUGH or cost > LONG) and (self.tasks or self._batch):
-            return False
-        self._batch.append(claimed)
-        self.load += cost
-        return True
-
-    def deal(self, names: dict[int, str]) -> None:
-        """RealizerProcess the batch over; the jobs' names by lane go with it."""
-        batch, self._batch = self._batch, []
-        if not batch:
-            return
-        jobs = [((c.token, c.id), c.lane, c.payload) for c in batch]
-        self.channel.post(Work(self._next, {c.lane: names[c.lane] for c in batch}, jobs))
-        self.tasks.update(enumerate(batch, self._next))
-        self._next += len(batch)
-        if self.look_at is None:
-            self.look_at = time.monotonic() + LONG
+    def send(self, names: Mapping[int, str]) -> None:
+        """Send the batch, with the jobs' names by lane."""
+        batch = self.in_flight.take_batch(names)
+        if batch is not None:
+            self.channel.post(batch)
+            if self.check_at is None:
+                self.check_at = time.monotonic() + LONG_JOB_SECONDS
 
     def has_to_do(self, sequence: int) -> bool:
-        """Whether this job is in its hands, and was not revoked."""
-        return sequence in self.tasks and sequence not in self._revoked
+        """Whether it has this job, and was not told to leave it."""
+        return sequence in self.jobs and sequence not in self._revoked
 
-    def undo(self) -> None:
-        """Forget the batch."""
-        self._weigh(len(self.tasks) + len(self._batch))
-        self._batch = []
-
-    def done(self, sequences: Sequence[int]) -> list[Claimed | None]:
+    def finish(self, sequences: Sequence[int]) -> list[Claimed | None]:
         """It says that it is done with these jobs; None for one it does not have (any more)."""
-        before = len(self.tasks)
         if self._revoked and max(sequences, default=0) >= self._revoked[-1]:
             self._revoked = range(0)
-            self.board.allow()
-        jobs = [self.tasks.pop(sequence, None) for sequence in sequences]
-        self._weigh(before)
-        return jobs
+            self.page.allow()
+        return self._remove(sequences)
 
-    def at(self) -> tuple[int, Claimed | None, float]:
-        """The number of the job it is at, by its own word, the job, and the moment it began."""
-        sequence, since = self.board.running()
-        return sequence, self.tasks.get(sequence), since / 1e9
+    def current(self) -> tuple[int, Claimed | None, float]:
+        """The number of the job it runs, by its own word, the job, and when it began."""
+        sequence, since = self.page.running()
+        return sequence, self.jobs.get(sequence), since / 1e9
 
-    def last_begun(self) -> int:
-        """The number of the last job it has begun, by its own word; 0 for none."""
-        return self.board.last_begun()
-
-    def became_long(self) -> tuple[Claimed, float] | None:
-        """The job at hand with the moment it began, the first time it is seen to be long."""
-        sequence, task, since = self.at()
-        if task is None or sequence == self._long or time.monotonic() - since < LONG:
+    def newly_long(self) -> tuple[Claimed, float] | None:
+        """The running job and when it began, the first time it is seen to be long."""
+        sequence, job, since = self.current()
+        if job is None or sequence == self._long or time.monotonic() - since < LONG_JOB_SECONDS:
             return None
         self._long = sequence
-        return task, since
+        return job, since
 
-    def nudge(self) -> None:
-        """Have it report what it has done before the long job that it is at."""
-        sequence, _, _ = self.at()
-        if sequence == self._long and next(iter(self.tasks), sequence) < sequence:
+    def request_report(self) -> None:
+        """Have it report what has ended before the long job that it runs."""
+        sequence, _, _ = self.current()
+        if sequence == self._long and next(iter(self.jobs), sequence) < sequence:
             with contextlib.suppress(BrokenPipeError, BlockingIOError):
-                os.write(self._ends.nudge, b".")
+                os.write(self._descriptors.request, b".")
 
     def revoke(self) -> None:
-        """Forbid it to start what waits behind the job it is at."""
-        sequence, _, _ = self.at()
-        behind = [number for number in self.tasks if number > sequence]
+        """Forbid it to start what waits behind the job it runs."""
+        sequence, _, _ = self.current()
+        behind = self.in_flight.behind(sequence)
         if behind and not self._revoked:
             self._revoked = range(behind[0], behind[-1] + 1)
-            self.board.revoke(behind[0], behind[-1])
-            self._certain_at = time.monotonic() + CERTAIN
+            self.page.revoke(behind[0], behind[-1])
+            self._settled_at = time.monotonic() + REVOKE_SETTLES_SECONDS
 
-    def withdraw(self) -> list[Claimed]:
-        """What was revoked and is now certain not to be started: taken out of its hands."""
-        if not self._revoked or time.monotonic() < self._certain_at:
+    def take_back(self) -> list[Claimed]:
+        """What was revoked and is now certain not to be started: in flight no more."""
+        if not self._revoked or time.monotonic() < self._settled_at:
             return []
-        sequence, _, _ = self.at()
-        if sequence in (IDLE, BETWEEN):
+        sequence, _, _ = self.current()
+        if sequence in (IDLE, JOURNALLING):
             return []  # it is through, and will tell by itself what it dropped
-        before = len(self.tasks)
-        behind = [number for number in self._revoked if number > sequence and number in self.tasks]
-        taken = [self.tasks.pop(number) for number in behind]
-        self._weigh(before)
-        return taken
+        behind = [number for number in self._revoked if number > sequence and number in self.jobs]
+        return [job for job in self._remove(behind) if job is not None]
 
-    def plan_look(self) -> None:
-        """Decide when the board is worth a look again."""
-        sequence, task, since = self.at()
+    def plan_check(self) -> None:
+        """Decide when the page is worth a look again."""
+        sequence, job, since = self.current()
         now = time.monotonic()
         if not self.ready:
             return  # it still loads its jobs
-        if not self.tasks:
-            self.look_at = self.kill_at
-        elif self._revoked and len(self.tasks) > 1:
-            self.look_at = now + CERTAIN
+        if not self.jobs:
+            self.check_at = self.kill_at
+        elif self._revoked and len(self.jobs) > 1:
+            self.check_at = now + REVOKE_SETTLES_SECONDS
         elif self.kill_at is not None:
-            self.look_at = self.kill_at
-        elif task is None:
-            self.look_at = now + LONG
+            self.check_at = self.kill_at
+        elif job is None:
+            self.check_at = now + LONG_JOB_SECONDS
         elif sequence != self._long:
             # A report that is on its way comes first, and saves us the look.
-            self.look_at = min(since, now) + LONG + CERTAIN
-        elif task.timeout is not None:
-            self.look_at = since + task.timeout
+            self.check_at = min(since, now) + LONG_JOB_SECONDS + REVOKE_SETTLES_SECONDS
+        elif job.timeout is not None:
+            self.check_at = since + job.timeout
         else:
-            self.look_at = None
+            self.check_at = None
 
-    def hurry(self, grace: float) -> None:
-        """Ask the job to end; it is killed if it has not within `grace` seconds."""
+    def end_for(self, ending: Ending, why: str = "") -> None:
+        """Remember why we end it; the first reason stands."""
+        if self.ending is None:
+            self.ending, self.fault = ending, why
+
+    def terminate(self, seconds: float) -> None:
+        """Ask the job to end; it is killed if it has not after so many seconds."""
         if self.kill_at is None:
             self._signal(signal.SIGTERM)
-            self.kill_at = time.monotonic() + grace
+            self.kill_at = time.monotonic() + seconds
 
-    def kill(self, why: str = "") -> None:
+    def kill(self) -> None:
         """End the realizer, and all that its jobs have started, at once."""
-        self.why = self.why or why
         self.killed = True
         self.kill_at = time.monotonic() + KILL_AGAIN_SECONDS
         self._signal(signal.SIGKILL)
 
-    def dismiss(self, grace: float) -> None:
-        """Hang up: an idle realizer leaves; it is killed if it has not within `grace` seconds."""
-        if not self.excused:
-            self.excused = True
-            self.kill_at = self.look_at = time.monotonic() + grace
+    def close(self, seconds: float) -> None:
+        """Hang up: an idle realizer leaves; it is killed if it has not after so many seconds."""
+        if self.ending is None:
+            self.end_for(Ending.CLOSED)
+            self.kill_at = self.check_at = time.monotonic() + seconds
             with contextlib.suppress(OSError):
                 self.channel.socket.shutdown(socket.SHUT_WR)
 
-    def bury(self) -> int:
-        """After its death: end what it has left, and return its exit code."""
+    def reap(self) -> Exit:
+        """After its death: end what it has left, and tell how it ended."""
+        running, _, began = self.current()
+        last_begun = self.page.last_begun()
         code: int | None = None
         while code is None:
             # It may have hung up, and live; its reaper may not have forked it yet.
             self._signal(signal.SIGKILL)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                code = self.process.wait(KILL_AGAIN_SECONDS)
-        if self.ending >= 0:
-            os.close(self.ending)
-        self._ends.close()
-        return code
+                code = self._process.wait(KILL_AGAIN_SECONDS)
+        if self.end >= 0:
+            os.close(self.end)
+        self._descriptors.close()
+        how = self.fault or describe_exit(code, killed=self.killed)
+        if self.loading and not self.ready:
+            how = f"{self.loading}: {how}"
+        return Exit(how, running, began, last_begun)
 
-    def noted(self) -> dict[Claim, Done | Failure]:
-        """After its death: what it has done, by its own notes."""
-        return notes.read(self._lock, self.ring) if self.tasks else {}
+    def journalled(self) -> dict[Claim, Ended]:
+        """After its death: what has ended, by its journal."""
+        return journal.read(self._lock, self.ring) if self.jobs else {}
 
-    def _weigh(self, before: int) -> None:
-        """Take off the load what has gone; `before` is how many jobs there were."""
-        if self.tasks:
-            self.load *= len(self.tasks) / before
-        else:
-            self.load = 0.0
-            self.look_at = None
+    def _remove(self, sequences: Sequence[int]) -> list[Claimed | None]:
+        jobs = self.in_flight.finish(sequences)
+        if not self.jobs:
+            self.check_at = None
+        return jobs
 
     def _signal(self, number: signal.Signals) -> None:
-        if self.process.returncode is None:
-            signal_family(self.process.pid, number)
+        if self._process.returncode is None:
+            signal_family(self._process.pid, number)
 
 
-def _ending(pid: int) -> int:
+def _end_of(pid: int) -> int:
     if sys.platform == "linux":
         with contextlib.suppress(OSError):  # a sandbox may not have it
             return os.pidfd_open(pid)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from prokerja import shortage
 from prokerja.errors import CatalogError
 from prokerja.events import RealizerNotStarted
+from prokerja.worker.backoff import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,23 +16,22 @@ if TYPE_CHECKING:
     from prokerja.events import Event
     from prokerja.worker.pool.process import RealizerProcess
 
-SLOWEST_START = 30.0
-"""Seconds: the longest pause before another try."""
+MAX_PAUSE_SECONDS = 30.0
 
 
 class Starter:
-    """Starts realizers by `start`, given the ring for their notes, and remembers false starts."""
+    """Starts realizers by `start`, given the ring for their journal."""
 
     def __init__(
         self, start: Callable[[int], RealizerProcess], tell: Callable[[Event], None]
     ) -> None:
         self._start = start
         self._tell = tell
-        self._false_starts = 0
-        self.at = 0.0
+        self._backoff = Backoff(MAX_PAUSE_SECONDS)
+        self.due = 0.0
         """When to start the next one, in monotonic seconds."""
 
-    def hire(self, ring: int) -> RealizerProcess | None:
+    def start(self, ring: int) -> RealizerProcess | None:
         """A new realizer; None if the system has no room for one just now, which is told."""
         try:
             return self._start(ring)
@@ -41,7 +41,7 @@ class Starter:
 
     def succeeded(self) -> None:
         """A realizer has loaded the jobs."""
-        self._false_starts = 0
+        self._backoff.reset()
 
     def failed(self, how: str, *, first: bool) -> None:
         """A realizer has died while it loaded them; raises CatalogError if it was the `first`."""
@@ -53,7 +53,6 @@ class Starter:
 
     def _pause(self) -> float:
         """Put the next start off; returns for how many seconds."""
-        self._false_starts += 1
-        pause = min(2.0**self._false_starts, SLOWEST_START)
-        self.at = time.monotonic() + pause
+        pause = self._backoff.failed()
+        self.due = time.monotonic() + pause
         return pause

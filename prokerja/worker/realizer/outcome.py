@@ -5,50 +5,49 @@ from __future__ import annotations
 import json
 import time
 import traceback
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prokerja import request
 from prokerja.job import FOLLOW_UPS
-from prokerja.worker.wire.messages import FollowUp
 
-LARGEST_RESULT = 2**20
-LONGEST_ERROR = 2**16
+if TYPE_CHECKING:
+    from prokerja.model import Declaration
+
+MAX_RESULT_BYTES = 2**20
+MAX_ERROR_CHARACTERS = 2**16
 MAX_FOLLOW_UP_BYTES = 2**26
 """Of all payloads that one job declares, together."""
 
 
 def encode_result(result: Any) -> str:
-    """A job's result as JSON; raises TypeError or ValueError for what is no JSON value."""
+    """A job's result as JSON; raises TypeError or ValueError for what is not a JSON value."""
     try:
         text = json.dumps(result, allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError) as error:
         raise TypeError(f"handle() returned what is not JSON: {error}") from None
-    if len(text) > LARGEST_RESULT:
+    if len(text) > MAX_RESULT_BYTES:
         raise ValueError("handle() returned more than 1 MiB; write it to a file, return the path")
     return text
 
 
-def declared(job: Any, directory: str) -> list[FollowUp]:
-    """What the job declared with `self.declare()` while it ran, in a worker of that directory."""
+def follow_ups(job: Any, directory: str) -> tuple[Declaration, ...]:
+    """What the job declared with `self.declare()` while it ran, in a worker of that directory.
+
+    Raises RequestError for what cannot be declared, ValueError for too much of it.
+    """
     made = getattr(job, FOLLOW_UPS, ())
     if not made:
-        return []
-    follow_ups = [follow_up(other, request.Options(**opts), directory) for other, opts in made]
-    if sum(len(one.payload) for one in follow_ups) > MAX_FOLLOW_UP_BYTES:
-        raise ValueError("the job declared more than 64 MiB; write it to files, declare the paths")
-    return follow_ups
-
-
-def follow_up(job: Any, options: request.Options, directory: str) -> FollowUp:
-    """A job's request to run another one, checked; raises RequestError."""
-    d = request.from_job(job, time.time(), options, directory)
-    queue, name, priority, home = d.lane
-    return FollowUp(
-        queue, name, priority, d.payload, d.due_at, d.retries, d.retry_after, d.timeout, home
+        return ()
+    declarations = tuple(
+        request.from_job(other, time.time(), request.Options(**options), directory)
+        for other, options in made
     )
+    if sum(len(one.payload) for one in declarations) > MAX_FOLLOW_UP_BYTES:
+        raise ValueError("the job declared more than 64 MiB; write it to files, declare the paths")
+    return declarations
 
 
-def in_one_line(error: BaseException) -> str:
+def format_error(error: BaseException) -> str:
     """An exception's type and message, on one line."""
     try:
         message = str(error)
@@ -56,19 +55,19 @@ def in_one_line(error: BaseException) -> str:
         message = "(its message cannot be shown)"
     kind = type(error).__name__
     line = " ".join(message.split())
-    return legible(f"{kind}: {line}" if line else kind)[:LONGEST_ERROR]
+    return utf8(f"{kind}: {line}" if line else kind)[:MAX_ERROR_CHARACTERS]
 
 
-def told(error: BaseException) -> str:
+def format_traceback(error: BaseException) -> str:
     """The traceback, without the frames of this program."""
     try:
         here = error.__traceback__.tb_next if error.__traceback__ else None
         lines = traceback.format_exception(type(error), error, here)
     except Exception:  # noqa: BLE001  see above
         return ""
-    return legible("".join(lines))[-LONGEST_ERROR:]
+    return utf8("".join(lines))[-MAX_ERROR_CHARACTERS:]
 
 
-def legible(text: str) -> str:
+def utf8(text: str) -> str:
     """Text that can be written as UTF-8."""
     return text.encode("utf-8", "backslashreplace").decode()

@@ -9,7 +9,7 @@ import sys
 import threading
 
 
-def hold(descriptor: int) -> None:
+def die_with_parent(descriptor: int) -> None:
     """Die, with the whole process group, as soon as the other end of this pipe is closed.
 
     On Linux the kernel itself sends the signal, so that code which never lets go of the

@@ -1,4 +1,4 @@
-"""The child process that runs the user's code, and talks to nobody but its supervisor."""
+"""Runs jobs, in the child process that the user's code has to itself."""
 
 from __future__ import annotations
 
@@ -14,44 +14,50 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from msgspec.json import decode
 
-from prokerja.worker.realizer.outcome import declared, encode_result, in_one_line, legible, told
+from prokerja.verdicts import Completed, Ended, Failed
+from prokerja.worker.realizer.outcome import (
+    encode_result,
+    follow_ups,
+    format_error,
+    format_traceback,
+)
 from prokerja.worker.realizer.process_state import ProcessState
-from prokerja.worker.wire.journal import Journal
-from prokerja.worker.wire.messages import Broken, Done, Failure, FollowUp, Report, Work
+from prokerja.worker.wire.messages import Batch, Launch, Report
 from prokerja.worker.wire.shared_page import (
-    AT,
-    BETWEEN,
     IDLE,
+    JOURNALLING,
     LAST,
     REVOKED,
+    RUNNING,
     SINCE,
     SharedPage,
     revoked,
 )
 
 if TYPE_CHECKING:
-    from prokerja.catalog.loading import Loaded
+    from collections.abc import Mapping
+
+    from prokerja.model import Declaration
     from prokerja.worker.output.capture import OutputCapture
     from prokerja.worker.wire.channel import Channel
-    from prokerja.worker.wire.messages import Launch
+    from prokerja.worker.wire.journal import Journal
 
-NEWS_AFTER, ENOUGH_NEWS = 12_000_000, 500
-"""Nanoseconds and results after which they are reported, even if there is more to do."""
-NOTE_AFTER = 10_000
-"""Nanoseconds between two notes, at least: what takes longer by itself is noted at once."""
-LONG = 5_000_000
-"""Nanoseconds of a job after which it is looked at what it has changed in this process."""
-QUICK = 200_000
-"""Nanoseconds: a job slower than this may start processes, so it is announced beforehand."""
+REPORT_AFTER_NS, REPORT_AFTER_JOBS = 12_000_000, 500
+"""After which results are reported, even if there is more to do."""
+JOURNAL_AFTER_NS = 10_000
+"""Between two entries, at least: what takes longer by itself is written down at once."""
+LONG_JOB_NS = 5_000_000
+"""Of a job after which it is looked at what it has changed in this process."""
+QUICK_JOB_NS = 200_000
+"""A job slower than this may start processes, so it is announced beforehand."""
 LARGE_BYTES = 2**16
-"""A result, or follow-ups, of at least so much are reported by themselves: frames stay small."""
+"""A result, or follow-ups, of at least this much are reported by themselves: frames stay small."""
 
-
-NOTHING = Report()
+EMPTY = Report()
 
 
 class Interrupted(SystemExit):
-    """The job at hand is to end: its time limit, or the worker's grace, is over."""
+    """The running job is to end: its time limit, or the worker's grace, is over."""
 
 
 class Realizer:
@@ -59,23 +65,23 @@ class Realizer:
 
     def __init__(
         self,
-        setup: Launch,
-        channel: Channel[Work],
-        notes: int,
-        loaded: Loaded,
-        announcer: OutputCapture,
+        launch: Launch,
+        channel: Channel[Batch],
+        journal: Journal,
+        classes: Mapping[str, type],
+        output: OutputCapture,
     ) -> None:
         self._channel = channel
-        self._board = SharedPage(setup.board)
-        self._announcer = announcer
-        self._classes = loaded.classes
-        self._directory = setup.jobs
+        self._page = SharedPage(launch.page)
+        self._output = output
+        self._classes = classes
+        self._directory = launch.jobs
         self._jobs: deque[tuple[int, tuple[int, int], str, str]] = deque()
         """Sequence number, the claim's token with the declaration's id, job name, payload."""
-        self._news: deque[Done | Failure] = deque()
-        """What is not reported yet."""
-        self._notebook = Journal(notes, setup.ring)
+        self._unreported: deque[tuple[int, Ended]] = deque()
+        self._journal = journal
         self._refused = Report()
+        """What else is to be reported: jobs that were not started."""
         self._sending = threading.Lock()
         self._slow: set[str] = set(self._classes)
         self._poll = select.poll()
@@ -86,16 +92,19 @@ class Realizer:
         """Of the last job that was run."""
         self._spoiled = False
         """Whether it was changed for good, so that it has to be replaced."""
-        threading.Thread(target=self._heed, args=(setup.nudge,), daemon=True).start()
+        listener = threading.Thread(
+            target=self._report_on_request, args=(launch.requests,), daemon=True
+        )
+        listener.start()
 
     def run(self) -> None:
         """Work until the supervisor hangs up."""
         if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, self._interrupt)
+            signal.signal(signal.SIGTERM, self._on_term)
             os.register_at_fork(
-                before=self._hold_term,
+                before=self._block_term,
                 after_in_child=self._end_at_term,
-                after_in_parent=self._let_go_of_term,
+                after_in_parent=self._unblock_term,
             )
         self._state = ProcessState()
         while self._read(wait=not self._jobs):
@@ -111,47 +120,39 @@ class Realizer:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         self._channel.socket.detach()  # closed by this process's end, and not before
 
-    def _hold_term(self) -> None:
+    def _block_term(self) -> None:
         """Keep a TERM from a child that is being made: Python forgets what it hears before."""
         self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
 
-    def _let_go_of_term(self) -> None:
+    def _unblock_term(self) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
 
     def _end_at_term(self) -> None:
         """What a job forks ends at a TERM, as any process does."""
-        if signal.getsignal(signal.SIGTERM) == self._interrupt:
+        if signal.getsignal(signal.SIGTERM) == self._on_term:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        self._let_go_of_term()
+        self._unblock_term()
 
-    def _interrupt(self, number: int, _: object) -> None:
-        if self._board.words[AT] > 0 and os.getpid() == self._process:
+    def _on_term(self, number: int, _: object) -> None:
+        if self._page.cells[RUNNING] > 0 and os.getpid() == self._process:
             raise Interrupted("the job was asked to end")
         self._die()
 
     def _die(self) -> NoReturn:
         """End as any process does that is asked to, now that the job's own clean-up is done."""
-        self._announcer.flush()
+        self._output.flush()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGTERM)
         os._exit(1)
 
-    def hello(self, loaded: Loaded) -> None:
-        """Tell the supervisor that the jobs are loaded, and what they are."""
-        broken = [Broken(b.file, legible(b.error)) for b in loaded.broken]
-        specs = [*loaded.specs.values(), *loaded.shadowed]
-        report = Report(ready=True, specs=specs, broken=broken, stamps=loaded.stamps)
-        report.pid = os.getpid()
-        self._channel.post(report)
-
     def _read(self, *, wait: bool) -> bool:
         while wait or self._poll.poll(0):
-            frames = self._channel.receive()
-            if frames is None:
+            batches = self._channel.receive()
+            if batches is None:
                 return False
-            for work in frames:
-                for sequence, (claim, lane, payload) in enumerate(work.jobs, work.first):
-                    self._jobs.append((sequence, claim, work.names[lane], payload))
+            for batch in batches:
+                for sequence, (claim, lane, payload) in enumerate(batch.jobs, batch.first):
+                    self._jobs.append((sequence, claim, batch.names[lane], payload))
                 wait = False
         if self._spoiled:
             self._drop_all()
@@ -162,36 +163,74 @@ class Realizer:
         return self._read(wait=False) and bool(self._jobs)
 
     def _work(self) -> None:
-        """Run what is in hand until it is done or there is news to report."""
-        words, jobs = self._board.words, self._jobs
+        """Run jobs until there are none or it is time to report."""
+        cells, jobs, unreported = self._page.cells, self._jobs, self._unreported
         state, path, usual_path = self._state, sys.path, sys.path.copy()
         name = self._name
         now = time.monotonic_ns()
-        report_at, note_at = now + NEWS_AFTER, now + NOTE_AFTER
-        while now < report_at and len(self._news) < ENOUGH_NEWS and (jobs or self._more()):
+        report_at, write_at = now + REPORT_AFTER_NS, now + JOURNAL_AFTER_NS
+        while now < report_at and len(unreported) < REPORT_AFTER_JOBS and (jobs or self._more()):
             sequence, claim, name, payload = jobs.popleft()
-            if name in self._slow:  # what has ended must not wait for it to be noted
-                now = self._note()
-            words[SINCE] = now
-            words[AT] = sequence
-            if words[REVOKED] and revoked(words[REVOKED], sequence):
+            if name in self._slow:  # what has ended must not wait to be written down
+                now = self._write_journal()
+            cells[SINCE] = now
+            cells[RUNNING] = sequence
+            if cells[REVOKED] and revoked(cells[REVOKED], sequence):
                 self._refused.dropped.append(sequence)
             elif name not in self._classes:
                 self._refused.unknown.append(sequence)
             else:
-                self._announcer.job = claim[1]
+                self._output.job = claim[1]
                 began, now = now, self._realize(sequence, claim, name, payload, now)
-                if state.touched or path != usual_path or now - began > LONG:
-                    self._note()
+                if state.touched or path != usual_path or now - began > LONG_JOB_NS:
+                    self._write_journal()
                     self._restore(name)
                     now = time.monotonic_ns()
-                if now >= note_at:
-                    now = self._note()
-                    note_at = now + NOTE_AFTER
+                if now >= write_at:
+                    now = self._write_journal()
+                    write_at = now + JOURNAL_AFTER_NS
         self._name = name
-        self._note()
+        self._write_journal()
         if not jobs:
-            words[AT] = IDLE
+            cells[RUNNING] = IDLE
+
+    def _realize(
+        self, sequence: int, claim: tuple[int, int], name: str, payload: str, began: int
+    ) -> int:
+        """Run one job from `began` on; returns when it ended, both in monotonic ns."""
+        if name in self._slow:
+            self._output.announce()
+        result: str | None = None
+        declared: tuple[Declaration, ...] = ()
+        failure: tuple[str, str] | None = None
+        try:
+            job = self._classes[name](**fields(payload))
+            value = job.handle()
+            result = None if value is None else encode_result(value)
+            declared = follow_ups(job, self._directory)
+        except Interrupted:
+            self._exit_if_forked()
+            self._die()
+        except BaseException as error:  # noqa: BLE001  it ends this attempt, and no more
+            self._exit_if_forked()
+            failure = format_error(error), format_traceback(error)
+        self._exit_if_forked()
+        self._output.flush()
+        now = time.monotonic_ns()
+        times = self._epoch + began / 1e9, self._epoch + now / 1e9
+        if failure is None:
+            ended: Ended = Completed(*times, result, declared)
+        else:
+            ended = Failed(*times, *failure)
+        self._journal.add((claim, ended))
+        self._unreported.append((sequence, ended))
+        if (result and len(result) > LARGE_BYTES) or (declared and _are_large(declared)):
+            self._send(refused=False)
+        if now - began > QUICK_JOB_NS:
+            self._slow.add(name)
+        else:
+            self._slow.discard(name)
+        return now
 
     def _restore(self, name: str) -> None:
         """Put back what this job has changed in this process, or have it replaced."""
@@ -201,67 +240,27 @@ class Realizer:
             self._drop_all()
 
     def _drop_all(self) -> None:
-        """Give back what no job may be done of in this process any more."""
+        """Give back what may not be run in this process any more."""
         self._refused.dropped += [sequence for sequence, *_ in self._jobs]
         self._jobs.clear()
 
-    def _note(self) -> int:
-        """Note what has ended, at no job's expense; returns the time after that, as all here."""
-        words = self._board.words
-        if words[AT] > 0:
-            words[LAST] = words[AT]
-        words[AT] = BETWEEN
-        self._notebook.write()
+    def _write_journal(self) -> int:
+        """Write down what has ended, at no job's expense; returns the monotonic ns after that."""
+        cells = self._page.cells
+        if cells[RUNNING] > 0:
+            cells[LAST] = cells[RUNNING]
+        cells[RUNNING] = JOURNALLING
+        self._journal.write()
         return time.monotonic_ns()
 
-    def _realize(
-        self, sequence: int, claim: tuple[int, int], name: str, payload: str, began: int
-    ) -> int:
-        if name in self._slow:
-            self._announcer.announce()
-        try:
-            job = self._classes[name](**fields(payload))
-            result = job.handle()
-            text = None if result is None else encode_result(result)
-            follow_ups = declared(job, self._directory)
-            self._stay_one()
-        except Interrupted:
-            self._stay_one()
-            self._die()
-        except BaseException as error:  # noqa: BLE001  it ends this attempt, and no more
-            self._stay_one()
-            self._announcer.flush()
-            ended = time.monotonic_ns()
-            times = (self._moment(began), self._moment(ended))
-            failure = Failure(sequence, *times, in_one_line(error), told(error))
-            self._notebook.failed((claim, failure))
-            self._news.append(failure)
-        else:
-            self._announcer.flush()
-            ended = time.monotonic_ns()
-            times = (self._moment(began), self._moment(ended))
-            done = (sequence, *times, text, follow_ups)
-            self._notebook.completed((claim, done))
-            self._news.append(done)
-            if (text and len(text) > LARGE_BYTES) or (follow_ups and _are_large(follow_ups)):
-                self._send(refused=False)
-        if ended - began > QUICK:
-            self._slow.add(name)
-        else:
-            self._slow.discard(name)
-        return ended
-
-    def _stay_one(self) -> None:
+    def _exit_if_forked(self) -> None:
         """End a child that the job has forked and that came back from it like its parent."""
         if os.getpid() != self._process:
             os._exit(0)
 
-    def _moment(self, monotonic_ns: int) -> float:
-        return self._epoch + monotonic_ns / 1e9
-
-    def _heed(self, nudge: int) -> None:
-        """Report what is done, while the job at hand runs on: the supervisor asks for it."""
-        while os.read(nudge, 64):
+    def _report_on_request(self, requests: int) -> None:
+        """Report what has ended while the running job goes on: the supervisor asks for it."""
+        while os.read(requests, 64):
             self._send(refused=False)
 
     def _send(self, *, refused: bool = True) -> None:
@@ -269,18 +268,14 @@ class Realizer:
             report = Report()
             if refused:
                 report, self._refused = self._refused, report
-            while self._news:
-                item = self._news.popleft()
-                if isinstance(item, Failure):
-                    report.failed.append(item)
-                else:
-                    report.completed.append(item)
-            if report != NOTHING:
+            while self._unreported:
+                report.ended.append(self._unreported.popleft())
+            if report != EMPTY:
                 self._channel.post(report)
 
 
-def _are_large(follow_ups: list[FollowUp]) -> bool:
-    return sum(len(one.payload) for one in follow_ups) > LARGE_BYTES
+def _are_large(declared: tuple[Declaration, ...]) -> bool:
+    return sum(len(one.payload) for one in declared) > LARGE_BYTES
 
 
 def fields(payload: str) -> Any:

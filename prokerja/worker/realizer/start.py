@@ -8,63 +8,74 @@ import importlib
 import os
 import socket
 import sys
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-import msgspec
+from msgspec import json
 
-FAR = 200
-"""A descriptor that a process with few files does not reach."""
+from prokerja.catalog.loading import load, load_classes
+from prokerja.catalog.package import install_in_pools
+from prokerja.spec import Broken
+from prokerja.worker.output.capture import OutputCapture
+from prokerja.worker.realizer.outcome import utf8
+from prokerja.worker.realizer.parent_death import die_with_parent
+from prokerja.worker.realizer.run import Realizer
+from prokerja.worker.wire.channel import Channel
+from prokerja.worker.wire.journal import Journal
+from prokerja.worker.wire.messages import Batch, Launch, Loaded, Report
+
+if TYPE_CHECKING:
+    from prokerja.catalog.loading import Loaded as Catalog
+
+HIGH_DESCRIPTOR = 200
+"""One that a process with few files does not reach."""
 
 
 def start(given: str) -> None:
     """Load the jobs, say so, and work; `given` is a Launch as JSON."""
-    from prokerja.catalog.loading import load, load_classes
-    from prokerja.catalog.package import install_in_pools
-    from prokerja.worker.output.capture import OutputCapture
-    from prokerja.worker.realizer import parent_death as lifeline
-    from prokerja.worker.realizer.outcome import legible
-    from prokerja.worker.realizer.run import Realizer
-    from prokerja.worker.wire.channel import Channel
-    from prokerja.worker.wire.messages import Launch, Report, Work
-
-    setup = msgspec.json.decode(given, type=Launch)
-    setup.lock = out_of_reach(setup.lock)
-    lifeline.hold(setup.lifeline)
-    keep_from_children([*setup.own, setup.lock])
-    sys.path.extend(entry for entry in setup.path if entry not in sys.path)
-    announcer = OutputCapture()
-    channel = Channel(socket.socket(fileno=setup.channel), Work)
+    launch = json.decode(given, type=Launch)
+    launch.lock = move_to_high_descriptor(launch.lock)
+    die_with_parent(launch.alive)
+    close_in_children([*launch.own, launch.lock])
+    sys.path.extend(entry for entry in launch.path if entry not in sys.path)
+    output = OutputCapture()
+    channel = Channel(socket.socket(fileno=launch.channel), Batch)
 
     def tell(path: str) -> None:
-        channel.post(Report(loading=legible(path)))
+        channel.post(Report(loading=utf8(path)))
 
     install_in_pools()
-    classes = map(imported, setup.classes)
-    loaded = load_classes(classes) if setup.classes else load(setup.jobs, tell)
-    announcer.flush()
-    notes = setup.lock if setup.lock >= FAR else -1
-    realizer = Realizer(setup, channel, notes, loaded, announcer)
-    realizer.hello(loaded)
+    classes = map(import_class, launch.classes)
+    catalog = load_classes(classes) if launch.classes else load(launch.jobs, tell)
+    output.flush()
+    journal = Journal(launch.lock if launch.lock >= HIGH_DESCRIPTOR else -1, launch.ring)
+    realizer = Realizer(launch, channel, journal, catalog.classes, output)
+    channel.post(Report(loaded=_loaded(catalog)))
     realizer.run()
-    announcer.flush()
+    output.flush()
 
 
-def out_of_reach(descriptor: int) -> int:
-    """The same file, by a number that a job hardly comes by if it closes what is not its own.
+def _loaded(catalog: Catalog) -> Loaded:
+    broken = [Broken(one.file, utf8(one.error)) for one in catalog.broken]
+    specs = [*catalog.specs.values(), *catalog.shadowed]
+    return Loaded(os.getpid(), specs, broken, catalog.stamps)
 
-    Notes are written to it, and must not end up in a file that the job has opened instead.
+
+def move_to_high_descriptor(descriptor: int) -> int:
+    """The same file, by a number that a job that closes what is not its own hardly reaches.
+
+    The journal is written to it, and must not end up in a file that the job has opened instead.
     """
     if descriptor < 0:
         return descriptor
     try:
-        moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, FAR)
+        moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, HIGH_DESCRIPTOR)
     except OSError:  # few numbers are allowed
         return descriptor
     os.close(descriptor)
     return moved
 
 
-def keep_from_children(descriptors: list[int]) -> None:
+def close_in_children(descriptors: list[int]) -> None:
     """Let neither a program that a job starts have these, nor a process that it forks.
 
     Only its own children close them: in what those fork in turn, the numbers may be other files'.
@@ -81,7 +92,7 @@ def keep_from_children(descriptors: list[int]) -> None:
     os.register_at_fork(after_in_child=close)
 
 
-def imported(name: str) -> type:
+def import_class(name: str) -> type:
     """The class called `module:qualified.name`."""
     module, _, qualified = name.partition(":")
     found: Any = importlib.import_module(module)

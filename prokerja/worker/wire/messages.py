@@ -2,105 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from msgspec import Struct
 
-import msgspec
-
-from prokerja.spec import JobSpec
-
-Moment = Annotated[float, msgspec.Meta(ge=0, le=253402300799)]
-"""Seconds since the epoch, in a year that can be told."""
+from prokerja.spec import Broken, JobSpec
+from prokerja.verdicts import Ended
 
 
 class WireError(Exception):
-    """The other side wrote something that is no frame of ours."""
+    """The other side sent what no program of ours would send."""
 
 
-class Broken(msgspec.Struct, array_like=True):
-    """A file of the jobs directory that could not be used."""
-
-    file: str
-    error: str
-
-
-class Failure(msgspec.Struct, array_like=True):
-    """A job that raised."""
-
-    sequence: int
-    started_at: Moment
-    finished_at: Moment
-    error: str
-    traceback: str | None
-
-
-class FollowUp(msgspec.Struct, array_like=True):
-    """A declaration made by a job that has completed."""
-
-    queue: str
-    name: str
-    priority: int
-    payload: str
-    due_at: float
-    retries: int
-    retry_after: float
-    timeout: float | None
-    directory: str = ""
-
-    @property
-    def terms(self) -> tuple[str, float, int, float, float | None]:
-        """All but the lane."""
-        return self.payload, self.due_at, self.retries, self.retry_after, self.timeout
-
-
-Done = tuple[int, Moment, Moment, str | None, list[FollowUp]]
-"""Sequence number, start, end, result as JSON, and what the job has declared."""
-
-
-class Report(msgspec.Struct, array_like=True, omit_defaults=True):
-    """Realizer to supervisor: what has come of its jobs since the last report."""
-
-    completed: list[Done] = []
-    failed: list[Failure] = []
-    dropped: list[int] = []
-    """Jobs it did not start, since they were taken back."""
-    unknown: list[int] = []
-    """Jobs it did not start, since it has no such class."""
-    ready: bool = False
-    """The first report of all: the jobs are loaded."""
-    specs: list[JobSpec] = []
-    broken: list[Broken] = []
-    stamps: dict[str, str] = {}
-    """Of the files of the jobs directory, from before they were imported."""
-    loading: str = ""
-    """The job file that is about to be imported."""
-    pid: int = 0
-    """The realizer's own, once it is ready."""
-    spoiled: tuple[str, str] | None = None
-    """The job that has changed its process for good, and what: it drops what it has in hand."""
-
-
-class Work(msgspec.Struct, array_like=True):
-    """Supervisor to realizer: jobs to do, numbered from `first` on."""
-
-    first: int
-    names: dict[int, str]
-    """Job names by lane."""
-    jobs: list[tuple[tuple[int, int], int, str]]
-    """The claim's token with the declaration's id, lane, payload."""
-
-
-class Launch(msgspec.Struct):
-    """Supervisor to realizer, on its command line: where to read, write and import from."""
+class Launch(Struct):
+    """Supervisor to realizer, on its command line: what it inherits and what it is to import."""
 
     channel: int
     """Descriptors that it inherits."""
-    board: int
-    lifeline: int
-    nudge: int
+    page: int
+    alive: int
+    """Closed at the other end when the supervisor dies."""
+    requests: int
+    """Each byte asks for a report."""
     lock: int
-    """The worker's lock, held by having it open, and the file for notes; -1 for none."""
+    """The worker's lock, held by having it open, and the file of the journals; -1 for none."""
     ring: int
-    """Where in that file this realizer's notes go."""
+    """Where in that file this realizer's journal is."""
     jobs: str
     """The jobs directory; it is read unless `classes` are given."""
     classes: list[str]
@@ -111,4 +36,42 @@ class Launch(msgspec.Struct):
     @property
     def own(self) -> tuple[int, ...]:
         """The descriptors that are nobody else's."""
-        return self.channel, self.board, self.lifeline, self.nudge
+        return self.channel, self.page, self.alive, self.requests
+
+
+class Batch(Struct, array_like=True):
+    """Supervisor to realizer: jobs to run, numbered from `first` on."""
+
+    first: int
+    names: dict[int, str]
+    """Job names by lane."""
+    jobs: list[tuple[tuple[int, int], int, str]]
+    """The claim's token with the declaration's id, lane, payload."""
+
+
+class Report(Struct, array_like=True, omit_defaults=True):
+    """Realizer to supervisor: what has come of its jobs since the last report."""
+
+    ended: list[tuple[int, Ended]] = []
+    """By sequence number."""
+    dropped: list[int] = []
+    """Jobs it did not start, since they were taken back."""
+    unknown: list[int] = []
+    """Jobs it did not start, since it has no such class."""
+    loading: str = ""
+    """The job file that is about to be imported."""
+    loaded: Loaded | None = None
+    """In the first report of all: the jobs are loaded."""
+    spoiled: tuple[str, str] | None = None
+    """The job that has changed its process for good, and what: it drops what it was sent."""
+
+
+class Loaded(Struct, array_like=True):
+    """What a realizer has found in the jobs directory."""
+
+    pid: int
+    """The realizer's own; its supervisor knows its reaper's, where there is one."""
+    specs: list[JobSpec]
+    broken: list[Broken]
+    stamps: dict[str, str]
+    """Of the files, from before they were imported."""

@@ -1,9 +1,9 @@
 """A page of memory that a supervisor and one realizer share, so that neither waits for the other.
 
-The realizer writes which job it is at and since when; the supervisor reads it to enforce limits
-and, after a crash, to know which job was running. The supervisor writes which jobs it takes
-back; the realizer looks before it starts each. Jobs are known here by the sequence number in
-which they were handed over.
+The realizer writes which job it is running and since when; the supervisor reads it to enforce
+limits and, after a crash, to know which job was running. The supervisor writes which jobs it
+takes back; the realizer looks before it starts each. Jobs are known here by the sequence number
+in which they were sent.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import mmap
 import os
 import sys
 
-SIZE = mmap.PAGESIZE
-AT, SINCE, REVOKED, LAST = 0, 1, 2, 3
-"""The job at hand, when it began, what is taken back; and the last job, once it has ended."""
-IDLE, BETWEEN = 0, -1
-"""At no job: with nothing to do, and with a note to write, which no job's limit shall bear."""
+PAGE_BYTES = mmap.PAGESIZE
+RUNNING, SINCE, REVOKED, LAST = 0, 1, 2, 3
+"""The job that runs, when it began, what is taken back; and the last job, once it has ended."""
+IDLE, JOURNALLING = 0, -1
+"""No job runs: there is none, or there is a journal to write, which no job's limit shall bear."""
 
 
 class SharedPage:
@@ -25,22 +25,22 @@ class SharedPage:
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
-        self._memory = mmap.mmap(descriptor, SIZE)
-        self.words = memoryview(self._memory).cast("q")
+        self._memory = mmap.mmap(descriptor, PAGE_BYTES)
+        self.cells = memoryview(self._memory).cast("q")
         """Eight bytes each, so that no reader sees half a number."""
 
     @classmethod
     def new(cls) -> SharedPage:
         """A fresh page, in a file without a name."""
         if sys.platform == "linux":
-            descriptor = os.memfd_create("prokerja-board", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+            descriptor = os.memfd_create("prokerja-page", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         else:
             import tempfile
 
-            descriptor, path = tempfile.mkstemp(prefix="prokerja-board-")
+            descriptor, path = tempfile.mkstemp(prefix="prokerja-page-")
             os.unlink(path)
         try:
-            os.ftruncate(descriptor, SIZE)
+            os.ftruncate(descriptor, PAGE_BYTES)
             if sys.platform == "linux":  # or a realizer could take the page from under our feet
                 seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
                 fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
@@ -50,16 +50,19 @@ class SharedPage:
             raise
 
     def running(self) -> tuple[int, int]:
-        """Sequence number of the job at hand (IDLE for none), and the monotonic ns it began."""
+        """The sequence number of the job that runs (IDLE for none), and the monotonic ns it began.
+
+        JOURNALLING between two jobs.
+        """
         # `since` is written first, so a number that stays the same goes with the right time.
-        at = self.words[AT]
-        since = self.words[SINCE]
-        return (at, since) if at == self.words[AT] else self.running()
+        running = self.cells[RUNNING]
+        since = self.cells[SINCE]
+        return (running, since) if running == self.cells[RUNNING] else self.running()
 
     def last_begun(self) -> int:
         """Sequence number of the last job that was begun, ended or not; 0 for none."""
-        at = self.words[AT]
-        return at if at > 0 else self.words[LAST]
+        running = self.cells[RUNNING]
+        return running if running > 0 else self.cells[LAST]
 
     def revoke(self, first: int, last: int) -> None:
         """Forbid the realizer to start the jobs from `first` to `last`.
@@ -67,19 +70,19 @@ class SharedPage:
         Holds for certain once a moment has passed and the realizer is seen to be at an earlier
         job: it announces a job before it looks, so each side sees at least one of the writes.
         """
-        self.words[REVOKED] = first << 32 | last
+        self.cells[REVOKED] = first << 32 | last
 
     def allow(self) -> None:
         """Lift the ban."""
-        self.words[REVOKED] = 0
+        self.cells[REVOKED] = 0
 
     def close(self) -> None:
         """Let the page go."""
-        self.words.release()
+        self.cells.release()
         self._memory.close()
         os.close(self.descriptor)
 
 
-def revoked(word: int, sequence: int) -> bool:
-    """Whether a word written by `revoke` forbids this job."""
-    return word >> 32 <= sequence <= word & 0xFFFFFFFF
+def revoked(cell: int, sequence: int) -> bool:
+    """Whether a cell written by `revoke` forbids this job."""
+    return cell >> 32 <= sequence <= cell & 0xFFFFFFFF

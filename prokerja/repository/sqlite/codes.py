@@ -1,0 +1,15 @@
+"""How a declaration's status stands in its row; whether it is claimed stands in `claim`."""
+
+from __future__ import annotations
+
+from prokerja.model import Status
+
+UNSETTLED, COMPLETED, FAILED = 0, 1, 2
+CODES = {
+    Status.PENDING: UNSETTLED,
+    Status.PROCESSING: UNSETTLED,
+    Status.COMPLETED: COMPLETED,
+    Status.FAILED: FAILED,
+}
+HIGHEST_ID = 2**63 - 1
+QUEUE = "INSERT INTO pending (lane, due_at, declaration) VALUES (?, ?, ?)"

@@ -1,0 +1,45 @@
+"""What came of an attempt: the same types from a realizer's report to the settled row."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from prokerja.model import Declaration
+
+Moment = Annotated[float, Meta(ge=0, le=253402300799)]
+"""Seconds since the epoch, in a year that a calendar has."""
+
+
+class Completed(Struct, array_like=True, tag=0, gc=False):
+    """`handle()` returned."""
+
+    started_at: Moment
+    finished_at: Moment
+    result: str | None = None
+    """JSON, or None for no result."""
+    follow_ups: tuple[Declaration, ...] = ()
+
+
+class Failed(Struct, array_like=True, tag=1, gc=False):
+    """`handle()` raised, ran too long, or took its process down."""
+
+    started_at: Moment
+    finished_at: Moment
+    error: str
+    traceback: str | None = None
+
+
+class Released(Struct, array_like=True, tag=2, gc=False):
+    """The job never started, or an orderly stop cut it short: it goes back, no attempt used."""
+
+    counted: bool
+    """Whether it counts against the times a job may come back; not if it never left our hands."""
+
+
+Ended = Completed | Failed
+"""What a realizer tells of a job that it has run."""
+Verdict = Completed | Failed | Released
+Settlement = tuple[int, int, Verdict]
+"""A declaration's id, its lane's, and what came of it."""

@@ -1,0 +1,72 @@
+"""Hears of writes to the store by others: there may be work, or one of them may have died."""
+
+from __future__ import annotations
+
+import time
+from selectors import EVENT_READ
+from typing import TYPE_CHECKING
+
+from prokerja.events import FileUnwatched
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from prokerja.events import Event
+    from prokerja.repository.sqlite.watch import Watch
+    from prokerja.worker.duties.recovery import Recovery
+    from prokerja.worker.duties.upgrade import UpgradeCheck
+
+
+class Writes:
+    """Passes on what a watch of the store hears."""
+
+    def __init__(
+        self,
+        watch: Watch,
+        recovery: Recovery,
+        upgrade: UpgradeCheck,
+        tell: Callable[[Event], None],
+    ) -> None:
+        self._watch = watch
+        self._recovery = recovery
+        self._upgrade = upgrade
+        self._tell = tell
+        self._told = ""
+        """What was told of the watch."""
+        self._heard_at = 0.0
+        self.woken = True
+        """Whether anybody may have written since we last looked for work."""
+
+    @property
+    def due(self) -> float | None:
+        """None where the system tells of writes; elsewhere they are looked for."""
+        return None if self._watch.pace is None else self._heard_at + self._watch.pace
+
+    def run(self, now: float) -> None:
+        """Nothing tells us, so anything may have happened."""
+        self._hear(now)
+
+    def hear(self) -> None:
+        """Somebody has written, or is about to."""
+        self._hear(time.monotonic())
+
+    def interest(self) -> int:
+        """Whether to hear of another write would tell us anything new, as a selector's mask."""
+        return 0 if self.woken and self._recovery.is_stirred else EVENT_READ
+
+    def wrote(self, now: float, *, full: bool) -> None:
+        """We have written ourselves, under the lock, and looked for work unless we are `full`."""
+        self.woken = full  # a full worker will look anyway, as soon as there is room
+        self._upgrade.seen(now)
+
+    def _hear(self, now: float) -> None:
+        self._heard_at = now
+        if self._watch.shortage != self._told:
+            self._told = self._watch.shortage
+            if self._told:
+                self._tell(FileUnwatched(self._told))
+        if self._watch.drain():
+            self._recovery.suspected = True
+        self.woken = True
+        self._recovery.on_write(now)
+        self._upgrade.on_write(now)

@@ -1,0 +1,124 @@
+"""What comes of the jobs that realizers were sent, until the supervisor has written it down."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from prokerja.events import RealizerDied
+from prokerja.verdicts import Released, Settlement, Verdict
+from prokerja.worker.pool.durations import Durations
+from prokerja.worker.pool.ending import Ending
+from prokerja.worker.pool.exits import (
+    Exit,
+    after_exit,
+    after_limit,
+    checked_end,
+    from_journal,
+    too_long,
+)
+from prokerja.worker.wire.messages import WireError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from prokerja.events import Event
+    from prokerja.model import Claimed
+    from prokerja.verdicts import Ended
+    from prokerja.worker.pool.process import RealizerProcess
+    from prokerja.worker.wire.messages import Report
+
+
+class Results:
+    """Settlements by token, long jobs that have started, and jobs that no realizer has any more."""
+
+    def __init__(self, tell: Callable[[Event], None]) -> None:
+        self._tell = tell
+        self.durations = Durations()
+        self.job_names: dict[int, str] = {}
+        """By lane, as far as they were met."""
+        self.settlements: defaultdict[int, list[Settlement]] = defaultdict(list)
+        self.started: list[tuple[Claimed, float]] = []
+        """Long jobs and when they began, in seconds since the epoch."""
+        self.unassigned: list[Claimed] = []
+        """Claimed, but no realizer has them just now."""
+        self.unknown_jobs: set[str] = set()
+        """Jobs that a realizer turned out not to have."""
+
+    def name(self, job: Claimed) -> str:
+        """The job's name."""
+        return self.job_names.get(job.lane, "?")
+
+    def settle(self, job: Claimed, verdict: Verdict) -> None:
+        """Keep what came of a job."""
+        self.settlements[job.token].append((job.id, job.lane, verdict))
+
+    def clear_written(self) -> None:
+        """All that came back, or has started, is written down."""
+        self.settlements.clear()
+        self.started.clear()
+
+    def take_started(self, job: Claimed, since: float) -> None:
+        """A job is seen to be long; it has run since that monotonic second."""
+        self.started.append((job, time.time() - (time.monotonic() - since)))
+
+    def take_ended(self, process: RealizerProcess, ended: Sequence[tuple[int, Ended]]) -> None:
+        """Jobs have ended; raises WireError, and settles none, for what no job could leave."""
+        for _, end in ended:
+            checked_end(end)
+        took: defaultdict[int, list[float]] = defaultdict(list)
+        jobs = process.finish([sequence for sequence, _ in ended])
+        for job, (sequence, end) in zip(jobs, ended, strict=True):
+            if job is not None:
+                took[job.lane].append(end.finished_at - end.started_at)
+                self._settle_ended(process, sequence, job, end)
+        for lane, seconds in took.items():
+            self.durations.learn(lane, sum(seconds) / len(seconds))
+
+    def take_refused(self, process: RealizerProcess, report: Report) -> None:
+        """A realizer has not begun some jobs; raises WireError if it had no reason."""
+        if not process.spoiled and any(map(process.has_to_do, report.dropped)):
+            raise WireError("it returned jobs that were not revoked")
+        self.unassigned += filter(None, process.finish(report.dropped))
+        for job in filter(None, process.finish(report.unknown)):
+            self.unknown_jobs.add(self.name(job))
+            self.settle(job, Released(counted=False))
+
+    def take_exit(self, process: RealizerProcess, exit: Exit) -> None:
+        """A realizer is dead: settle what it had in flight."""
+        self._take_journalled(process)
+        ending, jobs, running, how = process.ending, process.jobs, exit.running, exit.how
+        is_orderly = ending is not None and ending.is_orderly
+        if running in jobs if is_orderly else ending is not Ending.TIMED_OUT:
+            self._tell(RealizerDied(process.pid, how))
+        if running < 1 and exit.last_begun in jobs:
+            running, how = exit.last_begun, f"{how}, and never reported what came of the job"
+        has_timed_out = running == process.timed_out and running in jobs
+        if has_timed_out:
+            how = too_long(jobs[running])
+        excused = not has_timed_out and (is_orderly or ending is Ending.TIMED_OUT)
+        exit = exit._replace(how=how, running=running, excused=excused)
+        for sequence, job in jobs.items():
+            verdict = after_exit(sequence, exit)
+            if verdict is None:
+                self.unassigned.append(job)
+            else:
+                self.settle(job, verdict)
+
+    def _settle_ended(
+        self, process: RealizerProcess, sequence: int, job: Claimed, ended: Ended
+    ) -> None:
+        if sequence == process.timed_out:
+            ended = after_limit(ended, job)
+            process.kill()  # it broke its limit, and so may what it has started
+        self.settle(job, ended)
+
+    def _take_journalled(self, process: RealizerProcess) -> None:
+        """Settle what a dead realizer had ended and not reported."""
+        journalled = process.journalled()
+        for sequence, job in list(process.jobs.items()):
+            ended = from_journal(journalled.get((job.token, job.id)))
+            if ended is not None:
+                del process.jobs[sequence]
+                self._settle_ended(process, sequence, job, ended)
