@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection  # noqa: TC003  msgspec reads these types
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -78,19 +79,63 @@ class Attempt(NamedTuple):
     traceback: str | None
 
 
-class WorkerRow(NamedTuple):
-    """A worker as the store knows it; whether it lives, only its lock can tell."""
+class Record(NamedTuple):
+    """A declaration and what has come of it so far."""
 
     id: int
-    pid: int
-    started_at: float
-    realizers: int
-    queues: tuple[str, ...]
-    """The queues it takes from, in order; empty for all."""
-    names: tuple[str, ...]
-    """The jobs it knows."""
-    directories: tuple[str, ...]
-    """The jobs directories whose jobs these are; a job of no directory is any worker's."""
+    lane: Lane
+    status: Status
+    declared_at: float
+    due_at: float
+    started_at: float | None
+    """Of the attempt that runs now, or of the last one."""
+    finished_at: float | None
+    attempts: int
+    """How many attempts have ended."""
+    retries: int
+    retry_after: float
+    timeout: float | None
+    returns: int
+    """How often it came back without having used an attempt."""
+    payload: str
+    result: str | None
+    error: str | None
+    """Of the last attempt that went wrong."""
+
+
+class Detail(NamedTuple):
+    """All about one declaration."""
+
+    record: Record
+    attempts: list[Attempt]
+    """Those that have ended, first to last."""
+    why: str | None
+    """Why it is not running just now; None if it is."""
+
+
+class Tally(NamedTuple):
+    """How many declarations of each status one queue holds."""
+
+    queue: str
+    pending: int
+    processing: int
+    completed: int
+    failed: int
+
+    def counts(self) -> dict[str, int]:
+        """The numbers by status."""
+        return {status.value: getattr(self, status.value) for status in Status}
+
+
+class Taking(NamedTuple):
+    """What a worker takes: the one rule that decides it, for claiming as for telling why not."""
+
+    queues: tuple[str, ...] = ()
+    """In the order in which it takes from them; empty for all."""
+    names: Collection[str] | None = None
+    """The jobs it knows; None for every one."""
+    directories: Collection[str] | None = None
+    """The jobs directories that these are from; a job of no directory is any worker's."""
 
     def serves(self, queue: str) -> bool:
         """Whether it takes from that queue."""
@@ -98,9 +143,40 @@ class WorkerRow(NamedTuple):
 
     def has_jobs_of(self, directory: str) -> bool:
         """Whether it takes what was declared from that jobs directory, or from none."""
-        return not directory or directory in self.directories
+        return not directory or self.directories is None or directory in self.directories
+
+    def knows(self, name: str) -> bool:
+        """Whether it has that job."""
+        return self.names is None or name in self.names
 
     def takes(self, lane: Lane) -> bool:
         """Whether what waits there is for it."""
         queue, name, _, directory = lane
-        return name in self.names and self.serves(queue) and self.has_jobs_of(directory)
+        return self.serves(queue) and self.knows(name) and self.has_jobs_of(directory)
+
+
+class WorkerRow(NamedTuple):
+    """A worker as the store knows it; whether it lives, only its lock can tell."""
+
+    id: int
+    pid: int
+    started_at: float
+    realizers: int
+    taking: Taking
+
+
+class Summary(NamedTuple):
+    """The counts of a store, or of one of its queues."""
+
+    queues: list[Tally]
+    waiting_since: float | None
+    """When the longest-waiting due job became due."""
+    workers: list[WorkerRow]
+    """Those that are alive."""
+    now: float
+
+    @property
+    def total(self) -> Tally:
+        """All queues taken together."""
+        sums = (sum(column) for column in zip(*(tally[1:] for tally in self.queues), strict=True))
+        return Tally("", *sums) if self.queues else Tally("", 0, 0, 0, 0)

@@ -8,16 +8,19 @@ import time
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from prokerja.errors import RequestError
-from prokerja.repository.sqlite.repository import Repository
+from prokerja import repository
+from prokerja.errors import NotFound, RequestError
 from prokerja.request import ASKS_NOTHING, Options, from_job
-from prokerja.settings import settings
+from prokerja.settings import Settings, settings
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+    from types import TracebackType
 
-    from prokerja.model import Declaration
+    from prokerja.catalog.refresh import KnownJob
+    from prokerja.model import Declaration, Detail, Record, Status, Summary
+    from prokerja.repository.verbs import Repository
 
 KNOWN = frozenset(Options._fields)
 
@@ -27,22 +30,41 @@ class Queue:
 
     `path` is the file, `:memory:` for a queue that lives as long as this object, or None for the
     file that the settings name. Opening it makes it. Threads may share a Queue; a forked process
-    opens the file anew by itself.
+    opens the file anew by itself. `with Queue(...) as queue` closes it at the end.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
-        where = settings(None if path is None else os.fspath(path))
-        self.path = where.db
-        self._jobs = where.jobs
-        self._open()
+        self._settings = settings(None if path is None else os.fspath(path))
+        self._open(create=True)
+
+    @classmethod
+    def of(cls, where: Settings, *, create: bool = True) -> Queue:
+        """The queue that settled settings name; NotFound if it is not there and not to be made."""
+        queue = cls.__new__(cls)
+        queue._settings = where  # noqa: SLF001  its own
+        queue._open(create=create)  # noqa: SLF001
+        return queue
+
+    def _open(self, *, create: bool) -> None:
+        self.path = self._settings.db
+        self._process = os.getpid()
+        self._repository = repository.open(self.path, create=create)
+
+    def __enter__(self) -> Queue:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self.close()
 
     @property
     def repository(self) -> Repository:
         """What is stored in the file; for those who need more than the verbs below."""
-        if self._process != os.getpid() and self.path != ":memory:":
-            # An SQLite connection must not cross a fork, not even to be closed.
+        if self._process != os.getpid() and self._repository.is_shared:
+            # A connection must not cross a fork, not even to be closed.
             self._inherited = self._repository
-            self._open()
+            self._open(create=True)
         return self._repository
 
     def declare(
@@ -56,37 +78,78 @@ class Queue:
         Raises RequestError for what is no job or no option, TryAgain if the file is locked.
         """
         now = time.time()
-        declaration = from_job(job, now, _options(options), self._jobs)
-        if connection is not None:
-            return self._declare_within(connection, declaration, now)
-        return self.repository.declarations.add_one(declaration, now)
+        declaration = from_job(job, now, _options(options), self._settings.jobs)
+        return self.repository.declare((declaration,), now, connection)[0]
 
     def declare_many(self, jobs: Iterable[Any], **options: Any) -> range:
         """Register all jobs or none, in one transaction; returns their ids, in order."""
         now = time.time()
-        given, directory = _options(options), self._jobs
+        given, directory = _options(options), self._settings.jobs
         made = (from_job(job, now, given, directory) for job in jobs)
-        return self.repository.declarations.add(made, now)
+        return self.repository.declare(made, now)
+
+    def known_job(self, name: str) -> KnownJob:
+        """What is known of a job by its name, after a look at the job files.
+
+        Raises UnknownJob, naming jobs that sound alike.
+        """
+        from prokerja.catalog.refresh import known_job
+
+        return known_job(self.repository, self._settings, name)
+
+    def register(self, declarations: Iterable[Declaration], now: float) -> range:
+        """Register declarations that are made already, all or none; returns their ids, in order."""
+        return self.repository.declare(declarations, now)
 
     def retry(self, *ids: int) -> None:
         """Put failed jobs back with their attempts counted anew; make pending ones due now."""
-        self.repository.declarations.retry(ids, time.time())
+        self.repository.retry(ids, time.time())
+
+    def retry_failed(self, queue: str | None = None, job: str | None = None) -> int:
+        """Put all failed jobs back, of a queue or of a name if given; returns how many."""
+        return self.repository.retry_failed(queue, job, time.time())
+
+    def purge(self, status: Status, before: float, queue: str | None = None) -> int:
+        """Delete jobs of a status that ended (if pending: were due) before that moment.
+
+        Returns how many; processing ones are never deleted (ValueError).
+        """
+        return self.repository.purge(status, before, queue)
+
+    def summary(self, queue: str | None = None) -> Summary:
+        """How many jobs stand where."""
+        return self.repository.summary(queue, time.time())
+
+    def find(self, id: int) -> Detail:
+        """All about one job, and why it is not running; raises NotFound."""
+        detail = self.repository.find(id, time.time())
+        if detail is None:
+            raise NotFound(f"there is no job {id}; `prokerja report:jobs` lists them")
+        return detail
+
+    def newest(
+        self,
+        status: Status | None = None,
+        queue: str | None = None,
+        job: str | None = None,
+        limit: int = 20,
+    ) -> list[Record]:
+        """Jobs that match, newest first."""
+        return self.repository.newest(status, queue, job, limit)
+
+    def wait(self, ids: Sequence[int], timeout: float | None = None) -> dict[int, Status]:
+        """How jobs have ended, as soon as all have.
+
+        Raises NotFound, and WaitedTooLong after `timeout` seconds.
+        """
+        from prokerja.waiting import wait
+
+        return wait(self.repository, ids, timeout)
 
     def close(self) -> None:
         """Close the file; a forked process that has only inherited it leaves it alone."""
         if self._process == os.getpid():
             self._repository.close()
-
-    def _open(self) -> None:
-        self._process = os.getpid()
-        self._repository = Repository(self.path)
-
-    def _declare_within(
-        self, connection: sqlite3.Connection, declaration: Declaration, now: float
-    ) -> int:
-        from prokerja.repository.sqlite.within import insert_within
-
-        return insert_within(connection, self.repository.path, declaration, now)
 
 
 def declare(job: Any, **options: Any) -> int:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import psutil
 
 from prokerja import Queue
-from prokerja.report import detail_json, why_not_running
+from prokerja.report import detail_json
+from prokerja.repository.sqlite.repository import SQLiteRepository
 
 if TYPE_CHECKING:
     import signal
@@ -200,6 +201,12 @@ class Worker:
             raise AssertionError(f"still there after {limit:g} s:\n{self.said()}") from None
 
 
+def inside(queue: Queue) -> SQLiteRepository:
+    """A queue's store, where a test is about SQLite's own."""
+    assert isinstance(queue.repository, SQLiteRepository)
+    return queue.repository
+
+
 class Home:
     """A directory with a queue, jobs, a ledger that they write to, and the workers started here."""
 
@@ -281,19 +288,11 @@ class Home:
 
     def job(self, id: int) -> dict[str, Any]:
         """What `report:job --json` answers, without the price of a process."""
-        repository = self.queue.repository
-        with repository.database.reading():
-            record = repository.history.one(id)
-            assert record is not None
-            why = why_not_running(repository, record, time.time())
-            return detail_json(record, repository.history.attempts(record), why)
+        return detail_json(self.queue.find(id))
 
     def statuses(self, ids: Iterable[int]) -> list[str]:
         """Of each of these jobs."""
-        repository = self.queue.repository
-        with repository.database.reading():
-            records = [repository.history.one(id) for id in ids]
-        return [record.status.value for record in records if record is not None]
+        return [status.value for status in self.queue.repository.statuses(ids).values()]
 
     def running(self, id: int) -> bool:
         """Whether the file knows that this job has been started."""
@@ -328,9 +327,7 @@ class Home:
 
     def counts(self) -> dict[str, int]:
         """How many jobs there are of each status."""
-        repository = self.queue.repository
-        with repository.database.reading():
-            tallies = repository.lanes.tallies()
+        tallies = self.queue.summary().queues
         total = dict.fromkeys(("pending", "processing", "completed", "failed"), 0)
         for tally in tallies:
             for status, count in tally.counts().items():

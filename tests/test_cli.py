@@ -18,7 +18,7 @@ import pytest
 
 from prokerja import cli
 from prokerja.commandline import parameters
-from prokerja.repository.sqlite.repository import Repository
+from prokerja.repository.sqlite.repository import SQLiteRepository
 from tests.shell import PROGRAM, Shell, Terminal, opened, terminal
 from tests.support import wait_until
 
@@ -801,7 +801,7 @@ def test_a_file_that_others_are_just_closing_opens_all_the_same(shell: Shell) ->
     other = subprocess.Popen([sys.executable, "-c", script])
     opened = 0
     while other.poll() is None:
-        Repository(str(shell.db)).close()
+        SQLiteRepository(str(shell.db)).close()
         opened += 1
     assert other.returncode == 0
     assert opened > 1

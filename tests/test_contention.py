@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from prokerja.errors import TryAgain
-from prokerja.model import Declaration, Lane, Status
+from prokerja.model import Declaration, Lane, Status, Taking
 from prokerja.repository.sqlite import database
 from prokerja.repository.sqlite.declarations import CHUNK
-from prokerja.repository.sqlite.repository import Repository
+from prokerja.repository.sqlite.repository import SQLiteRepository
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -93,9 +93,10 @@ import itertools, json, os, random, sqlite3, sys, time
 import psutil
 from prokerja.repository.sqlite import claims, history, workers
 import prokerja.repository.sqlite.within
-from prokerja.model import Declaration, Lane, Status
+from prokerja.model import Declaration, Lane, Status, Taking
+from prokerja.repository.verbs import Membership
 from prokerja.verdicts import Completed, Failed, Released
-from prokerja.repository.sqlite.repository import Repository
+from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.repository.sqlite.claims import TURNS
 from prokerja.repository.sqlite.within import insert_within
 from prokerja.spec import JobSpec
@@ -112,12 +113,12 @@ def declarer(number):
     # By number: a connection for each, as commands do; one kept open; bulks; plain SQL; a
     # program's own transaction.
     chance, ids = random.Random(number), []
-    kept = Repository(path)
+    kept = SQLiteRepository(path)
     door = sqlite3.connect(path, isolation_level=None, timeout=60)
     while not ids or time.monotonic() < ends:
         way = number % 5
         if way == 0:
-            other = Repository(path)
+            other = SQLiteRepository(path)
             ids += other.declarations.add([asked(chance)], time.time())
             other.close()
         elif way == 1:
@@ -146,14 +147,14 @@ def turn(repository, token, room):
         some = list(itertools.islice(offered, room - len(taken)))
         taken.extend(some)
         return some, len(taken) == room
-    repository.claims.take(token, repository.lanes.waiting(None, ()), time.time(), choose)
+    repository.claims.take(token, repository.lanes.waiting(Taking()), time.time(), choose)
     return taken
 
 def worker(number):
     chance = random.Random(number)
-    repository = Repository(path)
+    repository = SQLiteRepository(path)
     repository.database.durable(False)
-    id, lock = repository.workers.register(os.getpid(), time.time(), 1, (), ())
+    id, lock = repository.registry.register(os.getpid(), time.time(), 1, Taking((), ()))
     tokens = itertools.count(id * TURNS)
     completed, failed, retried, returned, mine, token = [], [], 0, 0, [], None
     # On a slow machine a worker goes on when the time is over, until it has done something.
@@ -180,12 +181,12 @@ def worker(number):
         failed += [one.id for one in attempts if one.retry_at is None]
         retried += sum(one.retry_at is not None for one in attempts)
         returned += sum(isinstance(v, Released) for _, _, v in verdicts)
-    repository.workers.leave(id, lock)
+    repository.registry.unregister(Membership(id, lock))
     repository.close()
     return {"completed": completed, "failed": failed, "retried": retried, "returned": returned}
 
 def purger(number):
-    repository, purged = Repository(path), 0
+    repository, purged = SQLiteRepository(path), 0
     while time.monotonic() < ends or not purged:
         with repository.database.reading():
             lanes = list(repository.lanes.matching(None, None))
@@ -208,7 +209,7 @@ def run(role, number):
         json.dump(answer, file)
     os._exit(0)
 
-first = Repository(path)
+first = SQLiteRepository(path)
 specs = [JobSpec("noop", "a", 0, 1, 0.01, None, (), True, "/noop.py", "")]
 first.catalog.record("", {}, (), specs)
 first.close()
@@ -271,15 +272,15 @@ import os, sys
 import psutil
 from prokerja.errors import ProkerjaError
 from prokerja.model import Declaration, Lane
-from prokerja.repository.sqlite.repository import Repository
+from prokerja.repository.sqlite.repository import SQLiteRepository
 request = Declaration(Lane("default", "noop", 0), "{}", 0.0, 0, 1.0, None)
-Repository(sys.argv[1]).close()
+SQLiteRepository(sys.argv[1]).close()
 for number in range(8):
     if os.fork() == 0:
         code = 1
         try:
             for _ in range(40):
-                repository = Repository(sys.argv[1])
+                repository = SQLiteRepository(sys.argv[1])
                 repository.declarations.add([request], 2e9)
                 repository.close()
             code = 0
@@ -327,7 +328,7 @@ print("let go", flush=True)
 @pytest.fixture
 def holder(path: Path) -> Iterator[subprocess.Popen[str]]:
     """Another process that holds the file's write lock until it hears a line."""
-    Repository(str(path)).close()
+    SQLiteRepository(str(path)).close()
     process = child(HOLD, str(path), "BEGIN IMMEDIATE")
     assert heard(process) == "held"
     yield process
@@ -340,12 +341,12 @@ def test_a_lock_held_longer_than_our_patience_means_try_again_and_changes_nothin
     path: Path, holder: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch, verb: str
 ) -> None:
     monkeypatch.setattr(database, "PATIENCE", 0.05)
-    repository = Repository(str(path))
+    repository = SQLiteRepository(str(path))
     verbs: dict[str, Callable[[], object]] = {
         "declare": lambda: repository.declarations.add([asked()], START),
         "retry": lambda: repository.declarations.retry([1], START),
         "purge": lambda: repository.declarations.purge([1], Status.COMPLETED, START),
-        "register": lambda: repository.workers.register(1, START, 1, (), ()),
+        "register": lambda: repository.registry.register(1, START, 1, Taking((), ())),
     }
     with pytest.raises(TryAgain, match=r"locked by another process.*; try again") as caught:
         verbs[verb]()
@@ -353,14 +354,14 @@ def test_a_lock_held_longer_than_our_patience_means_try_again_and_changes_nothin
     assert str(caught.value).startswith(f"{path} ")
     holder.communicate("go on\n")
     assert list(repository.declarations.add([asked()], START)) == [1]
-    assert repository.workers.all() == []
+    assert repository.registry.all() == []
     repository.close()
 
 
 def test_a_write_waits_for_its_turn_and_then_goes_through(
     path: Path, holder: subprocess.Popen[str]
 ) -> None:
-    repository = Repository(str(path))
+    repository = SQLiteRepository(str(path))
     done: list[range] = []
     tried = threading.Event()
 
@@ -382,7 +383,7 @@ def test_a_write_waits_for_its_turn_and_then_goes_through(
 
 
 def test_readers_are_not_held_up_by_a_writer(path: Path, holder: subprocess.Popen[str]) -> None:
-    repository = Repository(str(path))
+    repository = SQLiteRepository(str(path))
     with repository.database.reading():
         assert repository.lanes.tallies() == []
         assert repository.history.newest(None, None, None, 10) == []
@@ -395,13 +396,13 @@ def test_the_death_of_who_holds_the_lock_lets_the_next_in(
 ) -> None:
     holder.send_signal(signal.SIGKILL)
     holder.wait()
-    repository = Repository(str(path))
+    repository = SQLiteRepository(str(path))
     assert list(repository.declarations.add([asked()], START)) == [1]
     repository.close()
 
 
 def test_a_read_sees_one_moment_though_others_write(path: Path) -> None:
-    one, other = Repository(str(path)), Repository(str(path))
+    one, other = SQLiteRepository(str(path)), SQLiteRepository(str(path))
     one.declarations.add([asked()], START)
     with one.database.reading():
         before = one.lanes.tallies()
@@ -414,7 +415,7 @@ def test_a_read_sees_one_moment_though_others_write(path: Path) -> None:
 
 
 def test_threads_that_share_a_repository_take_turns(path: Path) -> None:
-    repository = Repository(str(path))
+    repository = SQLiteRepository(str(path))
     repository.database.durable(False)
     ids: list[int] = []
     wrong: list[BaseException] = []
@@ -469,7 +470,7 @@ sys.stdin.readline()
 
 @pytest.mark.parametrize("written", [0, 1, CHUNK, 60 * CHUNK + 1])
 def test_a_bulk_killed_in_the_middle_leaves_nothing(path: Path, written: int) -> None:
-    repository = Repository(str(path))
+    repository = SQLiteRepository(str(path))
     repository.declarations.add([asked()], START)
     process = child(MANY, str(path), str(100 * CHUNK), str(written))
     assert heard(process) == "in the middle"
@@ -490,7 +491,7 @@ def test_a_bulk_killed_in_the_middle_leaves_nothing_to_who_opens_the_file_later(
     assert heard(process) == "in the middle"
     process.kill()
     process.communicate()
-    repository = Repository(str(path))
+    repository = SQLiteRepository(str(path))
     assert repository.history.newest(None, None, None, 10) == []
     assert list(repository.declarations.add([asked()], START)) == [1]
     repository.close()
@@ -513,17 +514,18 @@ def test_a_bulk_that_was_acknowledged_survives_the_death_of_who_declared_it(path
 
 MID_TURN = """
 import itertools, os, sys, time
+from prokerja.model import Taking
 from prokerja.verdicts import Completed
-from prokerja.repository.sqlite.repository import Repository
+from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.repository.sqlite.claims import TURNS
-repository = Repository(sys.argv[1])
-id, lock = repository.workers.register(os.getpid(), 2e9, 1, (), ())
+repository = SQLiteRepository(sys.argv[1])
+id, lock = repository.registry.register(os.getpid(), 2e9, 1, Taking((), ()))
 def take(token):
     taken = []
     def choose(offered):
         taken.extend(itertools.islice(offered, 10 - len(taken)))
         return list(taken), True
-    repository.claims.take(token, repository.lanes.waiting(None, ()), 2e9, choose)
+    repository.claims.take(token, repository.lanes.waiting(Taking()), 2e9, choose)
     return taken
 with repository.database.writing():
     first = take(id * TURNS)
@@ -538,18 +540,18 @@ with repository.database.writing():
 
 
 def test_a_worker_killed_in_the_middle_of_a_turn_has_not_turned_at_all(path: Path) -> None:
-    repository = Repository(str(path))
+    repository = SQLiteRepository(str(path))
     repository.declarations.add([asked() for _ in range(30)], START)
     process = child(MID_TURN, str(path))
     assert heard(process) == "in the middle"
-    [worker] = repository.workers.living()
+    [worker] = repository.registry.living()
     process.kill()
     process.communicate()
-    assert repository.workers.living() == []
+    assert repository.registry.living() == []
     [tally] = repository.lanes.tallies()
     assert tally.counts() == {"pending": 20, "processing": 10, "completed": 0, "failed": 0}
     with repository.database.writing():
-        assert repository.claims.recover(worker.id, 2e9) == 10
+        assert repository.claims.put_back(worker.id, 2e9) == 10
     [tally] = repository.lanes.tallies()
     assert tally.pending == 30
     tried = [record.attempts for record in repository.history.newest(None, None, None, 100)]

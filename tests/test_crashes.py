@@ -17,9 +17,9 @@ import pytest
 
 from prokerja.errors import Busy, TryAgain
 from prokerja.events import Event, JobsRecovered, JobsSettled, LockLeft
-from prokerja.model import Declaration, Lane
+from prokerja.model import Declaration, Lane, Taking
 from prokerja.repository.sqlite.claims import TURNS
-from prokerja.repository.sqlite.repository import Repository
+from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.repository.sqlite.watch import Watch
 from prokerja.verdicts import Completed
 from prokerja.worker.duties.recovery import Recovery
@@ -307,14 +307,14 @@ def test_a_dead_worker_is_looked_for_again_if_the_store_was_locked(home: Home) -
     told: list[Event] = []
     path = str(home.db)
     with (
-        closing(Repository(path)) as repository,
-        closing(Repository(path)) as other,
+        closing(SQLiteRepository(path)) as repository,
+        closing(SQLiteRepository(path)) as other,
         closing(Watch(path)) as watch,
     ):
         repository.database.patience = 0.0
         recovery = Recovery(repository, 0, watch, told.append)
         recovery.run(1.0)
-        id, lock = other.workers.register(os.getpid(), 0.0, 1, (), ())
+        id, lock = other.registry.register(os.getpid(), 0.0, 1, Taking((), ()))
         os.close(lock)
         recovery.on_write(2.0)
         with other.database.writing(), pytest.raises(Busy):
@@ -329,17 +329,17 @@ def test_whatever_stands_where_a_dead_workers_lock_was_holds_nobody_up(
 ) -> None:
     told: list[Event] = []
     with (
-        closing(Repository(str(home.db))) as repository,
+        closing(SQLiteRepository(str(home.db))) as repository,
         closing(Watch(str(home.db))) as watch,
     ):
-        id, lock = repository.workers.register(os.getpid(), 0.0, 1, (), ())
+        id, lock = repository.registry.register(os.getpid(), 0.0, 1, Taking((), ()))
         os.close(lock)
-        path = repository.workers.lock_path(id)
+        path = repository.registry.lock_path(id)
         if make is not os.unlink:
             os.unlink(path)
         make(path)
         Recovery(repository, 0, watch, told.append).run(1.0)
-        assert repository.workers.ids() == []
+        assert [row.id for row in repository.registry.all()] == []
     left = [LockLeft(path, "Is a directory")] if make is os.mkdir else []
     assert told == [*left, JobsRecovered(id, 0, 0)]
 
@@ -348,9 +348,9 @@ def test_notes_settle_nothing_but_what_a_dead_worker_still_holds(home: Home) -> 
     told: list[Event] = []
     path = str(home.db)
     ids = home.run_each(["pass"] * 5)
-    with closing(Repository(path)) as repository, closing(Watch(path)) as watch:
-        living, _ = repository.workers.register(os.getpid(), 0.0, 1, (), ())
-        dead, lock = repository.workers.register(os.getpid(), 0.0, 1, (), ())
+    with closing(SQLiteRepository(path)) as repository, closing(Watch(path)) as watch:
+        living, _ = repository.registry.register(os.getpid(), 0.0, 1, Taking((), ()))
+        dead, lock = repository.registry.register(os.getpid(), 0.0, 1, Taking((), ()))
         with repository.database.writing():
             [theirs] = take(repository, living * TURNS, time.time(), 1)
             held = take(repository, dead * TURNS, time.time())

@@ -30,7 +30,7 @@ from prokerja.events import JobFailed, JobsSettled, WorkerStarted, WorkerStopped
 from prokerja.report import record_json
 from prokerja.request import from_job
 from tests.crash import newer
-from tests.support import PATIENCE, SOON, wait_until
+from tests.support import PATIENCE, SOON, inside, wait_until
 from tests.support import request as asked
 
 if TYPE_CHECKING:
@@ -116,9 +116,7 @@ def memory() -> Iterator[Queue]:
 
 def look(queue: Queue, id: int) -> dict[str, Any]:
     """A job as lists show it, and its result as it is stored."""
-    with queue.repository.database.reading():
-        record = queue.repository.history.one(id)
-    assert record is not None
+    record = queue.find(id).record
     return {**record_json(record), "result": record.result}
 
 
@@ -372,8 +370,7 @@ def test_a_job_declared_through_a_connection_is_undone_with_its_transaction(
     connection.execute("ROLLBACK TO inner")
     connection.commit()
     assert (home.counts()["pending"], own(home)) == (1, [2])
-    with home.queue.repository.database.reading():
-        assert [tally.queue for tally in home.queue.repository.lanes.tallies()] == ["first"]
+    assert [tally.queue for tally in home.queue.summary().queues] == ["first"]
 
 
 def test_declaring_through_a_connection_waits_for_who_writes_just_then(home: Home) -> None:
@@ -381,8 +378,8 @@ def test_declaring_through_a_connection_waits_for_who_writes_just_then(home: Hom
     held, asked_for = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with closing(Queue(home.db)) as other, other.repository.database.writing():
-            other.repository.declarations.insert([from_job(Plain(1), 0.0)], 0.0)
+        with closing(Queue(home.db)) as other, inside(other).database.writing():
+            inside(other).declarations.insert([from_job(Plain(1), 0.0)], 0.0)
             held.set()
             assert asked_for.wait(PATIENCE)
 
@@ -435,7 +432,7 @@ def test_a_locked_file_is_told_as_such_through_a_connection(
 ) -> None:
     connection = begin()
     began = time.monotonic()
-    with home.queue.repository.database.writing(), pytest.raises(TryAgain):
+    with inside(home.queue).database.writing(), pytest.raises(TryAgain):
         home.queue.declare(Plain(1), connection=connection)
     waited = time.monotonic() - began
     assert waited < 10, "the connection says itself how long it is willing to wait"
@@ -503,8 +500,7 @@ def test_threads_share_a_queue(home: Home, memory: Queue, place: str) -> None:
     for thread in threads:
         thread.join()
     assert sorted(ids) == list(range(1, 401))
-    with queue.repository.database.reading():
-        [tally] = queue.repository.lanes.tallies()
+    [tally] = queue.summary().queues
     assert tally.pending == 400
 
 
@@ -635,7 +631,7 @@ def test_a_worker_that_begins_during_another_threads_transaction_waits_for_its_e
 ) -> None:
     id = memory.declare(shop.Double(4))
     worker = Worker(memory, jobs=[shop.Double], until_empty=True)
-    with memory.repository.database.reading():
+    with inside(memory).database.reading():
         thread, reasons = in_background(worker)
         thread.join(0.3)
         assert thread.is_alive()

@@ -17,7 +17,7 @@ from prokerja import Queue
 from prokerja.errors import RequestError
 from prokerja.model import Declaration, Lane
 from prokerja.repository.sqlite.claims import TURNS
-from prokerja.repository.sqlite.repository import Repository
+from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.verdicts import Failed
 from tests.crash.work import take
 from tests.shell import Shell, opened, terminal
@@ -334,7 +334,7 @@ def declared_by_a_fast_clock(shell: Shell, **options: Any) -> int:
     """A job of a process whose clock is an hour ahead; its id."""
     now = time.time() + HOUR
     lane = Lane("default", "noop", 0, str(shell.jobs))
-    with contextlib.closing(Repository(str(shell.db))) as repository:
+    with contextlib.closing(SQLiteRepository(str(shell.db))) as repository:
         request = Declaration(lane, "{}", 0.0, 0, 60.0, None)._replace(**options)
         return repository.declarations.add_one(request, now)
 
@@ -359,7 +359,7 @@ def test_a_job_that_a_fast_clock_has_declared_says_so_and_can_be_freed(shell: Sh
 def test_a_retry_that_a_fast_clock_has_put_off_says_so(shell: Shell) -> None:
     now = time.time()
     lane = Lane("default", "noop", 0)
-    with contextlib.closing(Repository(str(shell.db))) as repository:
+    with contextlib.closing(SQLiteRepository(str(shell.db))) as repository:
         request = Declaration(lane, "{}", 0.0, 1, 10.0, None)
         id = repository.declarations.add_one(request, now)
         late = now + HOUR

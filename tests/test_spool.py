@@ -12,7 +12,7 @@ import pytest
 
 from prokerja import Queue
 from tests.shell import PROGRAM, Shell, opened
-from tests.support import wait_until
+from tests.support import inside, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,7 +118,7 @@ def test_what_was_put_aside_is_let_go_of_though_the_source_breaks(tmp_path: Path
     queue = Queue(tmp_path / "queue")
     with pytest.raises(LookupError):
         queue.declare_many(source())
-    execute = queue.repository.database.execute
+    execute = inside(queue).database.execute
     assert execute("SELECT name FROM sqlite_temp_schema").fetchall() == []
     [pages] = execute("PRAGMA temp.page_count").fetchone()
     assert pages < 10

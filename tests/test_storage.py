@@ -26,13 +26,14 @@ import psutil
 import pytest
 
 from prokerja.errors import NotFound, Outdated, ProkerjaError, StoreError, TryAgain
-from prokerja.model import Declaration, Lane, Status
+from prokerja.model import Declaration, Lane, Status, Taking
 from prokerja.repository.sqlite import history, opening, schema
 from prokerja.repository.sqlite.claims import TURNS
 from prokerja.repository.sqlite.lock import held, hold
 from prokerja.repository.sqlite.opening import FORCE, NETWORK, WAL_LIMIT, filesystem, refuse_network
-from prokerja.repository.sqlite.repository import Repository
+from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.repository.sqlite.watch import Watch
+from prokerja.repository.verbs import Membership
 from prokerja.spec import JobSpec
 from prokerja.verdicts import Completed, Failed, Released
 from tests.crash import newer
@@ -57,7 +58,7 @@ def asked(payload: str = "{}", lane: Lane = LANE, due_at: float = 0.0) -> Declar
 
 def declare(path: Path | str, *declarations: Declaration) -> list[int]:
     """Open the file, declare, close it."""
-    repository = Repository(str(path))
+    repository = SQLiteRepository(str(path))
     try:
         return list(repository.declarations.add(declarations or [asked()], START))
     finally:
@@ -78,7 +79,7 @@ def refusal(action: Callable[[], object], kind: type[StoreError] = StoreError) -
     return message
 
 
-def take(repository: Repository, token: int, room: int = 10**6) -> list[Claimed]:
+def take(repository: SQLiteRepository, token: int, room: int = 10**6) -> list[Claimed]:
     taken: list[Claimed] = []
 
     def choose(offered: Iterator[Claimed]) -> tuple[list[Claimed], bool]:
@@ -87,11 +88,11 @@ def take(repository: Repository, token: int, room: int = 10**6) -> list[Claimed]
         return some, len(taken) == room
 
     with repository.database.writing():
-        repository.claims.take(token, repository.lanes.waiting(None, ()), START, choose)
+        repository.claims.take(token, repository.lanes.waiting(Taking()), START, choose)
     return taken
 
 
-def settle(repository: Repository, claimed: list[Claimed], code: int) -> None:
+def settle(repository: SQLiteRepository, claimed: list[Claimed], code: int) -> None:
     """Complete (1), fail (2) or give back (0) what was claimed."""
     verdicts: list[Any] = []
     for n, (id, lane) in enumerate((one.id, one.lane) for one in claimed):
@@ -118,17 +119,17 @@ import psutil
 from prokerja.repository.sqlite import claims, history, workers
 from prokerja.errors import ProkerjaError
 from prokerja.model import Declaration, Lane
-from prokerja.repository.sqlite.repository import Repository
+from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.repository.sqlite.opening import filesystem
 path = sys.argv[1]
 filesystem("/")
-Repository(":memory:").close()
+SQLiteRepository(":memory:").close()
 if os.geteuid() == 0:
     os.setgroups([])
     os.setgid(65534)
     os.setuid(65534)
 try:
-    repository = Repository(path, create="create" in sys.argv)
+    repository = SQLiteRepository(path, create="create" in sys.argv)
     repository.declarations.add([Declaration(Lane("q", "n", 0), "{}", 0.0, 0, 1.0, None)], 2e9)
     answer = ["fine", ""]
 except ProkerjaError as error:
@@ -179,9 +180,9 @@ def test_directory_file_and_companions_are_private_whatever_the_umask(
 ) -> None:
     old = os.umask(mask)
     try:
-        repository = Repository(str(path))
+        repository = SQLiteRepository(str(path))
         repository.declarations.add([asked()], START)
-        _, lock = repository.workers.register(os.getpid(), START, 1, (), ())
+        _, lock = repository.registry.register(os.getpid(), START, 1, Taking((), ()))
     finally:
         os.umask(old)
     assert mode(path.parent) == 0o700 & ~mask
@@ -206,7 +207,7 @@ def test_nothing_is_left_beside_a_file_that_was_closed_in_good_order(path: Path)
 
 def test_a_file_that_is_not_there_is_not_made_when_only_asked_about(path: Path) -> None:
     with pytest.raises(NotFound, match=r"there is no queue at .*q\.db yet; declare a job to make"):
-        Repository(str(path), create=False)
+        SQLiteRepository(str(path), create=False)
     assert not path.parent.exists()
 
 
@@ -297,7 +298,7 @@ def test_somebody_elses_database_is_refused_and_left_as_it_was(
     other.close()
     before = fingerprint(path)
     with pytest.raises(StoreError, match="is a database, but not one of prokerja's; pass another"):
-        Repository(str(path))
+        SQLiteRepository(str(path))
     assert fingerprint(path) == before
 
 
@@ -308,7 +309,7 @@ def test_somebody_elses_database_in_use_is_refused_and_can_be_used_on(path: Path
     other.execute("CREATE TABLE t (x)")
     other.execute("BEGIN IMMEDIATE")
     other.execute("INSERT INTO t VALUES (1)")
-    refusal(lambda: Repository(str(path)))
+    refusal(lambda: SQLiteRepository(str(path)))
     other.execute("COMMIT")
     assert other.execute("SELECT x FROM t").fetchall() == [(1,)]
     other.close()
@@ -325,9 +326,9 @@ os.kill(os.getpid(), signal.SIGKILL)
 OPEN = """
 import sys
 from prokerja.errors import StoreError
-from prokerja.repository.sqlite.repository import Repository
+from prokerja.repository.sqlite.repository import SQLiteRepository
 try:
-    Repository(sys.argv[1])
+    SQLiteRepository(sys.argv[1])
 except StoreError as error:
     print(error)
 """
@@ -366,7 +367,7 @@ def test_a_file_of_a_newer_version_is_refused_and_left_as_it_was(path: Path) -> 
     newer.execute(f"PRAGMA user_version = {schema.VERSION + 1}")
     newer.close()
     before = fingerprint(path)
-    message = refusal(lambda: Repository(str(path)))
+    message = refusal(lambda: SQLiteRepository(str(path)))
     assert "was written by a newer prokerja" in message
     assert f"schema {schema.VERSION + 1}, this one knows {schema.VERSION}" in message
     assert message.endswith("upgrade this program")
@@ -385,7 +386,7 @@ def test_a_refused_file_is_let_go_at_once(path: Path, kind: str) -> None:
         meddler.execute(f"PRAGMA {statement}")
         meddler.close()
     with pytest.raises(StoreError) as caught:
-        Repository(str(path))
+        SQLiteRepository(str(path))
     assert_let_go(path)
     assert caught.value is not None
     assert [entry.name for entry in path.parent.iterdir()] == ["q.db"]
@@ -400,12 +401,12 @@ def dump(path: Path) -> list[str]:
 
 
 def test_no_verb_writes_to_a_file_that_a_newer_program_has_migrated_meanwhile(path: Path) -> None:
-    repository = Repository(str(path))
+    repository = SQLiteRepository(str(path))
     repository.declarations.add([asked()], START)
     [lane] = repository.lanes.matching(None, None)
     newer.migrate(str(path))
     before = dump(path)
-    declarations, workers = repository.declarations, repository.workers
+    declarations, workers = repository.declarations, repository.registry
     writing: list[Callable[[], object]] = [
         lambda: declarations.add_one(asked(), START),
         lambda: declarations.add([asked()], START),
@@ -413,8 +414,8 @@ def test_no_verb_writes_to_a_file_that_a_newer_program_has_migrated_meanwhile(pa
         lambda: declarations.retry([1], START),
         lambda: declarations.retry_failed([lane], START),
         lambda: declarations.purge([lane], Status.PENDING, START + 1),
-        lambda: workers.register(1, START, 1, (), ()),
-        lambda: workers.learn(1, ["noop"]),
+        lambda: workers.register(1, START, 1, Taking((), ())),
+        lambda: workers.set_names(1, ["noop"]),
         lambda: repository.catalog.record("/", {}, (), [SPEC]),
     ]
     for verb in writing:
@@ -427,7 +428,7 @@ def test_no_verb_writes_to_a_file_that_a_newer_program_has_migrated_meanwhile(pa
 
 
 def test_who_waits_for_the_lock_while_the_file_is_migrated_notices(path: Path) -> None:
-    repository = Repository(str(path))
+    repository = SQLiteRepository(str(path))
     migrating = sqlite3.connect(path, isolation_level=None)
     migrating.execute("BEGIN IMMEDIATE")
     migrating.execute(f"PRAGMA user_version = {newer.NEXT}")
@@ -445,9 +446,9 @@ def test_who_waits_for_the_lock_while_the_file_is_migrated_notices(path: Path) -
 
 
 def test_what_a_worker_has_begun_can_be_ended_in_a_file_of_a_newer_program(path: Path) -> None:
-    repository = Repository(str(path))
+    repository = SQLiteRepository(str(path))
     repository.declarations.add([asked() for _ in range(6)], START)
-    worker, lock = repository.workers.register(1, START, 1, (), ())
+    worker, lock = repository.registry.register(1, START, 1, Taking((), ()))
     claimed = take(repository, worker * TURNS + 1, 5)
     newer.migrate(str(path))
     done, lost, back, retried, slow = ((claim.id, claim.lane) for claim in claimed)
@@ -463,8 +464,8 @@ def test_what_a_worker_has_begun_can_be_ended_in_a_file_of_a_newer_program(path:
         claims.settle(token, verdicts, START + 1, lambda: 0.5)
     with repository.database.writing(draining=True):
         claims.settle(token, [(*slow, Completed(START, START + 9, None))], START + 9, lambda: 0.5)
-    repository.workers.leave(worker, lock)
-    assert repository.workers.all() == []
+    repository.registry.unregister(Membership(worker, lock))
+    assert repository.registry.all() == []
     assert [tally.counts() for tally in repository.lanes.tallies()] == [
         {"pending": 3, "processing": 0, "completed": 2, "failed": 1},
         {"pending": 1, "processing": 0, "completed": 0, "failed": 0},
@@ -480,13 +481,15 @@ def test_a_file_that_is_no_database_is_refused_and_left_as_it_was(
     path.parent.mkdir()
     path.write_bytes(content)
     before = fingerprint(path)
-    assert "is not an SQLite database; pass another --db" in refusal(lambda: Repository(str(path)))
+    assert "is not an SQLite database; pass another --db" in refusal(
+        lambda: SQLiteRepository(str(path))
+    )
     assert fingerprint(path) == before
 
 
 def test_a_directory_is_no_database(path: Path) -> None:
     path.mkdir(parents=True)
-    assert refusal(lambda: Repository(str(path))) == (
+    assert refusal(lambda: SQLiteRepository(str(path))) == (
         f"{path} is not a file; pass a --db that names one"
     )
 
@@ -494,33 +497,33 @@ def test_a_directory_is_no_database(path: Path) -> None:
 def test_a_fifo_is_no_database_and_is_not_waited_for(path: Path) -> None:
     path.parent.mkdir()
     os.mkfifo(path)
-    assert "is not a file" in refusal(lambda: Repository(str(path)))
+    assert "is not a file" in refusal(lambda: SQLiteRepository(str(path)))
 
 
 def test_a_device_is_no_database() -> None:
-    assert "is not a file" in refusal(lambda: Repository("/dev/null"))
+    assert "is not a file" in refusal(lambda: SQLiteRepository("/dev/null"))
 
 
 @pytest.mark.parametrize("below", ["q.db", "deep/er/q.db"])
 def test_a_file_in_the_place_of_a_directory_is_named(tmp_path: Path, below: str) -> None:
     (tmp_path / "file").write_text("in the way")
-    message = refusal(lambda: Repository(str(tmp_path / "file" / below)))
+    message = refusal(lambda: SQLiteRepository(str(tmp_path / "file" / below)))
     assert str(tmp_path / "file") in message
 
 
 def test_a_path_too_long_for_the_system_is_refused(tmp_path: Path) -> None:
-    refusal(lambda: Repository(str(tmp_path / ("q" * 300))))
+    refusal(lambda: SQLiteRepository(str(tmp_path / ("q" * 300))))
 
 
 def test_a_path_with_a_nul_in_it_is_refused() -> None:
     with pytest.raises(ProkerjaError):
-        Repository("/tmp/a\0b")
+        SQLiteRepository("/tmp/a\0b")
 
 
 def test_links_that_lead_in_a_circle_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "b").symlink_to("a")
-    refusal(lambda: Repository(str(tmp_path / "a")))
+    refusal(lambda: SQLiteRepository(str(tmp_path / "a")))
 
 
 def test_a_path_whose_name_is_not_unicode_works(tmp_path: Path) -> None:
@@ -549,7 +552,7 @@ def test_an_empty_file_is_adopted(path: Path) -> None:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The bytes of a file with jobs in every status."""
     path = tmp_path_factory.mktemp("whole") / "q.db"
-    repository = Repository(str(path))
+    repository = SQLiteRepository(str(path))
     lanes = [Lane("default", "noop", n) for n in range(3)]
     repository.declarations.add(
         [asked(json.dumps({"n": n, "pad": "x" * 200}), lanes[n % 3]) for n in range(300)], START
@@ -563,26 +566,26 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 def use(path: Path) -> None:
     """Everything that commands and workers do with a file."""
-    repository = Repository(str(path))
+    repository = SQLiteRepository(str(path))
     try:
         database = repository.database
         with database.reading():
             repository.lanes.tallies()
-            repository.lanes.next_due(itertools.chain(*repository.lanes.waiting(None, ())))
+            repository.lanes.next_due(itertools.chain(*repository.lanes.waiting(Taking())))
             repository.history.longest_waiting(None, START)
             for status in (None, *Status):
                 records = repository.history.newest(status, None, None, 1000)
             for record in records:
                 repository.history.attempts(record)
                 repository.history.ahead(record, START)
-            repository.workers.living()
+            repository.registry.living()
             lanes = repository.lanes.matching(None, None)
         repository.declarations.add([asked()] * 10, START)
         if claimed := take(repository, TURNS + 7, 100):
             settle(repository, claimed[::2], 1)
             settle(repository, claimed[1::2], 2)
         with database.writing():
-            repository.claims.recover(1, START)
+            repository.claims.put_back(1, START)
         repository.declarations.retry_failed(lanes, START + 1000)
         repository.declarations.purge(lanes, Status.COMPLETED, START + 1000)
         repository.declarations.purge(lanes, Status.PENDING, START + 1000)
@@ -660,7 +663,9 @@ def test_an_sqlite_that_is_too_old_is_refused(path: Path, monkeypatch: pytest.Mo
     # SQLite's version is no store of ours, and no old one is at hand.
     monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 36, 0))
     monkeypatch.setattr(sqlite3, "sqlite_version", "3.36.0")
-    assert "SQLite 3.36.0 is too old; prokerja needs 3.37" in refusal(lambda: Repository(str(path)))
+    assert "SQLite 3.36.0 is too old; prokerja needs 3.37" in refusal(
+        lambda: SQLiteRepository(str(path))
+    )
     assert not path.parent.exists()
 
 
@@ -703,7 +708,7 @@ def test_a_network_file_system_is_refused_with_its_kind_and_the_way_round(
     path: Path, lying_on: Callable[[str], None], kind: str
 ) -> None:
     lying_on(kind)
-    message = refusal(lambda: Repository(str(path)))
+    message = refusal(lambda: SQLiteRepository(str(path)))
     assert f"lies on a network file system ({kind}), where SQLite's locks fail" in message
     assert f"set {FORCE}=1 if you know better" in message
     assert not path.exists()
@@ -734,15 +739,15 @@ def test_a_link_to_the_file_leads_to_the_same_jobs_and_the_same_worker_locks(
     declare(path)
     (tmp_path / "link.db").symlink_to(path)
     (tmp_path / "folder").symlink_to(path.parent)
-    real = Repository(str(path))
-    id, lock = real.workers.register(os.getpid(), START, 1, (), ())
+    real = SQLiteRepository(str(path))
+    id, lock = real.registry.register(os.getpid(), START, 1, Taking((), ()))
     for other in (tmp_path / "link.db", tmp_path / "folder" / "q.db", path.parent / ".." / "here"):
-        linked = Repository(str(other if other.name.endswith(".db") else other / "q.db"))
-        assert linked.workers.lock_path(id) == real.workers.lock_path(id)
-        assert [worker.id for worker in linked.workers.living()] == [id]
+        linked = SQLiteRepository(str(other if other.name.endswith(".db") else other / "q.db"))
+        assert linked.registry.lock_path(id) == real.registry.lock_path(id)
+        assert [worker.id for worker in linked.registry.living()] == [id]
         linked.close()
     os.close(lock)
-    assert real.workers.living() == []
+    assert real.registry.living() == []
     real.close()
 
 
@@ -764,7 +769,7 @@ def test_a_copy_made_by_vacuum_is_used_like_the_original(path: Path, tmp_path: P
     source.execute("VACUUM INTO ?", (str(copy),))
     source.close()
     assert declare(copy) == [2]
-    repository = Repository(str(copy))
+    repository = SQLiteRepository(str(copy))
     assert repository.database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     Watch(str(copy)).close()
     repository.close()
@@ -778,7 +783,7 @@ def test_a_copy_made_by_the_backup_of_sqlite_is_used_like_the_original(
     source.backup(target)
     source.close()
     target.close()
-    repository = Repository(str(tmp_path / "copy.db"))
+    repository = SQLiteRepository(str(tmp_path / "copy.db"))
     assert repository.database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     repository.close()
 
@@ -786,7 +791,7 @@ def test_a_copy_made_by_the_backup_of_sqlite_is_used_like_the_original(
 HERD = """
 import os, signal, sys
 from prokerja.model import Declaration, Lane
-from prokerja.repository.sqlite.repository import Repository
+from prokerja.repository.sqlite.repository import SQLiteRepository
 import prokerja.repository.sqlite.claims, psutil
 path, count = sys.argv[1], int(sys.argv[2])
 ready, go = os.pipe(), os.pipe()
@@ -800,7 +805,7 @@ for number in range(count):
             os.write(ready[1], b".")
             os.read(go[0], 1)
             lane = Lane("default", f"n{number % 3}", 0)
-            repository = Repository(path)
+            repository = SQLiteRepository(path)
             ids = repository.declarations.add([Declaration(lane, "{}", 0.0, 0, 1.0, None)], 2e9)
             os.write(1, f"{ids[0]}\\n".encode())
             code = 0
@@ -831,7 +836,7 @@ def test_thirty_processes_that_make_the_file_at_once_make_one(path: Path, tmp_pa
     assert sorted(map(int, done.stdout.split())) == list(range(1, 31))
     declare(tmp_path / "other.db")
     assert schema_of(path) == schema_of(tmp_path / "other.db")
-    repository = Repository(str(path))
+    repository = SQLiteRepository(str(path))
     [tally] = repository.lanes.tallies()
     assert tally.pending == 30
     assert repository.database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
@@ -850,7 +855,7 @@ def test_a_file_whose_making_was_killed_half_way_is_made_by_the_next(path: Path)
 HALF = """
 import os, signal, sys
 from prokerja.repository.sqlite import schema
-from prokerja.repository.sqlite.repository import Repository
+from prokerja.repository.sqlite.repository import SQLiteRepository
 statements = schema.statements
 def killed(number):
     for n, statement in enumerate(statements(number), 1):
@@ -858,7 +863,7 @@ def killed(number):
             os.kill(os.getpid(), signal.SIGKILL)
         yield statement
 schema.statements = killed
-Repository(sys.argv[1])
+SQLiteRepository(sys.argv[1])
 """
 
 
@@ -866,7 +871,7 @@ Repository(sys.argv[1])
 
 
 def test_the_log_stays_small_however_much_is_written_and_can_be_cut_off(path: Path) -> None:
-    repository = Repository(str(path))
+    repository = SQLiteRepository(str(path))
     repository.database.durable(False)  # it is the size that matters here
     log = Path(f"{path}-wal")
     payload = json.dumps({"a": "x" * 500_000})
@@ -883,7 +888,7 @@ def test_the_log_stays_small_however_much_is_written_and_can_be_cut_off(path: Pa
 
 
 def test_after_one_huge_transaction_the_log_shrinks_again(path: Path) -> None:
-    repository = Repository(str(path))
+    repository = SQLiteRepository(str(path))
     repository.database.durable(False)
     log = Path(f"{path}-wal")
     payload = json.dumps({"a": "x" * 900_000})
@@ -896,7 +901,7 @@ def test_after_one_huge_transaction_the_log_shrinks_again(path: Path) -> None:
 
 
 def test_shortening_the_log_gives_way_to_a_reader_and_a_writer(path: Path) -> None:
-    repository, other = Repository(str(path)), Repository(str(path))
+    repository, other = SQLiteRepository(str(path)), SQLiteRepository(str(path))
     repository.declarations.add([asked()], START)
     with other.database.reading():
         other.lanes.tallies()
@@ -915,7 +920,7 @@ import itertools, json, os, resource, sys
 from prokerja.errors import ProkerjaError, TryAgain
 from prokerja.model import Declaration, Lane, Status
 from prokerja.verdicts import Completed
-from prokerja.repository.sqlite.repository import Repository
+from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.repository.sqlite.claims import TURNS
 
 folder, how = sys.argv[1:3]
@@ -949,7 +954,7 @@ def ids():
         return sorted(r.id for r in repository.history.newest(None, None, None, 10**6))
 
 tight()
-repository = Repository(path)
+repository = SQLiteRepository(path)
 acknowledged, refused = [], []
 while len(refused) < 3:
     try:
@@ -1027,7 +1032,7 @@ def test_a_full_disk_loses_nothing_and_can_be_purged_and_used_on(
 SPEC = JobSpec("noop", "default", 0, 0, 10.0, None, (), True, "/jobs/noop.py", "")
 
 
-def statements(repository: Repository, action: Callable[[], object]) -> set[str]:
+def statements(repository: SQLiteRepository, action: Callable[[], object]) -> set[str]:
     """Every statement that `action` executes, as it was written."""
     seen: set[str] = set()
     connection = repository.database.connection
@@ -1039,7 +1044,7 @@ def statements(repository: Repository, action: Callable[[], object]) -> set[str]
     return {text for text in seen if not text.startswith(("BEGIN", "COMMIT", "PRAGMA", "--"))}
 
 
-def verbs(repository: Repository) -> dict[str, Callable[[], object]]:
+def verbs(repository: SQLiteRepository) -> dict[str, Callable[[], object]]:
     """Everything that is done with a file, by its name."""
     past, lanes = repository.history, repository.lanes
     ids = list(lanes.matching(None, None))
@@ -1058,7 +1063,7 @@ def verbs(repository: Repository) -> dict[str, Callable[[], object]]:
         claimed = take(repository, 40 * TURNS, 3)
         with repository.database.writing():
             repository.claims.started(claimed[0].token, [(claimed[0].id, START)])
-            repository.claims.recover(40, START)
+            repository.claims.put_back(40, START)
 
     def one() -> None:
         record = past.one(1)
@@ -1076,8 +1081,8 @@ def verbs(repository: Repository) -> dict[str, Callable[[], object]]:
         "fail": lambda: turn(2),
         "return": lambda: turn(0),
         "recover": recover,
-        "waiting": lambda: lanes.waiting(None, ()),
-        "next due": lambda: lanes.next_due(itertools.chain(*lanes.waiting(None, ()))),
+        "waiting": lambda: lanes.waiting(Taking()),
+        "next due": lambda: lanes.next_due(itertools.chain(*lanes.waiting(Taking()))),
         "tallies": lanes.tallies,
         "tallies of one": lambda: lanes.tallies("default"),
         "longest waiting": lambda: past.longest_waiting(None, START),
@@ -1107,12 +1112,12 @@ VERBS = [
 ]  # fmt: skip
 
 
-def filled(path: Path, count: int) -> Repository:
+def filled(path: Path, count: int) -> SQLiteRepository:
     """A file with so many jobs of each status that a worker does not hold, and three that one does.
 
     Jobs of the past are written by SQL, in a moment.
     """
-    repository = Repository(str(path))
+    repository = SQLiteRepository(str(path))
     repository.database.durable(False)
     repository.catalog.record("", {}, (), [SPEC])
     repository.declarations.add([asked()] * 3, START)
@@ -1138,7 +1143,7 @@ def filled(path: Path, count: int) -> Repository:
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]:
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SQLiteRepository]:
     repository = filled(tmp_path_factory.mktemp("small") / "q.db", 300)
     yield repository
     repository.close()
@@ -1151,7 +1156,7 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]:
+def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SQLiteRepository]:
     repository = filled(tmp_path_factory.mktemp("large") / "q.db", 15_000)
     yield repository
     repository.close()
@@ -1159,7 +1164,9 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]:
 
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.usefixtures("narrow")
-def test_no_statement_of_a_verb_goes_through_all_declarations(small: Repository, verb: str) -> None:
+def test_no_statement_of_a_verb_goes_through_all_declarations(
+    small: SQLiteRepository, verb: str
+) -> None:
     seen = statements(small, verbs(small)[verb])
     assert seen
     explained = {
@@ -1174,7 +1181,7 @@ def test_no_statement_of_a_verb_goes_through_all_declarations(small: Repository,
 
 
 def test_a_claim_reads_its_lane_in_the_order_of_the_index_and_sorts_nothing(
-    small: Repository,
+    small: SQLiteRepository,
 ) -> None:
     seen = statements(small, verbs(small)["complete"])
     [ready] = [text for text in seen if "FROM pending AS p" in text]
@@ -1188,7 +1195,7 @@ def test_a_claim_reads_its_lane_in_the_order_of_the_index_and_sorts_nothing(
 @pytest.mark.usefixtures("narrow")
 @pytest.mark.parametrize("status", [Status.COMPLETED, Status.FAILED])
 def test_lists_of_ended_jobs_come_from_their_index_in_order(
-    small: Repository, status: Status
+    small: SQLiteRepository, status: Status
 ) -> None:
     seen = statements(small, lambda: small.history.newest(status, None, None, 500))
     [query] = [text for text in seen if "finished_at DESC" in text]
@@ -1197,7 +1204,7 @@ def test_lists_of_ended_jobs_come_from_their_index_in_order(
     assert not any(step.startswith("USE TEMP B-TREE") for step in plan)
 
 
-def cost(repository: Repository, action: Callable[[], object]) -> int:
+def cost(repository: SQLiteRepository, action: Callable[[], object]) -> int:
     """How many hundreds of steps SQLite takes for it."""
     steps = 0
 
@@ -1218,7 +1225,7 @@ def cost(repository: Repository, action: Callable[[], object]) -> int:
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.usefixtures("narrow")
 def test_a_verb_costs_no_more_in_a_file_with_fifty_times_the_jobs(
-    small: Repository, large: Repository, verb: str
+    small: SQLiteRepository, large: SQLiteRepository, verb: str
 ) -> None:
     less, more = (cost(repository, verbs(repository)[verb]) for repository in (small, large))
     # The window may be gone through to its end in the one, and not in the other.
@@ -1308,25 +1315,24 @@ def test_two_who_look_at_a_dead_workers_lock_at_once_both_see_that_it_is_dead(
 
 
 def test_a_worker_on_the_books_lives_as_long_as_its_lock(path: Path) -> None:
-    repository = Repository(str(path))
-    first, lock = repository.workers.register(11, START, 2, ["mail"], ["noop"], ["/jobs"])
-    second, other = repository.workers.register(12, START + 1, 1, (), ())
+    repository = SQLiteRepository(str(path))
+    first, lock = repository.registry.register(11, START, 2, Taking(("mail",), ["noop"], ["/jobs"]))
+    second, other = repository.registry.register(12, START + 1, 1, Taking((), ()))
     assert second > first
-    assert [worker.pid for worker in repository.workers.living()] == [11, 12]
-    assert repository.workers.all()[0][1:] == (
-        11, START, 2, ("mail",), ("noop",), ("/jobs",),
-    )  # fmt: skip
+    assert [worker.pid for worker in repository.registry.living()] == [11, 12]
+    taking = Taking(("mail",), ("noop",), ("/jobs",))
+    assert repository.registry.all()[0][1:] == (11, START, 2, taking)
     os.close(lock)
-    assert [worker.pid for worker in repository.workers.living()] == [12]
+    assert [worker.pid for worker in repository.registry.living()] == [12]
     with repository.database.writing():
-        repository.workers.forget([first])
-    repository.workers.clear([first])
-    repository.workers.leave(second, other)
-    assert repository.workers.all() == []
+        repository.registry.delete([first])
+    repository.registry.delete_lock(first)
+    repository.registry.unregister(Membership(second, other))
+    assert repository.registry.all() == []
     assert not list(path.parent.glob("*-worker-*"))
-    third, last = repository.workers.register(13, START, 1, (), ())
+    third, last = repository.registry.register(13, START, 1, Taking((), ()))
     assert third > second, "a worker's id is part of its tokens and never used again"
-    repository.workers.leave(third, last)
+    repository.registry.unregister(Membership(third, last))
     repository.close()
 
 
@@ -1335,13 +1341,13 @@ def test_a_worker_on_the_books_lives_as_long_as_its_lock(path: Path) -> None:
 
 def test_a_write_of_another_process_wakes_who_waits(path: Path) -> None:
     declare(path)
-    repository = Repository(str(path))
+    repository = SQLiteRepository(str(path))
     watch = Watch(repository.path)
     assert not watch.drain()
     script = f"""
         from prokerja.model import Declaration, Lane
-        from prokerja.repository.sqlite.repository import Repository
-        Repository({str(path)!r}).declarations.add(
+        from prokerja.repository.sqlite.repository import SQLiteRepository
+        SQLiteRepository({str(path)!r}).declarations.add(
             [Declaration(Lane("q", "n", 0), "{{}}", 0.0, 0, 1.0, None)], 2e9)
     """
     command = [sys.executable, "-c", textwrap.dedent(script)]
@@ -1355,7 +1361,7 @@ def test_a_write_of_another_process_wakes_who_waits(path: Path) -> None:
 
 def test_a_reader_wakes_nobody(path: Path) -> None:
     declare(path)
-    repository, other = Repository(str(path)), Repository(str(path))
+    repository, other = SQLiteRepository(str(path)), SQLiteRepository(str(path))
     watch = Watch(repository.path)
     with other.database.reading():
         other.lanes.tallies()
@@ -1370,12 +1376,12 @@ def test_a_reader_wakes_nobody(path: Path) -> None:
 
 
 def test_the_death_of_a_worker_wakes_who_watches_its_lock(path: Path) -> None:
-    repository = Repository(str(path))
-    id, lock = repository.workers.register(1, START, 1, (), ())
+    repository = SQLiteRepository(str(path))
+    id, lock = repository.registry.register(1, START, 1, Taking((), ()))
     watch = Watch(repository.path)
     watch.drain()
-    watch.locks([repository.workers.lock_path(id), str(path) + "-worker-99"])
-    assert repository.workers.alive(id)
+    watch.locks([repository.registry.lock_path(id), str(path) + "-worker-99"])
+    assert repository.registry.alive(id)
     assert not watch.drain() or watch.fileno() < 0
     os.close(lock)
     watch.wait(60) if watch.fileno() < 0 else None
@@ -1387,25 +1393,25 @@ def test_the_death_of_a_worker_wakes_who_watches_its_lock(path: Path) -> None:
 def test_a_database_in_memory_wakes_who_waits_by_a_poke() -> None:
     watch = Watch(":memory:")
     for _ in range(100_000):  # more than a pipe holds
-        watch.poke()
+        watch._poke()
     watch.wait(60)
     watch.close()
 
 
 def test_a_database_in_memory_works_like_any_other() -> None:
-    repository = Repository(":memory:")
+    repository = SQLiteRepository(":memory:")
     assert list(repository.declarations.add([asked()], START)) == [1]
     settle(repository, take(repository, TURNS), 1)
     assert [tally.completed for tally in repository.lanes.tallies()] == [1]
-    id, lock = repository.workers.register(1, START, 1, (), ())
+    id, lock = repository.registry.register(1, START, 1, Taking((), ()))
     assert lock == -1
-    assert repository.workers.alive(id)
-    repository.workers.leave(id, lock)
+    assert repository.registry.alive(id)
+    repository.registry.unregister(Membership(id, lock))
     repository.close()
 
 
 def test_two_databases_in_memory_have_nothing_in_common() -> None:
-    one, other = Repository(":memory:"), Repository(":memory:")
+    one, other = SQLiteRepository(":memory:"), SQLiteRepository(":memory:")
     one.declarations.add([asked()], START)
     assert other.lanes.tallies() == []
     one.close()
@@ -1413,7 +1419,7 @@ def test_two_databases_in_memory_have_nothing_in_common() -> None:
 
 
 def test_busy_is_told_as_try_again(path: Path) -> None:
-    one, other = Repository(str(path)), Repository(str(path))
+    one, other = SQLiteRepository(str(path)), SQLiteRepository(str(path))
     other.database.patience = 0.0
     with one.database.writing(), pytest.raises(TryAgain, match="locked by another process; try ag"):
         other.declarations.add([asked()], START)

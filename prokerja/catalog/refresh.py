@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from prokerja.catalog.files import Stamp
-    from prokerja.repository.sqlite.repository import Repository
+    from prokerja.repository.verbs import Repository
     from prokerja.settings import Settings
     from prokerja.spec import JobSpec
 
@@ -37,41 +37,29 @@ def known_job(repository: Repository, settings: Settings, name: str) -> KnownJob
     Raises UnknownJob, naming jobs that sound alike, and a broken file if there is one.
     """
     broken = refresh(repository, settings)
-    catalog = repository.catalog
-    with repository.database.reading():
-        for directory in (settings.jobs, "") if _in_force(settings) else ("",):
-            if spec := catalog.spec(name, directory):
-                return KnownJob(spec, directory)
-        elsewhere = catalog.directories(name)
-        names = catalog.names(settings.jobs)
-    elsewhere = [directory for directory in elsewhere if not _is_gone(directory)]
+    known = repository.known(name)
+    for directory in (settings.jobs, "") if _in_force(settings) else ("",):
+        if directory in known:
+            return KnownJob(known[directory], directory)
+    elsewhere = [directory for directory in known if directory and not _is_gone(directory)]
     if not elsewhere:
+        names = repository.known_names(settings.jobs)
         raise UnknownJob(_unknown(name, names, broken, settings))
-    return _known_elsewhere(repository, settings, name, elsewhere)
-
-
-def _known_elsewhere(
-    repository: Repository, settings: Settings, name: str, directories: list[str]
-) -> KnownJob:
-    from shlex import quote
-
-    directory = directories[0]
     if _in_force(settings):
+        from shlex import quote
+
         raise UnknownJob(
-            f"unknown job {shown(name)} in {settings.jobs}; {directory} has one:"
-            f" pass --jobs {quote(directory)}"
+            f"unknown job {shown(name)} in {settings.jobs}; {elsewhere[0]} has one:"
+            f" pass --jobs {quote(elsewhere[0])}"
         )
-    if len(directories) > 1:
+    if len(elsewhere) > 1:
         raise UnknownJob(
-            f"{' and '.join(directories)} have a job {shown(name)} each; pass --jobs DIR"
+            f"{' and '.join(elsewhere)} have a job {shown(name)} each; pass --jobs DIR"
         )
+    [directory] = elsewhere
     if os.access(directory, os.R_OK | os.X_OK):
         return known_job(repository, settings._replace(jobs=directory, jobs_named=True), name)
-    with repository.database.reading():  # another user's, whose word we have to take
-        spec = repository.catalog.spec(name, directory)
-    if spec is None:
-        raise UnknownJob(_unknown(name, [], [], settings))
-    return KnownJob(spec, directory)
+    return KnownJob(known[directory], directory)  # another user's, whose word we have to take
 
 
 def _is_gone(directory: str) -> bool:
@@ -88,8 +76,7 @@ def refresh(repository: Repository, settings: Settings) -> list[CatalogError]:
     if not _in_force(settings):
         return []
     stamps = scan(directory)
-    with repository.database.reading():
-        known = repository.catalog.stamps(directory)
+    known = repository.sources(directory)
     changed = {
         file: stamp for file, stamp in stamps.items() if not stamp or known.get(file) != stamp
     }
@@ -113,7 +100,7 @@ def refresh(repository: Repository, settings: Settings) -> list[CatalogError]:
             if faults:
                 broken += faults
                 changed[file] = ""  # read it again, so that they are told again
-        repository.catalog.record(directory, changed, gone, specs)
+        repository.record(directory, changed, gone, specs)
     return broken
 
 
@@ -124,9 +111,8 @@ def record(
 
     `stamps` are those of its files from before they were imported.
     """
-    with repository.database.reading():
-        known = repository.catalog.stamps(directory)
-    repository.catalog.record(directory, stamps, known.keys() - stamps.keys(), specs)
+    known = repository.sources(directory)
+    repository.record(directory, stamps, known.keys() - stamps.keys(), specs)
 
 
 def record_classes(repository: Repository, directory: str, specs: Iterable[JobSpec]) -> None:
@@ -138,7 +124,7 @@ def record_classes(repository: Repository, directory: str, specs: Iterable[JobSp
     for spec in specs:
         by_home[home_of(spec.file, directory)].append(spec)
     for home, found in by_home.items():
-        repository.catalog.record(home, {}, (), found)
+        repository.record(home, {}, (), found)
 
 
 def _in_force(settings: Settings) -> bool:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import closing
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 from msgspec.json import decode
 
-from prokerja.catalog.refresh import known_job
 from prokerja.commandline import Argument, Option
 from prokerja.commands import Db, Jobs, Json
 from prokerja.commands.input import LONGEST, options_from, parse_json, unreadable
 from prokerja.console import counted, many, print_json, say
 from prokerja.errors import ProkerjaError, RequestError
-from prokerja.repository.sqlite.repository import Repository
+from prokerja.queue import Queue
 from prokerja.request import ASKS_NOTHING, Options, from_spec
 from prokerja.settings import settings
 from prokerja.times import shown
@@ -45,12 +43,11 @@ def run(
     Prints how many, the first id and the last.
     """
     now = time.time()
-    where = settings(db, jobs)
-    with closing(Repository(where.db)) as repository:
-        known = cache(lambda name: known_job(repository, where, name))
+    with Queue.of(settings(db, jobs)) as queue:
+        known = cache(queue.known_job)
         with _opened(file) as source:
             declarations = counted(_declarations(source, known, now), "read")
-            done = repository.declarations.add(declarations, now)
+            done = queue.register(declarations, now)
     if json:
         span = {"first": done[0], "last": done[-1]} if done else {"first": None, "last": None}
         print_json({"count": len(done), **span, **({"ids": list(done)} if ids else {})})

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Any
 
-from prokerja.catalog.refresh import known_job
 from prokerja.commandline import Argument, Option
 from prokerja.commands import Db, Duration, Jobs, Json, Number
 from prokerja.commands.input import options_from, parse_json, read_all, values
 from prokerja.console import many, print_json, say
 from prokerja.errors import BadPayload, ProkerjaError, RequestError
-from prokerja.repository.sqlite.repository import Repository
+from prokerja.queue import Queue
 from prokerja.request import from_spec
 from prokerja.settings import settings
 from prokerja.times import shown
@@ -64,16 +62,15 @@ def run(
     )  # fmt: skip
     if null and each is None:
         raise RequestError("-0 goes with --each; leave it out, or add --each KEY")
-    where = settings(db, jobs)
-    with closing(Repository(where.db)) as repository:
-        job = known_job(repository, where, name)
+    with Queue.of(settings(db, jobs)) as source:
+        job = source.known_job(name)
         spec, directory = job
         payload = _payload(spec, pairs, data, each)
         if each is None:
             one = from_spec(spec, payload, now, options, directory)
-            ids = repository.declarations.add((one,), now)
+            ids = source.register((one,), now)
         else:
-            ids = repository.declarations.add(_each(job, payload, each, null, now, options), now)
+            ids = source.register(_each(job, payload, each, null, now, options), now)
     if json:
         answer: dict[str, Any] = {"ids": list(ids)} if each is not None else {"id": ids[0]}
         print_json({**answer, "job": spec.name})

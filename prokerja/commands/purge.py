@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
 from typing import Annotated
 
 from prokerja.commandline import Option
@@ -12,7 +11,7 @@ from prokerja.commands.report_jobs import status_of
 from prokerja.console import agreed, legible, many, print_json, say
 from prokerja.errors import BadOption
 from prokerja.model import Status
-from prokerja.repository.sqlite.repository import Repository
+from prokerja.queue import Queue
 from prokerja.settings import settings
 from prokerja.times import duration, shown, words
 
@@ -39,13 +38,11 @@ def run(
     # Pending jobs that are due later have no age yet: without one given, they all go.
     before = time.time() - age if age or wanted is not Status.PENDING else float("inf")
     which = f"all {wanted.value} jobs{_of(queue)}{f' older than {words(age)}' if age else ''}"
-    with closing(Repository(settings(db, jobs).db, create=False)) as repository:
-        if not yes and not agreed(f"Delete {which} from {legible(repository.path)}?"):
+    with Queue.of(settings(db, jobs), create=False) as source:
+        if not yes and not agreed(f"Delete {which} from {legible(source.repository.path)}?"):
             say("Deleted nothing.")
             return 1
-        with repository.database.reading():
-            lanes = repository.lanes.matching(queue, None)
-        count = repository.declarations.purge(lanes, wanted, before)
+        count = source.purge(wanted, before, queue)
     print_json({"purged": count}) if json else print(count)
     say(f"Deleted {many(count, f'{wanted.value} job')}.")
     return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import closing
 from typing import Annotated
 
 from prokerja.commandline import Option
@@ -52,7 +51,7 @@ def run(
     if realizers > MOST:
         raise BadOption(f"realizers: {realizers} are too many; give {MOST} or fewer")
     queues = [named(name, "--queue") for name in queue]
-    source = Queue(where.db)
+    source = Queue.of(where)
     talk = Progress(_waiting(source, queues)) if until_empty and sys.stderr.isatty() else Talk()
     background = Background(talk)
     worker = Worker(
@@ -66,7 +65,7 @@ def run(
         same_as=same_as,
         on_event=background.tell,
     )
-    with closing(source), background:
+    with source, background:
         worker.run()
     # Not 0: systemd's Restart=on-failure is to start the newer program.
     code = TryAgain.exit_code if worker.outdated else 0
@@ -76,7 +75,5 @@ def run(
 
 def _waiting(source: Queue, queues: list[str]) -> int:
     """How many jobs are pending in these queues, or in all if none is named."""
-    repository = source.repository
-    with repository.database.reading():
-        tallies = repository.lanes.tallies()
+    tallies = source.summary().queues
     return sum(tally.pending for tally in tallies if not queues or tally.queue in queues)

@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-import time
-from contextlib import closing
+from typing import TYPE_CHECKING
 
 from prokerja import report
 from prokerja.commands import Db, Jobs, Json, QueueOption
 from prokerja.console import on_terminal, print_json, print_table
-from prokerja.repository.sqlite.repository import Repository
+from prokerja.queue import Queue
 from prokerja.settings import settings
 from prokerja.times import words
+
+if TYPE_CHECKING:
+    from prokerja.model import Summary
 
 TITLE = "ProKerja Report"
 
 
 def run(*, queue: QueueOption = None, db: Db = None, jobs: Jobs = None, json: Json = False) -> None:
     """Count jobs by status."""
-    now = time.time()
-    with closing(Repository(settings(db, jobs).db, create=False)) as repository:
-        summary = report.summary(repository, queue, now)
+    with Queue.of(settings(db, jobs), create=False) as source:
+        summary = source.summary(queue)
     if json:
-        print_json(summary.to_json())
+        print_json(report.summary_json(summary))
     elif on_terminal():
-        _show(summary, now)
+        _show(summary)
     else:
         print(TITLE)
         for status, count in summary.total.counts().items():
             print(f"{status}: {count}")
 
 
-def _show(summary: report.Summary, now: float) -> None:
+def _show(summary: Summary) -> None:
     print(TITLE)
     total = summary.total.counts()
     several = len(summary.queues) > 1
@@ -41,7 +42,7 @@ def _show(summary: report.Summary, now: float) -> None:
     else:
         print_table(("status", "jobs"), [(s, f"{n:,}") for s, n in total.items()], right=("jobs",))
     if summary.waiting_since is not None:
-        print(f"oldest due job: waiting for {words(now - summary.waiting_since)}")
+        print(f"oldest due job: waiting for {words(summary.now - summary.waiting_since)}")
     print(f"workers alive: {len(summary.workers)}")
 
 

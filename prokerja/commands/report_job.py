@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
 from prokerja import report
 from prokerja.commandline import Argument
 from prokerja.commands import Db, Jobs, Json
 from prokerja.console import legible, print_json
-from prokerja.errors import NotFound
-from prokerja.repository.sqlite.repository import Repository
+from prokerja.queue import Queue
 from prokerja.settings import settings
 from prokerja.times import iso, words
 
 if TYPE_CHECKING:
-    from prokerja.model import Attempt
-    from prokerja.repository.sqlite.history import Record
+    from prokerja.model import Attempt, Record
 
 
 def run(
@@ -29,19 +26,12 @@ def run(
 ) -> None:
     """Show all about one job, and why it is not running."""
     now = time.time()
-    with (
-        closing(Repository(settings(db, jobs).db, create=False)) as repository,
-        repository.database.reading(),
-    ):
-        record = repository.history.one(id)
-        if record is None:
-            raise NotFound(f"there is no job {id}; `prokerja report:jobs` lists them")
-        attempts = repository.history.attempts(record)
-        why = report.why_not_running(repository, record, now)
+    with Queue.of(settings(db, jobs), create=False) as queue:
+        detail = queue.find(id)
     if json:
-        print_json(report.detail_json(record, attempts, why))
+        print_json(report.detail_json(detail))
     else:
-        _show(record, attempts, why, now)
+        _show(*detail, now)
 
 
 def _show(record: Record, attempts: list[Attempt], why: str | None, now: float) -> None:

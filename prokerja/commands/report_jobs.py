@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
 from prokerja import report
@@ -12,12 +11,12 @@ from prokerja.commands import Db, Jobs, Json, Number, QueueOption
 from prokerja.console import on_terminal, print_fields, print_json, print_table
 from prokerja.errors import BadOption
 from prokerja.model import Status
-from prokerja.repository.sqlite.repository import Repository
+from prokerja.queue import Queue
 from prokerja.settings import settings
 from prokerja.times import iso, shown, words
 
 if TYPE_CHECKING:
-    from prokerja.repository.sqlite.history import Record
+    from prokerja.model import Record
 
 COLUMNS = ("id", "job", "queue", "status", "attempts", "declared", "error")
 
@@ -41,11 +40,8 @@ def run(
     if limit < 1:
         raise BadOption(f"--limit: {limit} is too few; give 1 or more")
     wanted = None if status is None else status_of(status)
-    with (
-        closing(Repository(settings(db, jobs).db, create=False)) as repository,
-        repository.database.reading(),
-    ):
-        records = repository.history.newest(wanted, queue, job, limit)
+    with Queue.of(settings(db, jobs), create=False) as source:
+        records = source.newest(wanted, queue, job, limit)
     if json:
         print_json([report.record_json(record) for record in records])
     elif on_terminal():

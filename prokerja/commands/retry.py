@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from contextlib import closing
 from typing import Annotated
 
 from prokerja.commandline import Argument, Option
 from prokerja.commands import Db, Jobs, Json
 from prokerja.console import many, print_json, say
 from prokerja.errors import RequestError
-from prokerja.repository.sqlite.repository import Repository
+from prokerja.queue import Queue
 from prokerja.settings import settings
 
 
@@ -31,14 +29,11 @@ def run(
         raise RequestError("say which jobs to retry: ids, or --failed for all that have failed")
     if ids and (queue is not None or job is not None):
         raise RequestError("--queue and --job go with --failed; leave them out with ids")
-    now = time.time()
-    with closing(Repository(settings(db, jobs).db, create=False)) as repository:
+    with Queue.of(settings(db, jobs), create=False) as source:
         if failed:
-            with repository.database.reading():
-                lanes = repository.lanes.matching(queue, job)
-            count = repository.declarations.retry_failed(lanes, now)
+            count = source.retry_failed(queue, job)
         else:
-            repository.declarations.retry(ids, now)
+            source.retry(*ids)
             count = len(set(ids))
     print_json({"retried": count}) if json else print(count)
     say(f"Put {many(count, 'job')} back; due now.")

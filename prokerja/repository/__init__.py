@@ -1,1 +1,19 @@
-"""The store that declare, realize, report, retry and purge share."""
+"""The store that declaring, realizing, reporting, retrying and purging share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from prokerja.repository.verbs import Repository
+
+
+def open(url: str, *, create: bool = True, local: bool = False) -> Repository:
+    """The store that a URL names: the path of an SQLite file, or `:memory:`.
+
+    Raises NotFound if it is not there and `create` is false, StoreError if it cannot be used. With
+    `local`, as a worker needs it, also for a file on a network file system.
+    """
+    from prokerja.repository.sqlite.repository import SQLiteRepository
+
+    return SQLiteRepository(url, create=create, local=local)

@@ -23,11 +23,12 @@ class WorkerOptions(NamedTuple):
     max_jobs: int | None = None
     grace: float = 30.0
     """Seconds that running jobs have to end after a request to stop."""
-    db: str = ":memory:"
+    db: str = UNREACHABLE
+    """What jobs that declare by themselves take for the queue."""
 
     def environment(self) -> dict[str, str]:
         """That of the realizers: what a job declares by itself goes where its worker looks."""
-        told = {"PROKERJA_DB": UNREACHABLE if self.db == ":memory:" else self.db}
+        told = {"PROKERJA_DB": self.db}
         if self.jobs:
             told["PROKERJA_JOBS"] = self.jobs
         return {**os.environ, **told}

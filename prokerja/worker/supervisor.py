@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import random
 import time
 from functools import partial
 from selectors import EVENT_READ, EVENT_WRITE
@@ -17,9 +16,8 @@ from typing import TYPE_CHECKING
 from prokerja.catalog.refresh import record, record_classes
 from prokerja.errors import Busy, Outdated, StoreError, TryAgain
 from prokerja.events import Event, FileBroken, QueueEmptied, StoreTroubled, WorkerStarted
-from prokerja.repository.sqlite.claims import TURNS
-from prokerja.repository.sqlite.database import PATIENCE
-from prokerja.repository.sqlite.watch import Watch
+from prokerja.model import Taking
+from prokerja.repository.verbs import Want
 from prokerja.verdicts import Released
 from prokerja.worker.backoff import StoreBackoff
 from prokerja.worker.duties.recovery import Recovery
@@ -34,8 +32,8 @@ from prokerja.worker.totals import Totals
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from prokerja.model import Claimed, FailedAttempt
-    from prokerja.repository.sqlite.repository import Repository
+    from prokerja.model import Claimed
+    from prokerja.repository.verbs import Repository
     from prokerja.worker.duties import Duty
     from prokerja.worker.duties.maintenance import Maintenance
     from prokerja.worker.duties.signals import StopRequests
@@ -73,7 +71,6 @@ class Supervisor:
         self._pool = Pool(options.realizers, self._start, self._release, tell, options.grace)
         self._totals = Totals(self._pool.results.job_names, tell)
         self._backoff = StoreBackoff(tell)
-        self._turns = itertools.count(1)
         self._left = options.max_jobs
         """How many jobs may still be claimed; None for any number."""
         self._names: set[str] = set()
@@ -111,21 +108,18 @@ class Supervisor:
 
     def _join(self) -> None:
         repository, options, tell = self._repository, self._options, self._tell
-        repository.database.durable(False)
-        self._id, self._lock = repository.workers.register(
-            os.getpid(), time.time(), options.realizers, options.queues, (), options.directories
-        )
-        self._watch = Watch(repository.path)
-        self._recovery = Recovery(repository, self._id, self._watch, tell)
-        self._upgrade = UpgradeCheck(repository.database, lambda: not self._has_room)
+        taking = Taking(options.queues, (), options.directories)
+        self._membership = repository.join(os.getpid(), time.time(), options.realizers, taking)
+        self._watch = repository.watch()
+        self._recovery = Recovery(repository, self._membership.worker, self._watch, tell)
+        self._upgrade = UpgradeCheck(repository, lambda: not self._has_room)
         self._writes = Writes(self._watch, self._recovery, self._upgrade, tell)
         shutdown = Shutdown(self._requests, self._pool, options.grace, self._is_done, tell)
         self._duties: tuple[Duty, ...] = (
             self._writes, shutdown, self._pool, self._recovery, self._upgrade,
         )  # fmt: skip
         # From here on, nobody's long write keeps this loop from its realizers.
-        repository.database.patience = TURN_PATIENCE_SECONDS
-        repository.database.on_commit.append(self._watch.poke)
+        self._usual_patience, repository.patience = repository.patience, TURN_PATIENCE_SECONDS
         self._loop.add(self._requests, self._requests.drain)
         self._loop.add_watched(self._watch, self._writes.hear, self._writes.interest)
 
@@ -149,45 +143,32 @@ class Supervisor:
         self._note_idleness()
 
     def _write(self) -> None:
-        pool, results, claims = self._pool, self._pool.results, self._repository.claims
+        pool, results = self._pool, self._pool.results
         left, now = self._left, time.time()
-        failed: list[FailedAttempt] = []
         # Others' writes wake us before they can be seen. Whoever has the write lock sees all
         # of them, so it is here that we look for work, and nowhere else.
         try:
-            with self._repository.database.writing(draining=pool.stopping):
-                for token, settlements in results.settlements.items():
-                    failed += claims.settle(token, settlements, now, random.random)
-                for job, since in results.started:
-                    claims.started(job.token, [(job.id, since)])
-                self._next_due = self._claim(now) if self._has_room else None
+            turn = self._repository.turn(
+                self._membership.worker, results.settlements, results.started,
+                self._want() if self._has_room else None, now, leaving=pool.stopping,
+            )  # fmt: skip
         except StoreError:
             pool.clear_batches()
             self._left = left
             self._writes.woken = True
             raise
+        self._next_due = turn.next_due
+        results.job_names.update(turn.names)
         self._writes.wrote(time.monotonic(), full=not self._has_room)
         settled = [*itertools.chain(*results.settlements.values())]
         if self._left is not None:  # what came back does not count as done
             self._left += sum(type(verdict) is Released for _, _, verdict in settled)
-        self._totals.record(settled, failed, now)
+        self._totals.record(settled, turn.failed, now)
         results.clear_written()
 
-    def _claim(self, now: float) -> float | None:
-        """Claim what is due, as far as there is room; returns when the next one is."""
-        lanes, options = self._repository.lanes, self._options
-        ranks = lanes.waiting(self._names, options.queues, options.directories)
-        for waiting in itertools.chain(*ranks):
-            self._pool.results.job_names[waiting.id] = waiting.lane.name
-        token = self._id * TURNS + next(self._turns)
-        enough = self._repository.claims.take(token, ranks, now, self._assign)
-        next_due = lanes.next_due(itertools.chain(*ranks))
-        if next_due is not None and next_due <= now and not enough:
-            raise StoreError(
-                f"{self._repository.path} is damaged: it queues jobs that are not there;"
-                " restore a backup or try sqlite3's .recover"
-            )
-        return next_due
+    def _want(self) -> Want:
+        options = self._options
+        return Want(Taking(options.queues, self._names, options.directories), self._assign)
 
     def _assign(self, offered: Iterator[Claimed]) -> tuple[list[Claimed], bool]:
         """As many as the pool has room for and the options allow."""
@@ -246,11 +227,11 @@ class Supervisor:
             loaded = pool.loaded[0]
             names = {spec.name for spec in loaded.specs}
             if names != self._names or not pool.has_loaded:
-                self._repository.workers.learn(self._id, sorted(names))
+                self._repository.learn(self._membership.worker, sorted(names))
                 self._record(loaded)
                 for broken in loaded.broken:
                     self._tell(FileBroken(broken.file, broken.error))
-                started = (self._id, self._options.realizers, self._options.queues)
+                started = (self._membership.worker, self._options.realizers, self._options.queues)
                 self._tell(WorkerStarted(*started, tuple(sorted(names))))
             self._names = names
             pool.results.unknown_jobs.clear()
@@ -267,8 +248,9 @@ class Supervisor:
     def _start(self, ring: int) -> RealizerProcess:
         options = self._options
         process = RealizerProcess(
-            options.jobs, options.classes, self._lock, ring, self._pump.add, options.environment()
-        )
+            options.jobs, options.classes, self._membership.lock, ring,
+            self._pump.add, options.environment(),
+        )  # fmt: skip
         try:
             receive = partial(self._pool.receive, process)
             self._loop.add_watched(process.channel, receive, partial(_interest_in, process))
@@ -285,17 +267,16 @@ class Supervisor:
         self._loop.remove(process.end)
 
     def _leave(self) -> None:
-        self._repository.database.patience = PATIENCE
+        self._repository.patience = self._usual_patience
         self._pool.stopping = True
         self._pool.kill()
         self._pool.reassign()
         try:
             self._write()
-            self._repository.workers.leave(self._id, self._lock)
+            self._repository.leave(self._membership)
         except StoreError as error:  # the next worker finds our lock free, and puts all back
             self._tell(StoreTroubled(str(error)))
         self._loop.close()
-        self._repository.database.on_commit.remove(self._watch.poke)
         self._watch.close()
         self._tell(self._totals.summary())
 

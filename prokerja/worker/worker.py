@@ -6,12 +6,11 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from prokerja import repository
 from prokerja.catalog.trust import refuse_foreign
 from prokerja.errors import BadOption, CatalogError
 from prokerja.job import file_of, home_of
-from prokerja.repository.sqlite.opening import refuse_network
-from prokerja.repository.sqlite.repository import Repository
-from prokerja.settings import Settings, settings
+from prokerja.settings import UNREACHABLE, Settings, settings
 from prokerja.worker.duties.maintenance import Maintenance
 from prokerja.worker.duties.signals import StopRequests
 from prokerja.worker.options import WorkerOptions
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
     from prokerja.events import Event
     from prokerja.queue import Queue
+    from prokerja.repository.verbs import Repository
 
 LAST_OUTPUT = 2.0
 """Seconds for which a leaving worker still carries what its jobs have printed."""
@@ -58,7 +58,8 @@ class Worker:
         directory, classes = _jobs_of(jobs, self._settings)
         self._options = WorkerOptions(
             directory, tuple(map(_importable, classes)), _directories(directory, classes, same_as),
-            tuple(queues), realizers, until_empty, max_jobs, grace, queue.path,
+            tuple(queues), realizers, until_empty, max_jobs, grace,
+            queue.path if queue.repository.is_shared else UNREACHABLE,
         )  # fmt: skip
         self._on_event = on_event
         self._requests: StopRequests | None = None
@@ -83,17 +84,17 @@ class Worker:
             self._requests = requests
             if self._asked_to_stop:
                 self.stop()
-            repository = self._repository()
+            store = self._repository()
             pump = Pump(sys.stderr.buffer)
-            maintenance = Maintenance(repository, self._settings)
+            maintenance = Maintenance(store, self._settings)
             try:
-                Supervisor(repository, self._options, requests, pump, maintenance, tell).run()
+                Supervisor(store, self._options, requests, pump, maintenance, tell).run()
             finally:
                 self._requests = None
                 self.outdated = requests.outdated
                 pump.stop(LAST_OUTPUT)
-                if repository is not self._queue.repository:
-                    repository.close()
+                if store is not self._queue.repository:
+                    store.close()
             return requests.reason
 
     def stop(self) -> None:
@@ -103,10 +104,8 @@ class Worker:
             self._requests.request("was asked to stop")
 
     def _repository(self) -> Repository:
-        if self._queue.path == ":memory:":
-            return self._queue.repository
-        refuse_network(self._queue.path)
-        return Repository(self._queue.path)
+        inside = self._queue.repository
+        return repository.open(inside.path, local=True) if inside.is_shared else inside
 
 
 def _jobs_of(

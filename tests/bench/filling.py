@@ -14,7 +14,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from jobs.noop import Noop
-from prokerja.repository.sqlite.repository import Repository
+from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.request import Options, from_job
 from tests.bench import turns
 from tests.bench.stage import SEED
@@ -66,7 +66,7 @@ def filled(stage: Stage, rows: int) -> str:
 
 def _make_sample(path: str) -> None:
     """SAMPLE jobs, declared, claimed and settled in the ordinary way, a day ago."""
-    repository = Repository(path)
+    repository = SQLiteRepository(path)
     chance = random.Random(SEED)
     begin = time.time() - DAY
     moments = [begin + n * SPACING for n in range(SAMPLE)]

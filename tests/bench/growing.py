@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from jobs.noop import Noop
-from prokerja.repository.sqlite.repository import Repository
+from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.request import from_job
 from tests.bench import turns
 from tests.bench.figures import Line, at_most
@@ -57,7 +57,7 @@ def growing(stage: Stage) -> Iterator[Line]:
 
 def cost(path: str) -> dict[str, float]:
     """Median microseconds of each kind of commit."""
-    repository = Repository(path)
+    repository = SQLiteRepository(path)
     database = repository.database
     jobs = [from_job(Noop(n=n), time.time()) for n in range(TURNS * BATCH)]
     repository.declarations.add(jobs, time.time())

@@ -74,7 +74,7 @@ def _mix(stage: Stage) -> tuple[float, float, float, float]:
 
 def _drained(queue: Queue, counts: Counter[str]) -> bool:
     counts.clear()
-    for tally in queue.repository.lanes.tallies():
+    for tally in queue.summary().queues:
         counts.update(tally.counts())
     return not counts["pending"] and not counts["processing"]
 

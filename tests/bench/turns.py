@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
+from prokerja.model import Taking
 from prokerja.repository.sqlite.claims import TURNS
 from prokerja.verdicts import Completed, Failed
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from prokerja.model import Claimed
-    from prokerja.repository.sqlite.repository import Repository
+    from prokerja.repository.sqlite.repository import SQLiteRepository
     from prokerja.verdicts import Settlement
 
 WORKER = 2**20
@@ -20,7 +21,7 @@ WORKER = 2**20
 _NUMBERS = itertools.count(1)
 
 
-def claim(repository: Repository, most: int, now: float) -> tuple[int, list[Claimed]]:
+def claim(repository: SQLiteRepository, most: int, now: float) -> tuple[int, list[Claimed]]:
     """Claim what is due, `most` at the most; inside a write transaction. The token comes first."""
     token = WORKER * TURNS + next(_NUMBERS)
     taken: list[Claimed] = []
@@ -30,11 +31,13 @@ def claim(repository: Repository, most: int, now: float) -> tuple[int, list[Clai
         taken.extend(some)
         return some, len(taken) == most
 
-    repository.claims.take(token, repository.lanes.waiting(None, ()), now, choose)
+    repository.claims.take(token, repository.lanes.waiting(Taking()), now, choose)
     return token, taken
 
 
-def settle(repository: Repository, token: int, verdicts: Sequence[Settlement], now: float) -> None:
+def settle(
+    repository: SQLiteRepository, token: int, verdicts: Sequence[Settlement], now: float
+) -> None:
     """Write down what came of a claim; inside a write transaction."""
     repository.claims.settle(token, verdicts, now, lambda: 0.5)
 

@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from prokerja.repository.sqlite import schema
-from prokerja.repository.sqlite.repository import Repository
+from prokerja.repository.sqlite.repository import SQLiteRepository
 from tests.crash.site import PROJECT
 
 if TYPE_CHECKING:
@@ -41,4 +41,4 @@ def statements(number: int) -> Iterator[str]:
 if __name__ == "__main__":
     schema.VERSION = NEXT
     schema.statements = statements
-    Repository(sys.argv[1]).close()
+    SQLiteRepository(sys.argv[1]).close()

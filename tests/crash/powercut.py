@@ -18,7 +18,7 @@ from prokerja.errors import ProkerjaError
 from prokerja.lifecycle import DAY
 from prokerja.repository.sqlite.claims import TURNS
 from prokerja.repository.sqlite.declarations import NEXT_ID
-from prokerja.repository.sqlite.repository import Repository
+from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.verdicts import Completed
 from tests.crash.disk import FATES, Disk
 from tests.crash.invariants import faults
@@ -60,7 +60,7 @@ class Acknowledged:
         else:
             self.gone |= set(about)
 
-    def broken(self, repository: Repository) -> list[str]:
+    def broken(self, repository: SQLiteRepository) -> list[str]:
         """Which of its answers the file does not keep."""
         query = "SELECT id, payload, forgiven FROM declaration"
         found = {id: rest for id, *rest in repository.database.execute(query)}
@@ -72,7 +72,7 @@ class Acknowledged:
         faults = [f"acknowledged, but {what}: jobs {ids}" for what, ids in told.items() if ids]
         return faults + self._reused(repository)
 
-    def _reused(self, repository: Repository) -> list[str]:
+    def _reused(self, repository: SQLiteRepository) -> list[str]:
         [next_id] = repository.database.execute(NEXT_ID).fetchone()
         if next_id <= self.last:
             return [f"ids from {next_id} to {self.last} would be given out again"]
@@ -157,7 +157,7 @@ def check(
 
 
 def _wrong(path: str, told: Acknowledged, *, drain: bool) -> list[str]:
-    with closing(Repository(path)) as repository:
+    with closing(SQLiteRepository(path)) as repository:
         wrong = [*faults(repository.database.connection), *told.broken(repository)]
         if drain and not wrong:
             drained(repository)
@@ -165,7 +165,7 @@ def _wrong(path: str, told: Acknowledged, *, drain: bool) -> list[str]:
         return wrong
 
 
-def drained(repository: Repository) -> None:
+def drained(repository: SQLiteRepository) -> None:
     """Work as the next worker would: put back what the dead held, and complete everything."""
     later = time.time() + DAY
     repository.database.durable(False)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from prokerja.errors import CatalogError
-from prokerja.model import Declaration, Lane
+from prokerja.model import Declaration, Lane, Taking
 from prokerja.repository.sqlite.claims import TURNS
-from prokerja.repository.sqlite.repository import Repository
+from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.worker.pool.pool import Pool
 from prokerja.worker.pool.process import RealizerProcess
 
@@ -43,7 +43,7 @@ class Puppet:
 
     def __init__(self) -> None:
         self._watched: list[int] = []
-        self.repository = Repository(":memory:")
+        self.repository = SQLiteRepository(":memory:")
         self.pool = Pool(1, self._start, lambda process: None, lambda event: None, 30.0)
         self.pool.has_loaded = True
         lane = Lane("default", "noop", 0)
@@ -90,7 +90,7 @@ class Puppet:
         pool = self.pool
         self._turn += 1
         with self.repository.database.writing():
-            ranks = self.repository.lanes.waiting(None, ())
+            ranks = self.repository.lanes.waiting(Taking())
             for waiting in (waiting for rank in ranks for waiting in rank):
                 pool.results.job_names[waiting.id] = waiting.lane.name
             self.repository.claims.take(self._turn, ranks, NOW + 1e9, pool.assign)

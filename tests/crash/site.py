@@ -12,7 +12,7 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from prokerja.repository.sqlite.repository import Repository
+from prokerja.repository.sqlite.repository import SQLiteRepository
 from tests.crash.invariants import faults
 from tests.crash.ledger import Broken
 
@@ -81,9 +81,9 @@ class Site:
         self.processes.append(process)
         return process
 
-    def repository(self) -> Repository:
+    def repository(self) -> SQLiteRepository:
         """The file, opened in this process; for the caller to close."""
-        return Repository(self.db)
+        return SQLiteRepository(self.db)
 
     def said(self) -> str:
         """All that the workers have said."""

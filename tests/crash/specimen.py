@@ -7,9 +7,9 @@ import sqlite3
 from contextlib import closing
 
 from prokerja.catalog.refresh import refresh
-from prokerja.model import Declaration, Lane
+from prokerja.model import Declaration, Lane, Taking
 from prokerja.repository.sqlite.claims import TURNS
-from prokerja.repository.sqlite.repository import Repository
+from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.settings import settings
 from prokerja.verdicts import Completed, Failed, Released
 from tests.crash.site import PROJECT
@@ -31,7 +31,7 @@ MAIL = '{"to": "a@example.com", "subject": "Hi", "body": "there"}'
 
 def make(path: str) -> None:
     """Make the file at `path`, with nothing beside it."""
-    with closing(Repository(path)) as repository:
+    with closing(SQLiteRepository(path)) as repository:
         refresh(repository, settings(path, JOBS))
         lane = Lane("default", "noop", 0)
         made = [Declaration(lane, f'{{"n": {n}}}', NOW, 0, 60.0, None) for n in range(1, COUNT + 1)]
@@ -49,9 +49,9 @@ def make(path: str) -> None:
         connection.execute("PRAGMA journal_mode = WAL")
 
 
-def _work(repository: Repository) -> None:
+def _work(repository: SQLiteRepository) -> None:
     """One worker, that died with two jobs in its hands."""
-    worker, held = repository.workers.register(DEAD, NOW, 2, ("default",), ("noop",))
+    worker, held = repository.registry.register(DEAD, NOW, 2, Taking(("default",), ("noop",)))
     token = worker * TURNS + 1
     with repository.database.writing():
         lane = take(repository, token, NOW, TAKEN)[1].lane
@@ -64,4 +64,4 @@ def _work(repository: Repository) -> None:
         )
         repository.claims.settle(token, verdicts, NOW + 1, lambda: 0.5)
     os.close(held)
-    os.unlink(repository.workers.lock_path(worker))
+    os.unlink(repository.registry.lock_path(worker))

@@ -11,7 +11,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from prokerja.repository.sqlite import schema
-from prokerja.repository.sqlite.repository import Repository
+from prokerja.repository.sqlite.repository import SQLiteRepository
 from tests.crash import beside
 from tests.crash.ledger import Broken, Ledger
 from tests.crash.site import PROJECT, Site
@@ -82,7 +82,7 @@ def _is_unchanged(path: str, ledger: Ledger) -> None:
     """A schema that has a file is never changed; a change is a new schema."""
     query = "SELECT type, name, sql FROM sqlite_schema ORDER BY 1, 2"
     with Site() as site:
-        with closing(Repository(site.db)) as repository:
+        with closing(SQLiteRepository(site.db)) as repository:
             fresh = repository.database.execute(query).fetchall()
         shutil.copyfile(path, site.db + "-old")
         with closing(sqlite3.connect(site.db + "-old")) as connection:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from prokerja.model import Taking
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from prokerja.model import Claimed
-    from prokerja.repository.sqlite.repository import Repository
+    from prokerja.repository.sqlite.repository import SQLiteRepository
 
 NO_END = 2**31
 
 
-def take(repository: Repository, token: int, now: float, room: int = NO_END) -> list[Claimed]:
+def take(repository: SQLiteRepository, token: int, now: float, room: int = NO_END) -> list[Claimed]:
     """Claim what is due, as far as there is room; inside a write transaction."""
     taken: list[Claimed] = []
 
@@ -23,16 +25,17 @@ def take(repository: Repository, token: int, now: float, room: int = NO_END) -> 
         taken.extend(some)
         return some, len(taken) == room
 
-    repository.claims.take(token, repository.lanes.waiting(None, ()), now, choose)
+    repository.claims.take(token, repository.lanes.waiting(Taking()), now, choose)
     return taken
 
 
-def recover(repository: Repository, now: float) -> None:
+def recover(repository: SQLiteRepository, now: float) -> None:
     """Put back what the dead held, and strike them off."""
-    workers = repository.workers
-    dead = [id for id in workers.ids() if not workers.alive(id)]
+    workers = repository.registry
+    dead = [row.id for row in workers.all() if not workers.alive(row.id)]
     with repository.database.writing():
         for id in dead:
-            repository.claims.recover(id, now)
-        workers.forget(dead)
-    workers.clear(dead)
+            repository.claims.put_back(id, now)
+        workers.delete(dead)
+    for id in dead:
+        workers.delete_lock(id)

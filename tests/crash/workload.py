@@ -14,9 +14,9 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from prokerja.model import Claimed, Declaration, Lane, Status
+from prokerja.model import Claimed, Declaration, Lane, Status, Taking
 from prokerja.repository.sqlite.claims import TURNS
-from prokerja.repository.sqlite.repository import Repository
+from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.verdicts import Completed, Failed, Released, Settlement
 from tests.crash.work import recover, take
 
@@ -59,7 +59,7 @@ class Life:
 
     def _open(self) -> None:
         path = os.path.join(self._root, DATABASE)
-        self._front, self._back = Repository(path), Repository(path)
+        self._front, self._back = SQLiteRepository(path), SQLiteRepository(path)
         self._back.database.durable(False)
         if self._synchronous != "FULL":
             self._front.database.execute(f"PRAGMA synchronous = {self._synchronous}")
@@ -69,8 +69,8 @@ class Life:
 
     def _register(self) -> None:
         """A new worker, which puts back what dead ones held."""
-        register = self._back.workers.register
-        self._worker, self._lock = register(os.getpid(), self._now, 1, (), ())
+        register = self._back.registry.register
+        self._worker, self._lock = register(os.getpid(), self._now, 1, Taking((), ()))
         self._turn = 0
         recover(self._back, self._now)
 

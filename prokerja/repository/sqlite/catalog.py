@@ -19,26 +19,24 @@ class Catalog:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def spec(self, name: str, directory: str) -> JobSpec | None:
-        """What is known of one job of a jobs directory, or with `` of none."""
-        query = "SELECT spec FROM job WHERE name = ? AND directory = ?"
-        row = self._database.execute(query, (name, directory)).fetchone()
-        return JobSpec.from_json(json.loads(row[0])) if row else None
+    def specs(self, name: str) -> dict[str, JobSpec]:
+        """What is known of the jobs of that name, by jobs directory (empty for none), in order."""
+        query = "SELECT directory, spec FROM job WHERE name = ? ORDER BY 1"
+        with self._database.reading():
+            rows = self._database.execute(query, (name,)).fetchall()
+            return {directory: JobSpec.from_json(json.loads(spec)) for directory, spec in rows}
 
     def names(self, directory: str) -> list[str]:
         """Every job that is known of a directory and of none, in order."""
         query = "SELECT DISTINCT name FROM job WHERE directory IN (?, '') ORDER BY 1"
-        return [name for (name,) in self._database.execute(query, (directory,))]
-
-    def directories(self, name: str) -> list[str]:
-        """The jobs directories that are known to have a job of that name, in order."""
-        query = "SELECT directory FROM job WHERE name = ? AND directory <> '' ORDER BY 1"
-        return [directory for (directory,) in self._database.execute(query, (name,))]
+        with self._database.reading():
+            return [name for (name,) in self._database.execute(query, (directory,))]
 
     def stamps(self, directory: str) -> dict[str, str]:
         """What each file of a jobs directory was when it was last read; see `Stamp`."""
         query = "SELECT file, stamp FROM source WHERE directory = ?"
-        return dict(self._database.execute(query, (directory,)).fetchall())
+        with self._database.reading():
+            return dict(self._database.execute(query, (directory,)).fetchall())
 
     def record(
         self,

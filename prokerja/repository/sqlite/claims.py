@@ -7,24 +7,28 @@ write transaction, so that a turn costs one commit however many jobs it settles 
 from __future__ import annotations
 
 import heapq
-from collections import Counter
+import itertools
+import random
+from collections import defaultdict
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.json import decode, encode
 
-from prokerja import lifecycle
+from prokerja.errors import StoreError
 from prokerja.model import Claimed, FailedAttempt, Status
-from prokerja.repository.sqlite.codes import COMPLETED, FAILED, QUEUE
+from prokerja.repository.sqlite.outcomes import Outcomes
+from prokerja.repository.verbs import Recovered, Turn
 from prokerja.verdicts import Completed, Failed, Released
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from prokerja.repository.sqlite.database import Database
     from prokerja.repository.sqlite.declarations import Declarations
     from prokerja.repository.sqlite.lanes import Lanes, Waiting
-    from prokerja.verdicts import Settlement
+    from prokerja.repository.verbs import Want
+    from prokerja.verdicts import Ended, Settlement
 
 TURNS = 2**32
 """A token is its worker's id times this, plus the number of the worker's turn."""
@@ -33,18 +37,6 @@ READY = """
     SELECT ?, p.due_at, d.id, d.lane, d.payload, d.attempt + 1, d.timeout
     FROM pending AS p CROSS JOIN declaration AS d ON d.id = p.declaration
     WHERE p.lane = ? AND p.due_at <= ? ORDER BY p.due_at, p.declaration"""
-COMPLETE = f"""
-    UPDATE declaration SET status = {COMPLETED}, attempt = attempt + 1, started_at = ?,
-        finished_at = ?, result = ? WHERE id = ?"""
-FAIL = f"""
-    UPDATE declaration SET status = {FAILED}, attempt = ?, started_at = ?, finished_at = ?
-    WHERE id = ?"""
-REQUEUE = "UPDATE declaration SET attempt = ?, due_at = ? WHERE id = ?"
-INSERT_ATTEMPT = """
-    INSERT INTO attempt
-        (declaration, number, worker, started_at, finished_at, crashed, error, traceback)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
-DIED = "its worker died while the job was running"
 
 
 class Held(NamedTuple):
@@ -62,9 +54,46 @@ class Claims:
     def __init__(self, database: Database, lanes: Lanes, declarations: Declarations) -> None:
         self._database = database
         self._lanes = lanes
-        self._declarations = declarations
-        self._counts: Counter[tuple[int, Status]] = Counter()
-        database.on_rollback.append(self._counts.clear)
+        self._outcomes = Outcomes(database, lanes, declarations)
+        self._turns = itertools.count(1)
+        self.chance: Callable[[], float] = random.random
+        """For jitter: random numbers in [0, 1)."""
+
+    def turn(
+        self,
+        worker: int,
+        settlements: Mapping[int, Sequence[Settlement]],
+        started: Sequence[tuple[Claimed, float]],
+        want: Want | None,
+        now: float,
+        *,
+        leaving: bool,
+    ) -> Turn:
+        """Settle, remember what is running, and claim; see `Repository.turn`."""
+        failed: list[FailedAttempt] = []
+        names: dict[int, str] = {}
+        next_due = None
+        with self._database.writing(draining=leaving):
+            for token, some in settlements.items():
+                failed += self.settle(token, some, now, self.chance)
+            for job, since in started:
+                self.started(job.token, [(job.id, since)])
+            if want is not None:
+                ranks = self._lanes.waiting(want.taking)
+                lanes = list(itertools.chain(*ranks))
+                names = {waiting.id: waiting.lane.name for waiting in lanes}
+                enough = self.take(self.next_token(worker), ranks, now, want.assign)
+                next_due = self._lanes.next_due(lanes)
+                if next_due is not None and next_due <= now and not enough:
+                    raise StoreError(
+                        f"{self._database.path} is damaged: it queues jobs that are not there;"
+                        " restore a backup or try sqlite3's .recover"
+                    )
+        return Turn(failed, names, next_due)
+
+    def next_token(self, worker: int) -> int:
+        """That of the worker's next claim."""
+        return worker * TURNS + next(self._turns)
 
     def take(
         self,
@@ -94,7 +123,7 @@ class Claims:
                 "INSERT INTO claim (token, worker, claimed_at, declarations) VALUES (?, ?, ?, ?)",
                 (token, token // TURNS, now, ids),
             )
-            self._write_counts()
+            self._outcomes.write_counts()
         return enough
 
     def started(self, token: int, ids: Iterable[tuple[int, float]]) -> None:
@@ -122,16 +151,16 @@ class Claims:
         """
         held = self._held(token)
         valid = [one for one in settlements if held.pop(one[0], False) is None]
-        self._complete([one for one in valid if type(one[2]) is Completed], now)
+        self._outcomes.complete([one for one in valid if type(one[2]) is Completed], now)
         worker = token // TURNS
         failed = []
         for id, lane, verdict in valid:
             if isinstance(verdict, Failed):
-                failed.append(self._fail(id, lane, verdict, worker, now, chance()))
+                failed.append(self._outcomes.fail(id, lane, verdict, worker, now, chance()))
             elif isinstance(verdict, Released):
-                self._release(id, lane, worker, now, counted=verdict.counted)
+                self._outcomes.release(id, lane, worker, now, counted=verdict.counted)
         self._keep(token, held)
-        self._write_counts()
+        self._outcomes.write_counts()
         return failed
 
     def held_by(self, worker: int) -> list[Held]:
@@ -144,8 +173,21 @@ class Claims:
         tokens = (worker * TURNS, (worker + 1) * TURNS)
         return [Held(*row) for row in self._database.execute(query, tokens)]
 
-    def recover(self, worker: int, now: float) -> int:
-        """Put back what a dead worker held; returns how many declarations that were."""
+    def recover(self, worker: int, ended: Mapping[tuple[int, int], Ended], now: float) -> Recovered:
+        """Settle what a dead worker had ended, by token and id, and put back the rest."""
+        settled: defaultdict[int, list[Settlement]] = defaultdict(list)
+        names = {}
+        for token, id, lane, name in self.held_by(worker) if ended else ():
+            names[lane] = name
+            if (token, id) in ended:
+                settled[token].append((id, lane, ended[token, id]))
+        failed = [self.settle(token, some, now, self.chance) for token, some in settled.items()]
+        all_settled = [*itertools.chain(*settled.values())]
+        returned = self.put_back(worker, now)
+        return Recovered(worker, all_settled, [*itertools.chain(*failed)], names, returned, None)
+
+    def put_back(self, worker: int, now: float) -> int:
+        """Put back what a dead worker holds; returns how many declarations that were."""
         tokens = self._database.execute(
             "SELECT token FROM claim WHERE token >= ? AND token < ?",
             (worker * TURNS, (worker + 1) * TURNS),
@@ -156,14 +198,15 @@ class Claims:
             query = "SELECT declaration, started_at FROM running WHERE token = ?"
             running = dict(self._database.execute(query, (token,)).fetchall())
             for id in held:
-                [lane] = self._row("lane", id)
+                query = "SELECT lane FROM declaration WHERE id = ?"
+                [lane] = self._database.execute(query, (id,)).fetchone()
                 if id in running:
-                    self._crash(id, lane, worker, running[id], now)
+                    self._outcomes.crash(id, lane, worker, running[id], now)
                 else:
-                    self._release(id, lane, worker, now, counted=True)
+                    self._outcomes.release(id, lane, worker, now, counted=True)
             self._keep(token, {})
             count += len(held)
-        self._write_counts()
+        self._outcomes.write_counts()
         return count
 
     def _ready(self, token: int, rank: Sequence[Waiting], now: float) -> Iterator[Claimed]:
@@ -175,8 +218,7 @@ class Claims:
         """Take a lane's declarations up to and including the last out of the queue."""
         drop = "DELETE FROM pending WHERE lane = ? AND (due_at, declaration) <= (?, ?)"
         count = self._database.execute(drop, (lane, last.due_at, last.id)).rowcount
-        self._counts[lane, Status.PENDING] -= count
-        self._counts[lane, Status.PROCESSING] += count
+        self._outcomes.move(lane, Status.PENDING, Status.PROCESSING, count)
 
     def _held(self, token: int) -> dict[int, None]:
         query = "SELECT declarations FROM claim WHERE token = ?"
@@ -194,79 +236,3 @@ class Claims:
             DELETE FROM running WHERE token = ?
             AND declaration NOT IN (SELECT value FROM json_each(?))"""
         self._database.execute(gone, (token, ids))
-
-    def _complete(self, settlements: Sequence[tuple[int, int, Any]], now: float) -> None:
-        rows = [(v.started_at, v.finished_at, v.result, id) for id, _, v in settlements]
-        self._database.executemany(COMPLETE, rows)
-        for lane, count in Counter(lane for _, lane, _ in settlements).items():
-            self._counts[lane, Status.COMPLETED] += count
-            self._counts[lane, Status.PROCESSING] -= count
-        for _, _, verdict in settlements:
-            if verdict.follow_ups:
-                self._declarations.insert(verdict.follow_ups, now)
-
-    def _fail(
-        self, id: int, lane: int, verdict: Failed, worker: int, now: float, chance: float
-    ) -> FailedAttempt:
-        columns = "attempt + 1, forgiven, retries, retry_after"
-        attempt, forgiven, retries, retry_after = self._row(columns, id)
-        self._insert_attempt(id, attempt, verdict, worker, crashed=False)
-        spent = attempt - forgiven
-        if lifecycle.may_retry(spent, retries):
-            retry_at = now + lifecycle.backoff(retry_after, spent, chance)
-            self._requeue(id, lane, attempt, retry_at)
-            return FailedAttempt(id, lane, attempt, verdict.error, retry_at)
-        self._fail_for_good(id, lane, attempt, verdict)
-        return FailedAttempt(id, lane, attempt, verdict.error, None)
-
-    def _crash(self, id: int, lane: int, worker: int, started_at: float, now: float) -> None:
-        attempt, forgiven = self._row("attempt + 1, forgiven", id)
-        verdict = Failed(started_at, now, DIED)
-        self._insert_attempt(id, attempt, verdict, worker, crashed=True)
-        query = """
-            SELECT count(*) FROM attempt WHERE declaration = ? AND number > ? AND crashed"""
-        [crashes] = self._database.execute(query, (id, forgiven)).fetchone()
-        if lifecycle.survives_crash(crashes):
-            self._requeue(id, lane, attempt, now)
-        else:
-            self._fail_for_good(id, lane, attempt, verdict)
-
-    def _release(self, id: int, lane: int, worker: int, now: float, *, counted: bool) -> None:
-        attempt, due_at, releases = self._row("attempt, due_at, returns", id)
-        if counted and not lifecycle.may_release(releases):
-            verdict = Failed(now, now, f"came back {releases} times without being run to its end")
-            self._insert_attempt(id, attempt + 1, verdict, worker, crashed=False)
-            self._fail_for_good(id, lane, attempt + 1, verdict)
-            return
-        count = "UPDATE declaration SET returns = returns + ? WHERE id = ?"
-        self._database.execute(count, (int(counted), id))
-        self._requeue(id, lane, attempt, due_at)
-
-    def _requeue(self, id: int, lane: int, attempt: int, due_at: float) -> None:
-        self._database.execute(REQUEUE, (attempt, due_at, id))
-        self._database.execute(QUEUE, (lane, due_at, id))
-        self._move(lane, Status.PENDING)
-
-    def _fail_for_good(self, id: int, lane: int, attempt: int, verdict: Failed) -> None:
-        self._database.execute(FAIL, (attempt, verdict.started_at, verdict.finished_at, id))
-        self._move(lane, Status.FAILED)
-
-    def _insert_attempt(
-        self, id: int, attempt: int, verdict: Failed, worker: int, *, crashed: bool
-    ) -> None:
-        times = (verdict.started_at, verdict.finished_at)
-        told = (crashed, verdict.error, verdict.traceback)
-        self._database.execute(INSERT_ATTEMPT, (id, attempt, worker, *times, *told))
-
-    def _row(self, columns: str, id: int) -> tuple[Any, ...]:
-        query = f"SELECT {columns} FROM declaration WHERE id = ?"
-        row: tuple[Any, ...] = self._database.execute(query, (id,)).fetchone()
-        return row
-
-    def _move(self, lane: int, to: Status) -> None:
-        self._counts[lane, Status.PROCESSING] -= 1
-        self._counts[lane, to] += 1
-
-    def _write_counts(self) -> None:
-        self._lanes.add_counts(self._counts)
-        self._counts.clear()

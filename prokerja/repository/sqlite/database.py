@@ -93,6 +93,11 @@ class Database:
         if version > schema.VERSION:
             raise outdated(self.path, version)
 
+    def meet_newer(self) -> None:
+        """Raise Outdated for a file that a newer program has migrated."""
+        with self.writing():
+            pass
+
     def shorten_log(self) -> None:
         """Move the write-ahead log into the file and cut it off, if nobody is in the way."""
         with self.lock:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from prokerja.model import Attempt, Lane, Status
+from prokerja.model import Attempt, Lane, Record, Status
 from prokerja.repository.sqlite.codes import CODES, COMPLETED, HIGHEST_ID, UNSETTLED
+from prokerja.repository.why import MAX_COUNTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
     from prokerja.repository.sqlite.database import Database
     from prokerja.repository.sqlite.lanes import Lanes
 
-MANY = 1000
-"""How far the jobs ahead of one are counted."""
 WINDOW = 50_000
 """How many of the newest declarations are searched one by one for those that match."""
 CLAIMED = "SELECT value FROM claim, json_each(claim.declarations)"
@@ -24,29 +23,6 @@ COLUMNS = """
     (SELECT started_at FROM running WHERE declaration = d.id),
     (SELECT error FROM attempt WHERE declaration = d.id ORDER BY number DESC LIMIT 1)"""
 ALL = f"SELECT {COLUMNS} FROM declaration AS d"
-
-
-class Record(NamedTuple):
-    """A declaration and what has come of it so far."""
-
-    id: int
-    lane: Lane
-    status: Status
-    declared_at: float
-    due_at: float
-    started_at: float | None
-    """Of the attempt that runs now, or of the last one."""
-    finished_at: float | None
-    attempts: int
-    """How many attempts have ended."""
-    retries: int
-    retry_after: float
-    timeout: float | None
-    returns: int
-    payload: str
-    result: str | None
-    error: str | None
-    """Of the last attempt that went wrong."""
 
 
 class History:
@@ -101,7 +77,7 @@ class History:
     def ahead(
         self, record: Record, now: float, counts: Callable[[Lane], bool] = lambda _: True
     ) -> int:
-        """How many due declarations come before a pending one, counting to MANY in each lane.
+        """How many due declarations come before a pending one, up to MAX_COUNTED in each lane.
 
         `counts` tells whether a lane's do.
         """
@@ -113,7 +89,7 @@ class History:
             if lane.priority >= record.lane.priority and counts(lane):
                 ranks_alike = lane.priority == record.lane.priority
                 last = (record.due_at, record.id) if ranks_alike else (now, HIGHEST_ID)
-                row = self._database.execute(before, (id, *last, MANY)).fetchone()
+                row = self._database.execute(before, (id, *last, MAX_COUNTED)).fetchone()
                 count += row[0]
         return count
 

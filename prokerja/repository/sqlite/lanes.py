@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from prokerja.model import Lane, Status
+from prokerja.model import Lane, Status, Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Iterable
 
+    from prokerja.model import Taking
     from prokerja.repository.sqlite.database import Database
 
 INSERT = "INSERT OR IGNORE INTO lane (queue, name, priority, directory) VALUES (?, ?, ?, ?)"
@@ -20,20 +21,6 @@ class Waiting(NamedTuple):
 
     id: int
     lane: Lane
-
-
-class Tally(NamedTuple):
-    """How many declarations of each status one queue holds."""
-
-    queue: str
-    pending: int
-    processing: int
-    completed: int
-    failed: int
-
-    def counts(self) -> dict[str, int]:
-        """The numbers by status."""
-        return {status.value: getattr(self, status.value) for status in Status}
 
 
 class Lanes:
@@ -67,28 +54,18 @@ class Lanes:
                     (change, lane),
                 )
 
-    def waiting(
-        self,
-        names: Collection[str] | None,
-        queues: Sequence[str],
-        directories: Collection[str] | None = None,
-    ) -> list[list[Waiting]]:
+    def waiting(self, taking: Taking) -> list[list[Waiting]]:
         """The lanes with pending declarations that a worker may take from, in the order it must.
 
         Lanes in one inner list rank alike: the same priority, and with `queues` the same place
-        in that order. `names` are the jobs the worker knows, `directories` those they are from
-        (besides the lanes of no directory); None for every one.
+        in that order.
         """
-        place = {queue: position for position, queue in reversed(list(enumerate(queues)))}
+        place = {queue: position for position, queue in reversed(list(enumerate(taking.queues)))}
         ranked: dict[tuple[int, int], list[Waiting]] = {}
         query = "SELECT id, queue, name, priority, directory FROM lane WHERE pending > 0"
         for id, *columns in self._database.execute(query):
             lane = Lane(*columns)
-            if (
-                (not place or lane.queue in place)
-                and (names is None or lane.name in names)
-                and (not lane.directory or directories is None or lane.directory in directories)
-            ):
+            if taking.takes(lane):
                 rank = (place.get(lane.queue, 0), -lane.priority)
                 ranked.setdefault(rank, []).append(Waiting(id, lane))
         return [ranked[rank] for rank in sorted(ranked)]

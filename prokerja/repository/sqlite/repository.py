@@ -1,55 +1,207 @@
-"""The one SQLite repository: every statement stands in this folder, one noun in each module."""
+"""A repository in one SQLite file: the verbs, each a transaction over the nouns beside it."""
 
 from __future__ import annotations
 
 import os
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from prokerja.errors import StoreError
+from prokerja.errors import NotFound, StoreError
+from prokerja.model import Detail, Status, Summary
 from prokerja.repository.sqlite.catalog import Catalog
 from prokerja.repository.sqlite.declarations import Declarations
 from prokerja.repository.sqlite.lanes import Lanes
-from prokerja.repository.sqlite.opening import open_database
+from prokerja.repository.sqlite.opening import open_database, refuse_network
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from prokerja.model import Claimed, Declaration, Record, Taking, WorkerRow
     from prokerja.repository.sqlite.claims import Claims
     from prokerja.repository.sqlite.history import History
+    from prokerja.repository.sqlite.watch import Watch
     from prokerja.repository.sqlite.workers import Workers
+    from prokerja.repository.verbs import Journalled, Membership, Recovered, Turn, Want
+    from prokerja.repository.verbs import Watch as AnyWatch
+    from prokerja.verdicts import Settlement
+
+MEMORY = ":memory:"
 
 
-class Repository:
-    """What is stored in one file, noun by noun.
+class SQLiteRepository:
+    """See `prokerja.repository.verbs`."""
 
-    Nothing below this class reads the clock: every verb that needs the time takes `now`.
-    """
-
-    def __init__(self, path: str, *, create: bool = True) -> None:
+    def __init__(self, path: str, *, create: bool = True, local: bool = False) -> None:
         if "\0" in path:
-            raise StoreError(f"{path!r} has a NUL in it; pass a --db without one")
-        self.path = path if path == ":memory:" else os.path.realpath(path)
+            raise StoreError(f"{path!r} contains a NUL; pass a --db without one")
+        self.is_shared = path != MEMORY
+        self.path = os.path.realpath(path) if self.is_shared else path
+        if local and self.is_shared:
+            refuse_network(self.path)
         self.database = open_database(self.path, create=create)
         self.lanes = Lanes(self.database)
         self.declarations = Declarations(self.database, self.lanes)
         self.catalog = Catalog(self.database)
+        self.known = self.catalog.specs
+        self.known_names = self.catalog.names
+        self.sources = self.catalog.stamps
+        self.record = self.catalog.record
+        self.retry = self.declarations.retry
+        self.refuse_newer = self.database.meet_newer
+        self.maintain = self.database.shorten_log
+        self.close = self.database.close
+
+    # What only some need is imported by them.
 
     @cached_property
     def claims(self) -> Claims:
+        """What workers hold."""
         from prokerja.repository.sqlite.claims import Claims
 
         return Claims(self.database, self.lanes, self.declarations)
 
     @cached_property
-    def workers(self) -> Workers:
+    def registry(self) -> Workers:
+        """Who has joined, and not left."""
         from prokerja.repository.sqlite.workers import Workers
 
         return Workers(self.database)
 
     @cached_property
     def history(self) -> History:
+        """Declarations as people ask for them."""
         from prokerja.repository.sqlite.history import History
 
         return History(self.database, self.lanes)
 
-    def close(self) -> None:
-        self.database.close()
+    @property
+    def patience(self) -> float:
+        """Seconds for which a write waits for its turn."""
+        return self.database.patience
+
+    @patience.setter
+    def patience(self, seconds: float) -> None:
+        self.database.patience = seconds
+
+    def declare(self, declarations: Iterable[Declaration], now: float, within: Any = None) -> range:
+        """See the protocol; `within` is a sqlite3 connection to the same file."""
+        if within is not None:
+            from prokerja.repository.sqlite.within import insert_within
+
+            return insert_within(within, self.path, tuple(declarations), now)
+        if type(declarations) is tuple and len(declarations) == 1:
+            id = self.declarations.add_one(declarations[0], now)
+            return range(id, id + 1)
+        return self.declarations.add(declarations, now)
+
+    def retry_failed(self, queue: str | None, name: str | None, now: float) -> int:
+        """See the protocol."""
+        return self.declarations.retry_failed(self._lanes(queue, name), now)
+
+    def purge(
+        self, status: Status, before: float, queue: str | None = None, most: int | None = None
+    ) -> int:
+        """See the protocol."""
+        if status is Status.PROCESSING:
+            raise ValueError("processing declarations cannot be purged")
+        return self.declarations.purge(self._lanes(queue, None), status, before, most)
+
+    def join(self, pid: int, now: float, realizers: int, taking: Taking) -> Membership:
+        """See the protocol."""
+        self.database.durable(False)
+        return self.registry.register(pid, now, realizers, taking)
+
+    def learn(self, worker: int, names: Sequence[str]) -> None:
+        """See the protocol."""
+        self.registry.set_names(worker, names)
+
+    def turn(
+        self,
+        worker: int,
+        settlements: Mapping[int, Sequence[Settlement]],
+        started: Sequence[tuple[Claimed, float]],
+        want: Want | None,
+        now: float,
+        *,
+        leaving: bool = False,
+    ) -> Turn:
+        """See the protocol."""
+        return self.claims.turn(worker, settlements, started, want, now, leaving=leaving)
+
+    def leave(self, membership: Membership) -> None:
+        """See the protocol."""
+        self.registry.unregister(membership)
+
+    def workers(self) -> list[WorkerRow]:
+        """See the protocol."""
+        with self.database.reading():
+            return self.registry.all()
+
+    def find_dead(self, workers: Iterable[int], watch: AnyWatch) -> tuple[list[int], set[int]]:
+        """See the protocol."""
+        return self.registry.find_dead(workers, watch)
+
+    def journals(self, worker: int) -> tuple[str, int]:
+        """See the protocol."""
+        with self.database.reading():
+            return self.registry.lock_path(worker), self.registry.realizers(worker)
+
+    def recover(self, workers: Sequence[int], ended: Journalled, now: float) -> list[Recovered]:
+        """See the protocol."""
+        with self.database.writing():
+            recovered = [self.claims.recover(id, ended.get(id, {}), now) for id in workers]
+            self.registry.delete(workers)
+        return [one._replace(left=self.registry.delete_lock(one.worker)) for one in recovered]
+
+    def summary(self, queue: str | None, now: float) -> Summary:
+        """See the protocol."""
+        with self.database.reading():
+            tallies = self.lanes.tallies(queue)
+            waiting = self.history.longest_waiting(queue, now)
+            workers = self.registry.living()
+        return Summary(tallies, waiting, workers, now)
+
+    def find(self, id: int, now: float) -> Detail | None:
+        """See the protocol."""
+        from prokerja.repository.why import Answers, why_not_running
+
+        with self.database.reading():
+            record = self.history.one(id)
+            if record is None:
+                return None
+            attempts = self.history.attempts(record)
+            history, registry = self.history, self.registry
+            answers = Answers(registry.living, history.attempts, history.ahead)
+            return Detail(record, attempts, why_not_running(answers, record, now))
+
+    def statuses(self, ids: Iterable[int]) -> dict[int, Status]:
+        """See the protocol."""
+        statuses = {}
+        with self.database.reading():
+            for id in ids:
+                record = self.history.one(id)
+                if record is None:
+                    raise NotFound(f"there is no job {id}; `prokerja report:jobs` lists them")
+                statuses[id] = record.status
+        return statuses
+
+    def newest(
+        self, status: Status | None, queue: str | None, name: str | None, limit: int
+    ) -> list[Record]:
+        """See the protocol.
+
+        Exactly so among the newest of the file; if those are too few, the list goes on with each
+        status's latest: the finished by their end, the pending by their due time.
+        """
+        with self.database.reading():
+            return self.history.newest(status, queue, name, limit)
+
+    def watch(self) -> Watch:
+        """See the protocol."""
+        from prokerja.repository.sqlite.watch import Watch
+
+        return Watch(self.path, self.database.on_commit)
+
+    def _lanes(self, queue: str | None, name: str | None) -> dict[int, Any]:
+        with self.database.reading():
+            return self.lanes.matching(queue, name)

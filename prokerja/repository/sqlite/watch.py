@@ -12,22 +12,24 @@ from typing import TYPE_CHECKING
 from prokerja import shortage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from inotify_simple import INotify
 
-SLOW = 0.1
-"""Seconds between looks where nothing can wake us."""
+POLL_SECONDS = 0.1
+"""Between looks where nothing can wake us."""
 
 
 class Watch:
     """Watches a database's log and the lock files of workers.
 
-    On Linux by inotify; a database in memory pokes it. `fileno()` becomes readable. Elsewhere
-    there is nothing to select on, and whoever waits looks again every `pace` seconds.
+    On Linux by inotify; a database in memory tells it of its own commits. `fileno()` becomes
+    readable. Elsewhere there is nothing to select on, and whoever waits looks again every `pace`
+    seconds.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, on_commit: list[Callable[[], None]] | None = None) -> None:
+        self._on_commit = on_commit if on_commit is not None else []
         self._locks: dict[int, str] = {}
         self._inotify: INotify | None = None
         self._pipe: tuple[int, int] | None = None
@@ -38,10 +40,11 @@ class Watch:
             self._pipe = os.pipe()
             for end in self._pipe:
                 os.set_blocking(end, False)
+            self._on_commit.append(self._poke)
         elif sys.platform == "linux":
             self._watch(f"{path}-wal")
         else:
-            self.pace = SLOW
+            self.pace = POLL_SECONDS
 
     def fileno(self) -> int:
         """What to select on, or -1."""
@@ -49,7 +52,7 @@ class Watch:
             return self._pipe[0]
         return -1 if self._inotify is None else self._inotify.fileno()
 
-    def poke(self) -> None:
+    def _poke(self) -> None:
         """Something was written, to a database in memory."""
         if self._pipe is not None:
             with contextlib.suppress(BlockingIOError):
@@ -69,7 +72,7 @@ class Watch:
                 pass
             except OSError as error:
                 short = shortage.of_watch(error)
-        self.shortage, self.pace = short, SLOW if short else None
+        self.shortage, self.pace = short, POLL_SECONDS if short else None
 
     def drain(self) -> bool:
         """Forget what has happened so far, and tell whether a lock may have been let go.
@@ -103,7 +106,7 @@ class Watch:
                 inotify = undo.enter_context(INotify(nonblocking=True))
                 inotify.add_watch(path, flags.MODIFY)
             except OSError as error:
-                self.shortage, self.pace = shortage.of_watch(error), SLOW
+                self.shortage, self.pace = shortage.of_watch(error), POLL_SECONDS
             else:
                 self._inotify = inotify
                 undo.pop_all()
@@ -112,5 +115,7 @@ class Watch:
         """Watch no more."""
         if self._inotify is not None:
             self._inotify.close()
-        for end in self._pipe or ():
-            os.close(end)
+        if self._pipe is not None:
+            self._on_commit.remove(self._poke)
+            for end in self._pipe:
+                os.close(end)

@@ -12,29 +12,31 @@ from prokerja.repository.sqlite.declarations import Declarations
 from prokerja.repository.sqlite.lanes import Lanes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from prokerja.model import Declaration
 
 
 def insert_within(
-    connection: sqlite3.Connection, path: str, declaration: Declaration, now: float
-) -> int:
-    """Write the declaration through `connection`; returns its id.
+    connection: sqlite3.Connection, path: str, declarations: Sequence[Declaration], now: float
+) -> range:
+    """Write the declarations through `connection`; returns their ids.
 
-    It stands or falls with the caller's transaction. A connection that begins transactions by
+    They stand or fall with the caller's transaction. A connection that begins transactions by
     itself does so here; one in autocommit mode must have begun one. Raises RequestError for a
     connection to another file, or without a transaction.
     """
     ways = connection.row_factory, connection.text_factory
     connection.row_factory, connection.text_factory = None, str
     try:
-        return _insert(Database(connection, path), declaration, now)
+        return _insert(Database(connection, path), declarations, now)
     except sqlite3.Error as error:
         raise explained(error, path) from error
     finally:
         connection.row_factory, connection.text_factory = ways
 
 
-def _insert(database: Database, declaration: Declaration, now: float) -> int:
+def _insert(database: Database, declarations: Sequence[Declaration], now: float) -> range:
     [main] = [file for _, name, file in database.execute("PRAGMA database_list") if name == "main"]
     if not main or os.path.realpath(main) != database.path:
         raise RequestError(
@@ -46,7 +48,7 @@ def _insert(database: Database, declaration: Declaration, now: float) -> int:
     # patient they are, if somebody else wrote in between.
     database.execute("UPDATE purged SET id = id WHERE 0")
     database.refuse_newer()
-    return Declarations(database, Lanes(database)).insert((declaration,), now)[0]
+    return Declarations(database, Lanes(database)).insert(declarations, now)
 
 
 def _ensure_transaction(connection: sqlite3.Connection) -> None:

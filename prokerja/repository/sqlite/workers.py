@@ -6,8 +6,10 @@ import json
 import os
 from typing import TYPE_CHECKING
 
-from prokerja.model import WorkerRow
+from prokerja.model import Taking, WorkerRow
 from prokerja.repository.sqlite import lock
+from prokerja.repository.sqlite.watch import Watch
+from prokerja.repository.verbs import Membership
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,62 +30,65 @@ class Workers:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def register(
-        self,
-        pid: int,
-        now: float,
-        realizers: int,
-        queues: Sequence[str],
-        names: Sequence[str],
-        directories: Sequence[str] = (),
-    ) -> tuple[int, int]:
-        """Register a worker; returns its id and the open descriptor that is its lock (or -1)."""
+    def register(self, pid: int, now: float, realizers: int, taking: Taking) -> Membership:
+        """Register a worker, and hold its lock."""
         with self._database.writing():
-            lists = map(json.dumps, (queues, names, directories))
+            lists = taking.queues, tuple(taking.names or ()), tuple(taking.directories or ())
             insert = """
                 INSERT INTO worker (pid, started_at, realizers, queues, names, directories)
                 VALUES (?, ?, ?, ?, ?, ?)"""
-            id = self._database.execute(insert, (pid, now, realizers, *lists)).lastrowid
+            row = (pid, now, realizers, *map(json.dumps, lists))
+            id = self._database.execute(insert, row).lastrowid
             assert id is not None
             # Locked before the row is seen by anyone, so that no one takes it for dead.
-            return id, self._lock(id)
+            return Membership(id, self._lock(id))
 
-    def learn(self, id: int, names: Sequence[str]) -> None:
+    def set_names(self, id: int, names: Sequence[str]) -> None:
         """Remember the jobs a worker knows."""
         with self._database.writing():
             update = "UPDATE worker SET names = ? WHERE id = ?"
             self._database.execute(update, (json.dumps(names), id))
 
-    def leave(self, id: int, held: int) -> None:
+    def unregister(self, membership: Membership) -> None:
         """Strike a worker off, its lock file with it."""
         with self._database.writing(draining=True):
-            self._database.execute("DELETE FROM worker WHERE id = ?", (id,))
-        if held >= 0:
-            os.close(held)
-        self._unlink(id)
+            self._database.execute("DELETE FROM worker WHERE id = ?", (membership.worker,))
+        if membership.lock >= 0:
+            os.close(membership.lock)
+        self.delete_lock(membership.worker)
 
-    def ids(self) -> list[int]:
-        """The ids of every worker on the books, living or dead."""
-        return [id for (id,) in self._database.execute("SELECT id FROM worker")]
-
-    def forget(self, ids: Iterable[int]) -> None:
+    def delete(self, ids: Iterable[int]) -> None:
         """Strike off dead workers; inside a write transaction."""
         rows = [(id,) for id in ids]
         self._database.executemany("DELETE FROM worker WHERE id = ?", rows)
 
-    def clear(self, ids: Iterable[int]) -> list[OSError]:
-        """Delete the lock files of dead workers, once they are struck off; returns what failed."""
-        return [error for id in ids if (error := self._unlink(id))]
+    def delete_lock(self, id: int) -> OSError | None:
+        """Delete the lock file of a worker that is struck off; returns what failed."""
+        if self._database.path != ":memory:":
+            try:
+                os.unlink(self.lock_path(id))
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                return error
+        return None
+
+    def find_dead(self, ids: Iterable[int], watch: object) -> tuple[list[int], set[int]]:
+        """Those of these workers that are dead; and the living of which the watch will tell."""
+        ids = list(ids)
+        if isinstance(watch, Watch):
+            watch.locks(map(self.lock_path, ids))
+        dead = [id for id in ids if not self.alive(id)]
+        # Of a lock that is closed to us nobody tells.
+        open_to_us = {id for id in ids if os.access(self.lock_path(id), os.R_OK)}
+        return dead, open_to_us.difference(dead)
 
     def all(self) -> list[WorkerRow]:
         """Every worker on the books, living or dead."""
         query = """
             SELECT id, pid, started_at, realizers, queues, names, directories
             FROM worker ORDER BY id"""
-        return [
-            WorkerRow(*row[:4], *(tuple(json.loads(text)) for text in row[4:]))
-            for row in self._database.execute(query)
-        ]
+        return [_row(*columns) for columns in self._database.execute(query)]
 
     def realizers(self, id: int) -> int:
         """How many realizers a worker has; none if it is not on the books."""
@@ -103,10 +108,6 @@ class Workers:
             return lock.held(self.lock_path(id))
         except PermissionError:  # another user's, who does not share it
             return lock.listed(self.lock_path(id)) or self._runs(id)
-
-    def is_open(self, id: int) -> bool:
-        """Whether this user may look at the worker's lock, and be told when it is let go."""
-        return os.access(self.lock_path(id), os.R_OK)
 
     def lock_path(self, id: int) -> str:
         """Where the lock of worker `id` is."""
@@ -130,12 +131,7 @@ class Workers:
         except (psutil.Error, ValueError):
             return False
 
-    def _unlink(self, id: int) -> OSError | None:
-        if self._database.path != ":memory:":
-            try:
-                os.unlink(self.lock_path(id))
-            except FileNotFoundError:
-                pass
-            except OSError as error:
-                return error
-        return None
+
+def _row(id: int, pid: int, started_at: float, realizers: int, *lists: str) -> WorkerRow:
+    queues, names, directories = (tuple(json.loads(text)) for text in lists)
+    return WorkerRow(id, pid, started_at, realizers, Taking(queues, names, directories))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from prokerja.model import Status
 
 if TYPE_CHECKING:
-    from prokerja.repository.sqlite.repository import Repository
+    from prokerja.repository.verbs import Repository
     from prokerja.settings import Settings
 
 IDLE_SECONDS = 5.0
@@ -45,11 +45,10 @@ class Maintenance:
         today = time.time()
         purged = sum(self._purge(status, today - keep) for status, keep in self._keep.items())
         if purged < ROWS_AT_ONCE:
-            self._repository.database.shorten_log()
+            self._repository.maintain()
             self.due = now + ROUND_SECONDS
         else:
             self.due = now
 
     def _purge(self, status: Status, before: float) -> int:
-        lanes = self._repository.lanes.matching(None, None)
-        return self._repository.declarations.purge(lanes, status, before, most=ROWS_AT_ONCE)
+        return self._repository.purge(status, before, most=ROWS_AT_ONCE)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import random
 import time
-from collections import defaultdict
-from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from prokerja import shortage
 from prokerja.events import JobsRecovered, LockLeft, StoreTroubled
@@ -15,31 +12,17 @@ from prokerja.worker.totals import Totals
 from prokerja.worker.wire import journal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from prokerja.events import Event
-    from prokerja.model import FailedAttempt
-    from prokerja.repository.sqlite.repository import Repository
-    from prokerja.repository.sqlite.watch import Watch
-    from prokerja.verdicts import Ended, Settlement
+    from prokerja.repository.verbs import Repository, Watch
+    from prokerja.verdicts import Ended
     from prokerja.worker.wire.journal import Claim
 
 CHECK_SECONDS = 0.2
 """Between two looks at who is there, unless one of them may have died."""
 RETRY_SECONDS = 1.0
 """Before another look where the last one failed, for want of a descriptor."""
-
-
-class Recovered(NamedTuple):
-    """What a dead worker has left."""
-
-    worker: int
-    settled: list[Settlement]
-    failed: list[FailedAttempt]
-    names: dict[int, str]
-    """Job names by lane."""
-    returned: int
-    """How many declarations were put back."""
 
 
 class Recovery:
@@ -84,8 +67,7 @@ class Recovery:
 
     def run(self, now: float) -> None:
         """Recover what the dead held, if somebody died."""
-        with self._repository.database.reading():
-            others = set(self._repository.workers.ids()) - {self._own}
+        others = {worker.id for worker in self._repository.workers()} - {self._own}
         try:
             if others != self._known or self.suspected:
                 self._check(others)
@@ -102,38 +84,23 @@ class Recovery:
         self._tell(StoreTroubled(f"cannot see which other workers are alive: {why}"))
 
     def _check(self, others: set[int]) -> None:
-        workers = self._repository.workers
-        self._watch.locks(map(workers.lock_path, others))
-        dead = [id for id in others if not workers.alive(id)]
+        dead, living = self._repository.find_dead(others, self._watch)
         if dead:
             self._recover(dead)
-        # Of a lock that is closed to us nobody tells: we look again each time.
-        self._known = {id for id in others.difference(dead) if workers.is_open(id)}
+        self._known = living
         self.suspected = False
 
     def _recover(self, dead: list[int]) -> None:
-        workers = self._repository.workers
-        ended = {id: journal.read_all(workers.lock_path(id), workers.realizers(id)) for id in dead}
-        with self._repository.database.writing():
-            now = time.time()
-            recovered = [self._recover_one(id, ended[id], now) for id in dead]
-            workers.forget(dead)
-        for error in workers.clear(dead):
-            self._tell(LockLeft(error.filename, error.strerror or str(error)))
-        for one in recovered:
+        ended = {worker: self._journalled(worker) for worker in dead}
+        now = time.time()
+        for one in self._repository.recover(dead, ended, now):
+            if one.left is not None:
+                self._tell(LockLeft(one.left.filename, one.left.strerror or str(one.left)))
             self._tell(JobsRecovered(one.worker, len(one.settled), one.returned))
             Totals(one.names, self._tell).record(one.settled, one.failed, now)
 
-    def _recover_one(self, worker: int, ended: Mapping[Claim, Ended], now: float) -> Recovered:
-        """Settle what a dead worker's realizers have written down, and put back the rest."""
-        claims = self._repository.claims
-        settled: defaultdict[int, list[Settlement]] = defaultdict(list)
-        names = {}
-        for token, id, lane, name in claims.held_by(worker) if ended else ():
-            names[lane] = name
-            verdict = from_journal(ended.get((token, id)))
-            if verdict is not None:
-                settled[token].append((id, lane, verdict))
-        failed = [claims.settle(token, settled[token], now, random.random) for token in settled]
-        returned = claims.recover(worker, now)
-        return Recovered(worker, [*chain(*settled.values())], [*chain(*failed)], names, returned)
+    def _journalled(self, worker: int) -> dict[Claim, Ended]:
+        """What a dead worker's realizers have written down, but for what none could."""
+        path, rings = self._repository.journals(worker)
+        ended = journal.read_all(path, rings)
+        return {claim: end for claim, end in ended.items() if from_journal(end) is not None}

@@ -10,7 +10,7 @@ from prokerja.errors import TryAgain
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from prokerja.repository.sqlite.database import Database
+    from prokerja.repository.verbs import Repository
 
 CHECK_SECONDS = 1.0
 """Between two checks: each takes the write lock from those who have something to write."""
@@ -23,8 +23,8 @@ class UpgradeCheck:
     one for hours, so it checks when somebody has written; `is_full` tells whether it is one.
     """
 
-    def __init__(self, database: Database, is_full: Callable[[], bool]) -> None:
-        self._database = database
+    def __init__(self, repository: Repository, is_full: Callable[[], bool]) -> None:
+        self._repository = repository
         self._is_full = is_full
         self._seen_at = 0.0
         self.due: float | None = None
@@ -46,7 +46,8 @@ class UpgradeCheck:
         if self._is_full():
             self.due = now + CHECK_SECONDS
             # A write wakes us before it can be read; whoever has the write lock sees all of them.
-            with suppress(TryAgain), self._database.writing():
+            with suppress(TryAgain):
+                self._repository.refuse_newer()
                 self.seen(now)
 
     def stop(self) -> None:

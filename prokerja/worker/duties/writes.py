@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from prokerja.events import Event
-    from prokerja.repository.sqlite.watch import Watch
+    from prokerja.repository.verbs import Watch
     from prokerja.worker.duties.recovery import Recovery
     from prokerja.worker.duties.upgrade import UpgradeCheck
 

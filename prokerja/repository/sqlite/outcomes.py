@@ -1,0 +1,123 @@
+"""Writes down what came of declarations that a claim held; inside the worker's transaction."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from prokerja import lifecycle
+from prokerja.model import FailedAttempt, Status
+from prokerja.repository.sqlite.codes import COMPLETED, FAILED, QUEUE
+from prokerja.verdicts import Failed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from prokerja.repository.sqlite.database import Database
+    from prokerja.repository.sqlite.declarations import Declarations
+    from prokerja.repository.sqlite.lanes import Lanes
+
+COMPLETE = f"""
+    UPDATE declaration SET status = {COMPLETED}, attempt = attempt + 1, started_at = ?,
+        finished_at = ?, result = ? WHERE id = ?"""
+FAIL = f"""
+    UPDATE declaration SET status = {FAILED}, attempt = ?, started_at = ?, finished_at = ?
+    WHERE id = ?"""
+REQUEUE = "UPDATE declaration SET attempt = ?, due_at = ? WHERE id = ?"
+INSERT_ATTEMPT = """
+    INSERT INTO attempt
+        (declaration, number, worker, started_at, finished_at, crashed, error, traceback)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
+DIED = "its worker died while the job was running"
+
+
+class Outcomes:
+    """Rows change at once, the tally with `write_counts`."""
+
+    def __init__(self, database: Database, lanes: Lanes, declarations: Declarations) -> None:
+        self._database = database
+        self._lanes = lanes
+        self._declarations = declarations
+        self._counts: Counter[tuple[int, Status]] = Counter()
+        database.on_rollback.append(self._counts.clear)
+
+    def complete(self, settlements: Sequence[tuple[int, int, Any]], now: float) -> None:
+        """These have completed; their follow-ups are declared."""
+        rows = [(v.started_at, v.finished_at, v.result, id) for id, _, v in settlements]
+        self._database.executemany(COMPLETE, rows)
+        for lane, count in Counter(lane for _, lane, _ in settlements).items():
+            self.move(lane, Status.PROCESSING, Status.COMPLETED, count)
+        for _, _, verdict in settlements:
+            if verdict.follow_ups:
+                self._declarations.insert(verdict.follow_ups, now)
+
+    def fail(
+        self, id: int, lane: int, verdict: Failed, worker: int, now: float, chance: float
+    ) -> FailedAttempt:
+        """An attempt has failed: try again later, or no more."""
+        columns = "attempt + 1, forgiven, retries, retry_after"
+        attempt, forgiven, retries, retry_after = self._row(columns, id)
+        self._insert_attempt(id, attempt, verdict, worker, crashed=False)
+        spent = attempt - forgiven
+        if lifecycle.may_retry(spent, retries):
+            retry_at = now + lifecycle.backoff(retry_after, spent, chance)
+            self._requeue(id, lane, attempt, retry_at)
+            return FailedAttempt(id, lane, attempt, verdict.error, retry_at)
+        self._fail_for_good(id, lane, attempt, verdict)
+        return FailedAttempt(id, lane, attempt, verdict.error, None)
+
+    def crash(self, id: int, lane: int, worker: int, started_at: float, now: float) -> None:
+        """The worker died while it ran: try again at once, or no more."""
+        attempt, forgiven = self._row("attempt + 1, forgiven", id)
+        verdict = Failed(started_at, now, DIED)
+        self._insert_attempt(id, attempt, verdict, worker, crashed=True)
+        query = """
+            SELECT count(*) FROM attempt WHERE declaration = ? AND number > ? AND crashed"""
+        [crashes] = self._database.execute(query, (id, forgiven)).fetchone()
+        if lifecycle.survives_crash(crashes):
+            self._requeue(id, lane, attempt, now)
+        else:
+            self._fail_for_good(id, lane, attempt, verdict)
+
+    def release(self, id: int, lane: int, worker: int, now: float, *, counted: bool) -> None:
+        """It goes back without an attempt, unless that has happened too often."""
+        attempt, due_at, releases = self._row("attempt, due_at, returns", id)
+        if counted and not lifecycle.may_release(releases):
+            verdict = Failed(now, now, f"came back {releases} times without being run to its end")
+            self._insert_attempt(id, attempt + 1, verdict, worker, crashed=False)
+            self._fail_for_good(id, lane, attempt + 1, verdict)
+            return
+        count = "UPDATE declaration SET returns = returns + ? WHERE id = ?"
+        self._database.execute(count, (int(counted), id))
+        self._requeue(id, lane, attempt, due_at)
+
+    def _requeue(self, id: int, lane: int, attempt: int, due_at: float) -> None:
+        self._database.execute(REQUEUE, (attempt, due_at, id))
+        self._database.execute(QUEUE, (lane, due_at, id))
+        self.move(lane, Status.PROCESSING, Status.PENDING)
+
+    def _fail_for_good(self, id: int, lane: int, attempt: int, verdict: Failed) -> None:
+        self._database.execute(FAIL, (attempt, verdict.started_at, verdict.finished_at, id))
+        self.move(lane, Status.PROCESSING, Status.FAILED)
+
+    def _insert_attempt(
+        self, id: int, attempt: int, verdict: Failed, worker: int, *, crashed: bool
+    ) -> None:
+        times = (verdict.started_at, verdict.finished_at)
+        told = (crashed, verdict.error, verdict.traceback)
+        self._database.execute(INSERT_ATTEMPT, (id, attempt, worker, *times, *told))
+
+    def _row(self, columns: str, id: int) -> tuple[Any, ...]:
+        query = f"SELECT {columns} FROM declaration WHERE id = ?"
+        row: tuple[Any, ...] = self._database.execute(query, (id,)).fetchone()
+        return row
+
+    def move(self, lane: int, old: Status, new: Status, count: int = 1) -> None:
+        """Count declarations of a lane that have changed their status."""
+        self._counts[lane, old] -= count
+        self._counts[lane, new] += count
+
+    def write_counts(self) -> None:
+        """Bring the tally up to date with all that was written."""
+        self._lanes.add_counts(self._counts)
+        self._counts.clear()

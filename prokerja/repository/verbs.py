@@ -1,0 +1,221 @@
+"""What every store can do; nothing outside a store's own folder knows more of it.
+
+No verb reads the clock: each that needs the time takes `now`, in seconds since the epoch. Each is
+a transaction of its own. All of them raise StoreError if the store cannot be used, TryAgain if it
+can in a moment, and Outdated if a newer program has changed it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from prokerja.model import (
+        Claimed,
+        Declaration,
+        Detail,
+        FailedAttempt,
+        Record,
+        Status,
+        Summary,
+        Taking,
+        WorkerRow,
+    )
+    from prokerja.spec import JobSpec
+    from prokerja.verdicts import Ended, Settlement
+
+    Assign = Callable[[Iterator[Claimed]], tuple[list[Claimed], bool]]
+    Journalled = Mapping[int, Mapping[tuple[int, int], Ended]]
+
+
+class Membership(NamedTuple):
+    """A worker's registration."""
+
+    worker: int
+    """Its id."""
+    lock: int
+    """An open descriptor: whoever has it is that worker, alive; -1 where there is no such thing."""
+
+
+class Want(NamedTuple):
+    """What a worker would claim."""
+
+    taking: Taking
+    assign: Assign
+    """Given due jobs in their order, returns those that it takes from the front, and whether it
+    wants no more. It may be called several times in a turn."""
+
+
+class Turn(NamedTuple):
+    """What a turn has come to."""
+
+    failed: list[FailedAttempt]
+    """Of the settlements, those that were failed attempts."""
+    names: dict[int, str]
+    """Job names by lane, of the lanes that were looked at."""
+    next_due: float | None
+    """When the next job that this worker takes is due; None if none waits."""
+
+
+class Recovered(NamedTuple):
+    """What a dead worker has left."""
+
+    worker: int
+    settled: list[Settlement]
+    """What it had ended and not told."""
+    failed: list[FailedAttempt]
+    names: dict[int, str]
+    """Job names by lane."""
+    returned: int
+    """How many declarations were put back."""
+    left: OSError | None
+    """Why a file that it has left could not be deleted."""
+
+
+class Watch(Protocol):
+    """Wakes who waits when the store is written to, or a worker dies; `fileno` becomes readable."""
+
+    pace: float | None
+    """Seconds between looks where nothing can wake us."""
+    shortage: str
+    """Why it cannot see all, if the system is short of something."""
+
+    def fileno(self) -> int:
+        """What to select on, or -1."""
+
+    def drain(self) -> bool:
+        """Forget what has happened so far; returns whether a worker may have died."""
+
+    def wait(self, timeout: float) -> None:
+        """Sleep until something is written, for `timeout` seconds at most."""
+
+    def close(self) -> None:
+        """Watch no more."""
+
+
+class Repository(Protocol):
+    """One store, opened."""
+
+    path: str
+    """What names it to people."""
+    is_shared: bool
+    """Whether other processes can open it."""
+    patience: float
+    """Seconds for which a write waits for its turn."""
+
+    # Declarations
+
+    def declare(self, declarations: Iterable[Declaration], now: float, within: Any = None) -> range:
+        """Register all of them or none; returns their ids, in order, once they are durable.
+
+        They may come as slowly as they like: the store is locked once the last of them is there.
+        With `within`, somebody's own connection, they stand or fall with its transaction.
+        """
+
+    def retry(self, ids: Sequence[int], now: float) -> None:
+        """Give failed declarations a fresh start, all of them or none; make pending ones due.
+
+        Raises NotFound or RequestError, naming the first id that is neither.
+        """
+
+    def retry_failed(self, queue: str | None, name: str | None, now: float) -> int:
+        """Give all failed declarations of a queue and a job a fresh start; returns how many."""
+
+    def purge(
+        self, status: Status, before: float, queue: str | None = None, most: int | None = None
+    ) -> int:
+        """Delete declarations that ended (if pending: were due) before that moment.
+
+        Returns how many, `most` at the most. Raises ValueError for processing ones.
+        """
+
+    def maintain(self) -> None:
+        """Give back what room the store can do without, if nobody is in the way."""
+
+    # Workers
+
+    def join(self, pid: int, now: float, realizers: int, taking: Taking) -> Membership:
+        """Register a worker, which is alive until its lock is let go.
+
+        From here on, what this object writes is safe from a killed process, but a power cut may
+        take the last of it, as settling may be repeated.
+        """
+
+    def learn(self, worker: int, names: Sequence[str]) -> None:
+        """Remember the jobs that a worker knows."""
+
+    def turn(
+        self,
+        worker: int,
+        settlements: Mapping[int, Sequence[Settlement]],
+        started: Sequence[tuple[Claimed, float]],
+        want: Want | None,
+        now: float,
+        *,
+        leaving: bool = False,
+    ) -> Turn:
+        """Settle by token, remember which jobs are running since when, and claim, in one go.
+
+        What a claim does not hold (any more) changes nothing. A worker that is `leaving` may do
+        this in a store that a newer program has changed.
+        """
+
+    def leave(self, membership: Membership) -> None:
+        """Strike a worker off that has settled all it held."""
+
+    def workers(self) -> list[WorkerRow]:
+        """Every worker on the books, living or dead."""
+
+    def find_dead(self, workers: Iterable[int], watch: Watch) -> tuple[list[int], set[int]]:
+        """Those of these workers that are dead; and the living of which `watch` will tell."""
+
+    def journals(self, worker: int) -> tuple[str, int]:
+        """The file in which a worker's realizers keep their journals, and how many there are."""
+
+    def recover(self, workers: Sequence[int], ended: Journalled, now: float) -> list[Recovered]:
+        """Settle what dead workers had ended, by token and id, and put back the rest."""
+
+    # Answers
+
+    def summary(self, queue: str | None, now: float) -> Summary:
+        """Counts by queue and status, at the same cost for ten jobs and ten million."""
+
+    def find(self, id: int, now: float) -> Detail | None:
+        """All about one declaration, and why it is not running."""
+
+    def statuses(self, ids: Iterable[int]) -> dict[int, Status]:
+        """Where declarations stand; NotFound, naming the first that is not there."""
+
+    def newest(
+        self, status: Status | None, queue: str | None, name: str | None, limit: int
+    ) -> list[Record]:
+        """The declarations that match, newest first."""
+
+    # Job classes
+
+    def known(self, name: str) -> dict[str, JobSpec]:
+        """What is known of the jobs of that name, by jobs directory (empty for none)."""
+
+    def known_names(self, directory: str) -> list[str]:
+        """Every job that is known of a directory and of none, in order."""
+
+    def sources(self, directory: str) -> dict[str, str]:
+        """What each file of a jobs directory was when it was last read; see `files.Stamp`."""
+
+    def record(
+        self, directory: str, read: Mapping[str, str], gone: Iterable[str], specs: Iterable[JobSpec]
+    ) -> None:
+        """Remember what these files of a directory hold now, and forget those that are gone."""
+
+    # Itself
+
+    def watch(self) -> Watch:
+        """Something to wait on."""
+
+    def refuse_newer(self) -> None:
+        """Raise Outdated if a newer program has changed the store."""
+
+    def close(self) -> None:
+        """Let go of it."""

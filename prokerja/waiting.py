@@ -1,0 +1,52 @@
+"""Waits until jobs have ended."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from prokerja.errors import WaitedTooLong
+from prokerja.model import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from prokerja.repository.verbs import Repository
+
+ENDED = (Status.COMPLETED, Status.FAILED)
+MAX_SLEEP_SECONDS = 60.0
+"""After which the store is looked at, whether it has changed or not."""
+REST = 9
+"""A look at many jobs is followed by a rest so many times as long: a worker needs the machine."""
+
+
+def wait(repository: Repository, ids: Sequence[int], timeout: float | None) -> dict[int, Status]:
+    """The jobs' states as soon as all have ended.
+
+    Raises NotFound, and WaitedTooLong after `timeout` seconds (None: never).
+    """
+    began = time.monotonic()
+    patience = float("inf") if timeout is None else timeout
+    give_up = began + patience
+    with closing(repository.watch()) as watch:  # before the first look: no change escapes
+        states = repository.statuses(ids)
+        while late := [id for id, state in states.items() if state not in ENDED]:
+            now = time.monotonic()
+            left = give_up - now
+            if left <= 0:
+                raise WaitedTooLong(_too_long(late, patience))
+            time.sleep(min(left, (now - began) * REST))
+            watch.wait(min(max(give_up - time.monotonic(), 0.0), MAX_SLEEP_SECONDS))
+            began = time.monotonic()
+            states.update(repository.statuses(late))
+    return states
+
+
+def _too_long(late: list[int], patience: float) -> str:
+    which = f"job {late[0]}" if len(late) == 1 else f"{len(late):,} jobs, the first is {late[0]},"
+    has = "has" if len(late) == 1 else "have"
+    return (
+        f"waited {patience:g} s and {which} {has} not ended;"
+        f" `prokerja report:job {late[0]}` says why"
+    )
