@@ -132,7 +132,7 @@ def declarer(number):
             door.execute("COMMIT")
         else:
             door.execute("BEGIN IMMEDIATE")
-            id = insert_within(door, kept.path, asked(chance), time.time())
+            id = insert_within(door, kept.path, (asked(chance),), time.time())[0]
             if chance.random() < 0.7:
                 door.execute("COMMIT")
                 ids.append(id)
