@@ -98,9 +98,10 @@ def load(name: str) -> Command:
 
 def complain(message: str, code: int, words: list[str]) -> int:
     """One line on stderr; with --json, the same as JSON on stdout. Returns the exit code."""
-    from prokerja.console import legible, shortened
+    from prokerja.console import shortened
+    from prokerja.text import escaped
 
-    line = shortened(legible(" ".join(message.split())), LONGEST_LINE)
+    line = shortened(escaped(" ".join(message.split())), LONGEST_LINE)
     print(f"prokerja: {line}", file=sys.stderr)
     if "--json" in words:
         import json

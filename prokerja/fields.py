@@ -7,7 +7,7 @@ from functools import cache
 METHODS = ("handle", "declare")
 """What a job's class defines, and no field may hide."""
 CLASS_VARIABLES = ("typing.ClassVar", "ClassVar", "t.ClassVar")
-"""How the annotation of what is no field begins."""
+"""How the annotation of what is not a field begins."""
 
 
 @cache
@@ -48,7 +48,7 @@ def lost_field(cls: type) -> str | None:
     for name in taken.difference(names):
         is_known = name in getattr(cls, "__dataclass_fields__", {})
         return (
-            f"{cls.__name__}.{name} is {'an InitVar' if is_known else 'no field'}, "
+            f"{cls.__name__}.{name} is {'an InitVar' if is_known else 'not a field'}, "
             "which cannot be read back; make it a field or write a payload()"
         )
     is_open = any(one.kind is one.VAR_KEYWORD for one in parameters)

@@ -93,7 +93,7 @@ def payload_fields(cls: type) -> tuple[str, ...] | None:
         return None
     names = field_names(cls)
     if names is None:
-        raise TypeError(f"{cls.__name__} is no dataclass, so it needs a payload() of its own")
+        raise TypeError(f"{cls.__name__} is not a dataclass, so it needs a payload() of its own")
     if fault := lost_field(cls):
         raise TypeError(fault)
     return names

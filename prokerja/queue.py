@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from prokerja import repository
 from prokerja.errors import NotFound, RequestError
-from prokerja.request import ASKS_NOTHING, Options, from_job
+from prokerja.request import NO_OPTIONS, Options, from_job
 from prokerja.settings import Settings, settings
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Queue:
         Options: queue, priority, delay (seconds), at (epoch seconds or datetime), retries,
         retry_after, timeout (seconds). With `connection`, an open sqlite3 connection to the same
         file, the request is written through it and exists if and only if its transaction commits.
-        Raises RequestError for what is no job or no option, TryAgain if the file is locked.
+        Raises RequestError for what is not a job or no option, TryAgain if the file is locked.
         """
         now = time.time()
         declaration = from_job(job, now, _options(options), self._settings.jobs)
@@ -171,7 +171,7 @@ def _default(path: str) -> Queue:
 
 def _options(options: dict[str, Any]) -> Options:
     if not options:
-        return ASKS_NOTHING
+        return NO_OPTIONS
     if not options.keys() <= KNOWN:
         unknown = options.keys() - KNOWN
         raise RequestError(

@@ -12,7 +12,8 @@ from prokerja.fields import field_names, hidden_method
 from prokerja.job import file_of, home_of, name_of, option, payload_fields
 from prokerja.model import Declaration, Lane
 from prokerja.names import portable
-from prokerja.times import LATEST, LONGEST, shown
+from prokerja.text import quoted
+from prokerja.times import LATEST, LONGEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,16 +52,16 @@ class Defaults(NamedTuple):
     timeout: float | None
 
 
-ASKS_NOTHING = Options()
+NO_OPTIONS = Options()
 NO_JOB = ("",)
-"""Stands for the fields of what is no job."""
+"""Stands for the fields of what is not a job."""
 ASCII = json.encoder.encode_basestring_ascii
 
 
 def from_job(
-    job: Any, now: float, options: Options = ASKS_NOTHING, directory: str = ""
+    job: Any, now: float, options: Options = NO_OPTIONS, directory: str = ""
 ) -> Declaration:
-    """The declaration of a job instance; raises RequestError for what is no job.
+    """The declaration of a job instance; raises RequestError for what is not a job.
 
     It belongs to the jobs directory `directory` if the job's class lies in it, else to none.
     """
@@ -74,7 +75,7 @@ def from_spec(
     spec: JobSpec,
     payload: Any,
     now: float,
-    options: Options = ASKS_NOTHING,
+    options: Options = NO_OPTIONS,
     directory: str = "",
 ) -> Declaration:
     """The declaration of a job that is known by its spec only; raises BadPayload.
@@ -110,7 +111,7 @@ def payload_of(job: Any) -> Any:
     names = _payload_fields(cls)
     if names is NO_JOB:
         raise RequestError(
-            f"{shown(str(job))} is no job; give an instance of a class with handle() and"
+            f"{quoted(str(job))} is not a job; give an instance of a class with handle() and"
             " payload(), or of a dataclass with handle()"
         )
     return job.payload() if names is None else {name: getattr(job, name) for name in names}
@@ -143,11 +144,11 @@ def encode(payload: Any, name: str) -> str:
 
 def due(options: Options, now: float) -> float:
     """When a declaration with these options is due; a moment in the past means now."""
-    if options is ASKS_NOTHING:
+    if options is NO_OPTIONS:
         return now
     if options.delay is not None:
         if options.at is not None:
-            raise BadOption("a delay and a time at once; give one of them")
+            raise BadOption("give either a delay or a time, not both")
         return now + _number(options.delay, "delay", 0.0)
     if options.at is None:
         return now
@@ -157,7 +158,9 @@ def due(options: Options, now: float) -> float:
 def named(text: Any, what: str) -> str:
     """A queue's or a job's name, if it is fit to be one: 1 to 255 printable characters."""
     if not isinstance(text, str) or not 0 < len(text) <= 255 or not text.isprintable():
-        raise BadOption(f"{what}: {shown(str(text))} is no name; use 1 to 255 printable characters")
+        raise BadOption(
+            f"{what}: {quoted(str(text))} is not a name; use 1 to 255 printable characters"
+        )
     return text
 
 
@@ -165,13 +168,15 @@ def _once(
     work_out: Callable[[Any, Options, str], Declaration], of: Any, options: Options, directory: str
 ) -> Any:
     """What was worked out before for the same; raises BadOption for what cannot be meant."""
-    if options is not ASKS_NOTHING:
+    if options is not NO_OPTIONS:
         options = options._replace(delay=None, at=None)  # they differ from call to call
     try:
         return work_out(of, options, directory)
     except TypeError:  # a list or the like, of which no cache can keep a note
         given = {k: v for k, v in options._asdict().items() if v is not None}
-        raise BadOption(f"{shown(str(given))} are no options; use names and numbers") from None
+        raise BadOption(
+            f"{quoted(str(given))} cannot be used as options; use names and numbers"
+        ) from None
 
 
 @lru_cache(maxsize=1024)
@@ -184,7 +189,7 @@ def checked(declaration: Declaration) -> Declaration:
     """The declaration, if all but its payload is fit for the store; raises BadOption."""
     (queue, name, priority, directory), payload, due_at, retries, retry_after, timeout = declaration
     if timeout is not None and _number(timeout, "timeout", 0.0) == 0:
-        raise BadOption("timeout: 0 s is no time to run in; give more, or none")
+        raise BadOption("timeout: must be more than 0 s; leave it out for no limit")
     return Declaration(
         lane=Lane(
             named(queue, "queue"), named(name, "job"), _whole(priority, "priority"), directory
@@ -211,7 +216,7 @@ def _merged(defaults: Defaults, options: Options, directory: str) -> Declaration
 
 def _whole(value: Any, what: str, within: range = PRIORITIES) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value not in within:
-        text = shown(str(value))
+        text = quoted(str(value))
         raise BadOption(
             f"{what}: {text} is not a whole number from {within[0]} to {within[-1]}; give one"
         )
@@ -221,8 +226,8 @@ def _whole(value: Any, what: str, within: range = PRIORITIES) -> int:
 def _number(value: Any, what: str, least: float, most: float = LONGEST) -> float:
     real = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not real or not least <= value <= most:
-        text = shown(str(value))
-        raise BadOption(f"{what}: {text} s is not between {least:.0f} and {most:.0f} s; mend it")
+        text = quoted(str(value))
+        raise BadOption(f"{what}: {text} s is not between {least:.0f} and {most:.0f} s; correct it")
     return float(value)
 
 

@@ -111,7 +111,7 @@ def _from_file(folder: str) -> dict[str, str]:
         with open(path, "rb") as file:
             given = tomllib.load(file)
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadOption(f"{path}: {error}; mend it or move it away") from None
+        raise BadOption(f"{path}: {error}; correct it or move it away") from None
     for key, value in given.items():
         if key not in KEYS:
             raise BadOption(f"{path}: unknown setting {key!r}; there are {', '.join(KEYS)}")

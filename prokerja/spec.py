@@ -219,7 +219,7 @@ def _kinds(schema: dict[str, Any]) -> frozenset[str]:
 def _split(pair: str) -> tuple[str, str, bool]:
     key, equals, text = pair.partition("=")
     if not equals:
-        raise BadPayload(f"{shown(pair)} is no field; write key=value, or key:=JSON")
+        raise BadPayload(f"{shown(pair)} is not a field; write key=value, or key:=JSON")
     is_json = key.endswith(":")
     key = key[:-1] if is_json else key
     if not key:
@@ -289,4 +289,4 @@ def _finite(text: str) -> float:
     number = float(text)
     if abs(number) <= LARGEST:
         return number
-    raise ValueError(f"{text} is no JSON number")
+    raise ValueError(f"{text} is not a JSON number")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from prokerja.errors import BadOption
+from prokerja.text import quoted
 
 UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 LONGEST = 100 * 365 * 86400.0
@@ -19,10 +20,10 @@ def duration(text: str, what: str = "duration") -> float:
     """Seconds in `90`, `30s`, `5m`, `2h`, `7d` or `1w`; BadOption names `what` otherwise."""
     match = _DURATION.fullmatch(text.strip())
     if match is None:
-        raise BadOption(f"{what}: {shown(text)} is no duration; write 90, 30s, 5m, 2h or 7d")
+        raise BadOption(f"{what}: {quoted(text)} is not a duration; write 90, 30s, 5m, 2h or 7d")
     seconds = float(match[1]) * UNITS[match[2]]
     if seconds > LONGEST:
-        raise BadOption(f"{what}: {shown(text)} is longer than a hundred years; write less")
+        raise BadOption(f"{what}: {quoted(text)} is longer than a hundred years; write less")
     return seconds
 
 
@@ -35,7 +36,7 @@ def moment(text: str, what: str = "time") -> float:
         iso(seconds)  # at the edges of the calendar, a time zone can lead beyond it
     except (ValueError, OverflowError, OSError):
         raise BadOption(
-            f"{what}: {shown(text)} is no time; write 2030-01-31T18:00 or 2030-01-31T18:00Z"
+            f"{what}: {quoted(text)} is not a time; write 2030-01-31T18:00 or 2030-01-31T18:00Z"
         ) from None
     return seconds
 
@@ -47,7 +48,7 @@ def iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
-def words(seconds: float) -> str:
+def human(seconds: float) -> str:
     """A duration for people, in its two largest units: `3m 20s`, `2d 4h`, `0.25s`."""
     if seconds < 10:
         return f"{max(seconds, 0.0):.2f}s"
@@ -58,9 +59,3 @@ def words(seconds: float) -> str:
         if count or parts:
             parts.append(f"{count}{unit}")
     return " ".join(parts[:2])
-
-
-def shown(text: str, width: int = 60) -> str:
-    """Someone's text made fit for one line: quoted, escaped, shortened."""
-    cut = text if len(text) <= width else text[: width - 1] + "…"
-    return ascii(cut) if any(0xD800 <= ord(c) <= 0xDFFF for c in cut) else repr(cut)

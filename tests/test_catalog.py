@@ -953,7 +953,7 @@ def test_explicit_classes_are_loaded_the_same_way() -> None:
     assert loaded.specs["dig"][8:] == (str(Path(__file__)), "Dig a hole.", ())
     assert loaded.classes == {"dig": Dig}
     assert [file for file, _ in loaded.broken] == [str(Path(__file__))] * 2
-    assert errors(loaded)[0].startswith("Fill is no job; give it a handle()")
+    assert errors(loaded)[0].startswith("Fill is not a job; give it a handle()")
     assert errors(loaded)[1].startswith("two jobs are called 'dig': ")
 
 

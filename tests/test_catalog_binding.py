@@ -133,7 +133,7 @@ SURE = {
     "a client": job("def run(self):\n    client = open('x')\n    client.timeout = 9"),
     "a name that is a property": job("@property\ndef nothing(self): return 1\nretries = 2"),
     "a method called name": job("def name(self): return 'x'"),
-    "a name that is no text": job("name = None"),
+    "a name that is not text": job("name = None"),
     "an abstract base": job(
         "retries = 2", "import abc\nclass B(Job, metaclass=abc.ABCMeta):\n    queue = 'b'",
         bases="B",

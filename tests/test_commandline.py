@@ -159,7 +159,7 @@ def test_a_whole_number_is_read(text: str, number: int) -> None:
     "text", ["", "-", "--5", "5.0", " 5", "1_0", "٣", "9" * 19, "9" * 5000, "0x10"]
 )
 def test_what_the_store_could_not_hold_is_no_whole_number(text: str) -> None:
-    with pytest.raises(ValueError, match="no whole number") as caught:
+    with pytest.raises(ValueError, match="not a whole number") as caught:
         whole(text)
     assert len(str(caught.value)) < 120
 

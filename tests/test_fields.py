@@ -214,7 +214,7 @@ def test_a_payload_of_its_own_keeps_what_no_field_does(
     ("source", "why"),
     [
         ("url: str\n    def __init__(self, url, loud=False): self.url = url", "Send.loud is no"),
-        ("url: str\n    def __init__(self, host): self.url = host", "Send.host is no field"),
+        ("url: str\n    def __init__(self, host): self.url = host", "Send.host is not a field"),
         ("url: str\n    n: int\n    def __init__(self, url): self.n = 1", "Send.n is a field that"),
     ],
 )

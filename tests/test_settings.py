@@ -245,13 +245,13 @@ def test_a_bad_duration_is_refused_under_its_key(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"db = ", r"mend it or move it away$"),
-        (b"db", r"mend it or move it away$"),
-        (b"<xml/>", r"mend it or move it away$"),
-        (b"db = '\xff'", r"mend it or move it away$"),
-        (b"\xfe\xff", r"mend it or move it away$"),
-        (b"\0" * 100, r"mend it or move it away$"),
-        (b"db = '1'\ndb = '2'", r"mend it or move it away$"),
+        (b"db = ", r"correct it or move it away$"),
+        (b"db", r"correct it or move it away$"),
+        (b"<xml/>", r"correct it or move it away$"),
+        (b"db = '\xff'", r"correct it or move it away$"),
+        (b"\xfe\xff", r"correct it or move it away$"),
+        (b"\0" * 100, r"correct it or move it away$"),
+        (b"db = '1'\ndb = '2'", r"correct it or move it away$"),
         (b"database = '/q'", r"unknown setting 'database'; there are db, jobs, "),
         (b"[prokerja]\ndb = '/q'", r"unknown setting 'prokerja'; there are db, "),
         (b"db = 1", r'db must be a string, such as db = "…"$'),
@@ -273,7 +273,7 @@ def test_a_configuration_file_that_is_wrong_is_named_with_its_fault(
 
 def test_a_configuration_file_nested_without_end_is_refused_like_any_other(config: Path) -> None:
     config.write_text("db = " + "[" * 100_000)
-    with pytest.raises(BadOption, match="mend it or move it away"):
+    with pytest.raises(BadOption, match="correct it or move it away"):
         settings()
 
 
@@ -285,7 +285,7 @@ def test_an_empty_configuration_file_says_nothing(config: Path) -> None:
 
 def test_a_directory_in_place_of_the_configuration_file_is_refused(config: Path) -> None:
     config.mkdir()
-    with pytest.raises(BadOption, match="mend it or move it away"):
+    with pytest.raises(BadOption, match="correct it or move it away"):
         settings()
 
 
@@ -326,7 +326,7 @@ def test_a_configuration_file_that_this_user_may_not_read_is_refused(
     kind, message = json.loads(done.stdout)
     assert kind == "BadOption"
     assert message.startswith(f"{folder / FILE}: [Errno 13] Permission denied: ")
-    assert message.endswith("; mend it or move it away")
+    assert message.endswith("; correct it or move it away")
 
 
 @hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

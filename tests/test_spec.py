@@ -272,7 +272,7 @@ def test_bad_json_is_refused(bad: str) -> None:
 @pytest.mark.parametrize("pair", ["", "to", ":", "a:b", *NASTY])
 def test_what_is_no_pair_is_refused(pair: str) -> None:
     message = refusal(pair)
-    assert message.endswith(" is no field; write key=value, or key:=JSON")
+    assert message.endswith(" is not a field; write key=value, or key:=JSON")
     assert len(message) < 300
 
 

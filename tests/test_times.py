@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from prokerja.errors import BadOption
 from prokerja.request import Options, due
-from prokerja.times import LONGEST, UNITS, duration, iso, moment, shown, words
+from prokerja.text import quoted
+from prokerja.times import LONGEST, UNITS, duration, human, iso, moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -92,7 +93,7 @@ def test_a_duration_is_read_as_people_write_it(text: str, seconds: float) -> Non
     ],
 )
 def test_what_is_no_duration_is_refused_by_name_in_one_short_line(text: str) -> None:
-    with pytest.raises(BadOption, match=r"^keep: .* is no duration; write 90, 30s") as refusal:
+    with pytest.raises(BadOption, match=r"^keep: .* is not a duration; write 90, 30s") as refusal:
         duration(text, "keep")
     assert_is_one_short_line(str(refusal.value))
 
@@ -179,7 +180,9 @@ def test_a_date_alone_is_its_local_midnight(zone: Callable[[str], None]) -> None
     ],
 )
 def test_what_is_no_moment_is_refused_by_name_in_one_short_line(text: str) -> None:
-    with pytest.raises(BadOption, match=r"^--at: .* is no time; write 2030-01-31T18:00") as refusal:
+    with pytest.raises(
+        BadOption, match=r"^--at: .* is not a time; write 2030-01-31T18:00"
+    ) as refusal:
         moment(text, "--at")
     assert_is_one_short_line(str(refusal.value))
 
@@ -246,12 +249,12 @@ def test_a_moment_is_shown_in_utc_whatever_the_zone(zone: Callable[[str], None])
     ],
 )
 def test_a_duration_is_shown_in_its_two_largest_units(seconds: float, text: str) -> None:
-    assert words(seconds) == text
+    assert human(seconds) == text
 
 
 @given(st.text(max_size=80))
 def test_whatever_was_typed_is_shown_in_one_line_that_can_be_printed(text: str) -> None:
-    line = shown(text)
+    line = quoted(text)
     line.encode()
     assert line.isprintable()
     assert len(line) <= 60 * len("\\U00000000") + 2

@@ -80,14 +80,14 @@ def spec_of(cls: type) -> JobSpec:
         raise CatalogError(fault)
     if not _is_job(cls):
         raise CatalogError(
-            f"{brief(cls.__name__)} is no job; "
+            f"{brief(cls.__name__)} is not a job; "
             "give it a handle(), and a payload() unless it is a dataclass"
         )
     try:
         signature = inspect.signature(cls)
     except (TypeError, ValueError) as error:
         raise CatalogError(
-            f"{brief(cls.__name__)} takes nobody knows what ({brief(str(error))}); "
+            f"{brief(cls.__name__)} has a signature that cannot be read ({brief(str(error))}); "
             "give it an __init__ with named parameters"
         ) from None
     parameters = signature.parameters.values()

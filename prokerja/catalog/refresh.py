@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from prokerja.catalog.files import scan
 from prokerja.errors import CatalogError, UnknownJob
 from prokerja.job import home_of
-from prokerja.times import shown
+from prokerja.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -49,12 +49,12 @@ def known_job(repository: Repository, settings: Settings, name: str) -> KnownJob
         from shlex import quote
 
         raise UnknownJob(
-            f"unknown job {shown(name)} in {settings.jobs}; {elsewhere[0]} has one:"
+            f"unknown job {quoted(name)} in {settings.jobs}; {elsewhere[0]} has one:"
             f" pass --jobs {quote(elsewhere[0])}"
         )
     if len(elsewhere) > 1:
         raise UnknownJob(
-            f"{' and '.join(elsewhere)} have a job {shown(name)} each; pass --jobs DIR"
+            f"{' and '.join(elsewhere)} have a job {quoted(name)} each; pass --jobs DIR"
         )
     [directory] = elsewhere
     if os.access(directory, os.R_OK | os.X_OK):
@@ -145,4 +145,4 @@ def _unknown(name: str, names: list[str], broken: list[CatalogError], settings: 
         hint = (
             f"; there are no jobs in {settings.jobs} yet: put a job file there or pass --jobs DIR"
         )
-    return f"unknown job {shown(name)}{hint}"
+    return f"unknown job {quoted(name)}{hint}"

@@ -37,7 +37,7 @@ def refuse_foreign(directory: str) -> None:
             raise CatalogError(
                 f"{printable(path)} belongs to uid {facts.st_uid}, gid {facts.st_gid}, mode"
                 f" {stat.S_IMODE(facts.st_mode):04o}, so root runs no jobs from there: give it to"
-                f" root and let nobody else write it, or set {ALLOW}=1"
+                f" root and let only root write it, or set {ALLOW}=1"
             )
 
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 from msgspec.json import decode
 
 from prokerja.commandline import Argument, Option
+from prokerja.commandline.input import LONGEST, options_from, parse_json, unreadable
 from prokerja.commands import Db, Jobs, Json
-from prokerja.commands.input import LONGEST, options_from, parse_json, unreadable
-from prokerja.console import counted, many, print_json, say
+from prokerja.console import hint, plural, print_json, with_progress
 from prokerja.errors import ProkerjaError, RequestError
 from prokerja.queue import Queue
-from prokerja.request import ASKS_NOTHING, Options, from_spec
+from prokerja.request import NO_OPTIONS, Options, from_spec
 from prokerja.settings import settings
-from prokerja.times import shown
+from prokerja.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,7 +46,7 @@ def run(
     with Queue.of(settings(db, jobs)) as queue:
         known = cache(queue.known_job)
         with _opened(file) as source:
-            declarations = counted(_declarations(source, known, now), "read")
+            declarations = with_progress(_declarations(source, known, now), "read")
             done = queue.register(declarations, now)
     if json:
         span = {"first": done[0], "last": done[-1]} if done else {"first": None, "last": None}
@@ -57,7 +57,7 @@ def run(
         print(f"{len(done)} {done[0]} {done[-1]}")
     else:
         print("0")
-    say(f"Declared {many(len(done), 'job')}." if done else "Declared nothing: no lines came.")
+    hint(f"Declared {plural(len(done), 'job')}." if done else "Declared nothing: no lines came.")
 
 
 def _opened(file: str) -> BinaryIO:
@@ -87,10 +87,10 @@ def _declaration(line: bytes, known: Callable[[str], KnownJob], now: float) -> D
         raise RequestError("the line is longer than 2 MiB; pass the path of a file instead")
     given = _read(line)
     if not isinstance(given, dict) or not isinstance(given.get("job"), str):
-        raise RequestError('the line is no declaration; write {"job": NAME, "payload": {…}}')
+        raise RequestError('the line is not a declaration; write {"job": NAME, "payload": {…}}')
     unknown = given.keys() - KEYS
     if unknown:
-        names = ", ".join(shown(key) for key in sorted(unknown))
+        names = ", ".join(quoted(key) for key in sorted(unknown))
         raise RequestError(f"unknown key {names}; there are {', '.join(sorted(KEYS))}")
     spec, directory = known(given["job"])
     return from_spec(spec, given.get("payload", {}), now, _options(given), directory)
@@ -106,7 +106,7 @@ def _read(line: bytes) -> Any:
 
 def _options(given: dict[str, Any]) -> Options:
     if given.keys() <= {"job", "payload"}:
-        return ASKS_NOTHING
+        return NO_OPTIONS
     texts = {key: _text(given.get(key), key) for key in ("in", "at", "retry_after", "timeout")}
     return options_from(
         queue=given.get("queue"), priority=given.get("priority"), in_=texts["in"],
@@ -120,4 +120,4 @@ def _text(value: Any, key: str) -> str | None:
         return f"{value:f}" if isinstance(value, float) else str(value)
     if value is None or isinstance(value, str):
         return value
-    raise RequestError(f"{key}: {shown(str(value))} is no text; write it like the option --{key}")
+    raise RequestError(f"{key}: {quoted(str(value))} is not text; write it like the option --{key}")

@@ -7,14 +7,14 @@ import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 from prokerja.commandline import Argument, Option
+from prokerja.commandline.input import options_from, parse_json, read_all, values
 from prokerja.commands import Db, Duration, Jobs, Json, Number
-from prokerja.commands.input import options_from, parse_json, read_all, values
-from prokerja.console import many, print_json, say
+from prokerja.console import hint, plural, print_json
 from prokerja.errors import BadPayload, ProkerjaError, RequestError
 from prokerja.queue import Queue
 from prokerja.request import from_spec
 from prokerja.settings import settings
-from prokerja.times import shown
+from prokerja.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,15 +41,21 @@ def run(
     null: Annotated[bool, Option("With --each: values end in NUL.", ("-0", "--null"))] = False,
     queue: Annotated[str | None, Option("The queue to declare it in.", metavar="QUEUE")] = None,
     priority: Annotated[
-        int | None, Option("Higher goes first; 0 if nobody says.", metavar=Number)
+        int | None, Option("Higher goes first; default: 0.", metavar=Number)
     ] = None,
-    in_: Annotated[str | None, Option("Due after this.", ("--in",), metavar=Duration)] = None,
-    at: Annotated[str | None, Option("Due then, in ISO 8601; local time.", metavar="TIME")] = None,
+    in_: Annotated[
+        str | None, Option("Run it after this much time.", ("--in",), metavar=Duration)
+    ] = None,
+    at: Annotated[
+        str | None, Option("Run it at this time: 2030-01-31T18:00, local.", metavar="TIME")
+    ] = None,
     retries: Annotated[int | None, Option("More attempts after the first.", metavar=Number)] = None,
     retry_after: Annotated[
         str | None, Option("Wait before the second attempt; then it doubles.", metavar=Duration)
     ] = None,
-    timeout: Annotated[str | None, Option("Stop it after this.", metavar=Duration)] = None,
+    timeout: Annotated[
+        str | None, Option("Stop the job if it runs longer than this.", metavar=Duration)
+    ] = None,
     db: Db = None,
     jobs: Jobs = None,
     json: Json = False,
@@ -76,7 +82,7 @@ def run(
         print_json({**answer, "job": spec.name})
     else:
         sys.stdout.writelines(f"{id}\n" for id in ids)
-    say(f"Declared {many(len(ids), f'{spec.name} job')}; a worker does what is declared.")
+    hint(f"Declared {plural(len(ids), f'{spec.name} job')}; a worker will run it.")
 
 
 def _payload(spec: JobSpec, pairs: list[str], data: str | None, each: str | None) -> Any:
@@ -97,9 +103,9 @@ def _each(
 ) -> Iterator[Declaration]:
     spec, directory = job
     if key in payload:
-        raise RequestError(f"{shown(key)} is given both by --each and in the payload; use one")
+        raise RequestError(f"{quoted(key)} is given both by --each and in the payload; use one")
     if not key or "=" in key:
-        raise RequestError(f"--each: {shown(key)} is no field; `prokerja jobs` lists them")
+        raise RequestError(f"--each: {quoted(key)} is not a field; `prokerja jobs` lists them")
     for number, value in values(null):
         try:
             given = {**payload, **spec.read([f"{key}={value}"])}

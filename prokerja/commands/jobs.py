@@ -11,10 +11,11 @@ from prokerja.catalog.modules import Modules
 from prokerja.catalog.static import read_file
 from prokerja.commandline import Option
 from prokerja.commands import Db, Jobs, Json
-from prokerja.console import legible, on_terminal, print_fields, print_json, print_table
+from prokerja.console import on_terminal, print_fields, print_json, print_table
 from prokerja.errors import CatalogError
 from prokerja.settings import settings
 from prokerja.spec import Broken
+from prokerja.text import escaped
 
 if TYPE_CHECKING:
     from prokerja.spec import JobSpec
@@ -39,7 +40,7 @@ def run(
     else:
         _show(specs, directory)
     for item in broken:
-        print(f"prokerja: {legible(f'{item.file}: {item.error}')}", file=sys.stderr)
+        print(f"prokerja: {escaped(f'{item.file}: {item.error}')}", file=sys.stderr)
     return 1 if broken else 0
 
 

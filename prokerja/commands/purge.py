@@ -8,21 +8,22 @@ from typing import Annotated
 from prokerja.commandline import Option
 from prokerja.commands import Db, Duration, Jobs, Json, QueueOption
 from prokerja.commands.report_jobs import status_of
-from prokerja.console import agreed, legible, many, print_json, say
+from prokerja.console import confirm, hint, plural, print_json
 from prokerja.errors import BadOption
 from prokerja.model import Status
 from prokerja.queue import Queue
 from prokerja.settings import settings
-from prokerja.times import duration, shown, words
+from prokerja.text import escaped, quoted
+from prokerja.times import duration, human
 
 
 def run(
     *,
     status: Annotated[
-        str, Option("completed, failed or pending ones; completed if not said.", metavar="STATUS")
+        str, Option("completed, failed or pending ones; default: completed.", metavar="STATUS")
     ] = "completed",
     older_than: Annotated[
-        str, Option("Only those that ended (or were due) so long ago.", metavar=Duration)
+        str, Option("Only jobs that ended (or were due) longer ago than this.", metavar=Duration)
     ] = "0",
     queue: QueueOption = None,
     yes: Annotated[bool, Option("Do not ask.", ("--yes", "-y"))] = False,
@@ -37,16 +38,16 @@ def run(
     age = duration(older_than, "--older-than")
     # Pending jobs that are due later have no age yet: without one given, they all go.
     before = time.time() - age if age or wanted is not Status.PENDING else float("inf")
-    which = f"all {wanted.value} jobs{_of(queue)}{f' older than {words(age)}' if age else ''}"
+    which = f"all {wanted.value} jobs{_of(queue)}{f' older than {human(age)}' if age else ''}"
     with Queue.of(settings(db, jobs), create=False) as source:
-        if not yes and not agreed(f"Delete {which} from {legible(source.repository.path)}?"):
-            say("Deleted nothing.")
+        if not yes and not confirm(f"Delete {which} from {escaped(source.repository.path)}?"):
+            hint("Deleted nothing.")
             return 1
         count = source.purge(wanted, before, queue)
     print_json({"purged": count}) if json else print(count)
-    say(f"Deleted {many(count, f'{wanted.value} job')}.")
+    hint(f"Deleted {plural(count, f'{wanted.value} job')}.")
     return 0
 
 
 def _of(queue: str | None) -> str:
-    return "" if queue is None else f" of the queue {shown(queue)}"
+    return "" if queue is None else f" of the queue {quoted(queue)}"

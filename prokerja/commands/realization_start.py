@@ -7,8 +7,8 @@ from typing import Annotated
 
 from prokerja.commandline import Option
 from prokerja.commands import Db, Duration, Jobs, Number
-from prokerja.commands.background import Background
-from prokerja.commands.talk import Progress, Talk
+from prokerja.console.background import BackgroundLog
+from prokerja.console.worker_log import ProgressLog, WorkerLog
 from prokerja.errors import BadOption, TryAgain
 from prokerja.queue import Queue
 from prokerja.request import named
@@ -28,12 +28,14 @@ def run(
         Option("Take from this queue; repeat for more, the first goes first.", metavar="QUEUE"),
     ] = [],  # noqa: B006
     realizers: Annotated[
-        int, Option("How many jobs to run at once; 1 if not said.", metavar=Number)
+        int, Option("How many jobs to run at once; default: 1.", metavar=Number)
     ] = 1,
-    until_empty: Annotated[bool, Option("Leave when nothing is due and nothing runs.")] = False,
-    max_jobs: Annotated[int | None, Option("Leave after so many jobs.", metavar=Number)] = None,
+    until_empty: Annotated[
+        bool, Option("Stop when nothing is due and nothing is running.")
+    ] = False,
+    max_jobs: Annotated[int | None, Option("Stop after this many jobs.", metavar=Number)] = None,
     grace: Annotated[
-        str, Option("Time for running jobs to end after TERM; 30s if not said.", metavar=Duration)
+        str, Option("Time for running jobs to end after TERM; default: 30s.", metavar=Duration)
     ] = "30s",
     same_as: Annotated[
         list[str],
@@ -52,8 +54,12 @@ def run(
         raise BadOption(f"realizers: {realizers} are too many; give {MOST} or fewer")
     queues = [named(name, "--queue") for name in queue]
     source = Queue.of(where)
-    talk = Progress(_waiting(source, queues)) if until_empty and sys.stderr.isatty() else Talk()
-    background = Background(talk)
+    talk = (
+        ProgressLog(_waiting(source, queues))
+        if until_empty and sys.stderr.isatty()
+        else WorkerLog()
+    )
+    background = BackgroundLog(talk)
     worker = Worker(
         source,
         where.jobs,

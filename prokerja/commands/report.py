@@ -9,7 +9,7 @@ from prokerja.commands import Db, Jobs, Json, QueueOption
 from prokerja.console import on_terminal, print_json, print_table
 from prokerja.queue import Queue
 from prokerja.settings import settings
-from prokerja.times import words
+from prokerja.times import human
 
 if TYPE_CHECKING:
     from prokerja.model import Summary
@@ -42,7 +42,7 @@ def _show(summary: Summary) -> None:
     else:
         print_table(("status", "jobs"), [(s, f"{n:,}") for s, n in total.items()], right=("jobs",))
     if summary.waiting_since is not None:
-        print(f"oldest due job: waiting for {words(summary.now - summary.waiting_since)}")
+        print(f"oldest due job: waiting for {human(summary.now - summary.waiting_since)}")
     print(f"workers alive: {len(summary.workers)}")
 
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 from prokerja import report
 from prokerja.commandline import Argument
 from prokerja.commands import Db, Jobs, Json
-from prokerja.console import legible, print_json
+from prokerja.console import print_json
 from prokerja.queue import Queue
 from prokerja.settings import settings
-from prokerja.times import iso, words
+from prokerja.text import escaped
+from prokerja.times import human, iso
 
 if TYPE_CHECKING:
     from prokerja.model import Attempt, Record
@@ -42,12 +43,13 @@ def _show(record: Record, attempts: list[Attempt], why: str | None, now: float) 
     line("declared", f"{iso(record.declared_at)} ({_from_now(record.declared_at, now)})")
     line("due", iso(record.due_at))
     line("payload", record.payload)
-    line("retries", f"{record.retries}, the first after {words(record.retry_after)}")
-    line("time limit", "none" if record.timeout is None else words(record.timeout))
+    first = f"{record.retries}, the first after {human(record.retry_after)}"
+    line("retries", first if record.retries else "none")
+    line("time limit", "none" if record.timeout is None else human(record.timeout))
     if record.result is not None:
         line("result", record.result)
     if why is None and record.started_at is not None:
-        line("running", f"for {words(now - record.started_at)}")
+        line("running", f"for {human(now - record.started_at)}")
     elif why is not None:
         line("not running", why)
     for attempt in attempts:
@@ -56,18 +58,18 @@ def _show(record: Record, attempts: list[Attempt], why: str | None, now: float) 
 
 def _show_attempt(attempt: Attempt) -> None:
     began = "not started" if attempt.started_at is None else iso(attempt.started_at)
-    took = words(attempt.finished_at - (attempt.started_at or attempt.finished_at))
+    took = human(attempt.finished_at - (attempt.started_at or attempt.finished_at))
     print(
-        f"attempt {attempt.number}: {began}, took {took}: {legible(attempt.error or 'completed')}"
+        f"attempt {attempt.number}: {began}, took {took}: {escaped(attempt.error or 'completed')}"
     )
     for row in (attempt.traceback or "").splitlines():
-        print(f"    {legible(row)}")
+        print(f"    {escaped(row)}")
 
 
 def _from_now(moment: float, now: float) -> str:
-    return f"{words(now - moment)} ago" if moment <= now else f"in {words(moment - now)}"
+    return f"{human(now - moment)} ago" if moment <= now else f"in {human(moment - now)}"
 
 
 def line(label: str, text: str) -> None:
     """One fact."""
-    print(f"  {label + ':':<12} {legible(text)}")
+    print(f"  {label + ':':<12} {escaped(text)}")

@@ -13,7 +13,8 @@ from prokerja.errors import BadOption
 from prokerja.model import Status
 from prokerja.queue import Queue
 from prokerja.settings import settings
-from prokerja.times import iso, shown, words
+from prokerja.text import quoted
+from prokerja.times import human, iso
 
 if TYPE_CHECKING:
     from prokerja.model import Record
@@ -28,7 +29,7 @@ def run(
     ] = None,
     queue: QueueOption = None,
     job: Annotated[str | None, Option("Only jobs of this name.", metavar="NAME")] = None,
-    limit: Annotated[int, Option("At most so many; 20 if not said.", metavar=Number)] = 20,
+    limit: Annotated[int, Option("How many to list; default: 20.", metavar=Number)] = 20,
     db: Db = None,
     jobs: Jobs = None,
     json: Json = False,
@@ -46,7 +47,7 @@ def run(
         print_json([report.record_json(record) for record in records])
     elif on_terminal():
         now = time.time()
-        rows = [_row(record, f"{words(now - record.declared_at)} ago") for record in records]
+        rows = [_row(record, f"{human(now - record.declared_at)} ago") for record in records]
         print_table(COLUMNS, rows, right=("id", "attempts"))
     else:
         print_fields(_row(record, iso(record.declared_at)) for record in records)
@@ -64,4 +65,4 @@ def status_of(text: str) -> Status:
     try:
         return Status(text)
     except ValueError:
-        raise BadOption(f"--status: {shown(text)} is none of {', '.join(Status)}") from None
+        raise BadOption(f"--status: {quoted(text)} is none of {', '.join(Status)}") from None

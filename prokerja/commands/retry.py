@@ -6,7 +6,7 @@ from typing import Annotated
 
 from prokerja.commandline import Argument, Option
 from prokerja.commands import Db, Jobs, Json
-from prokerja.console import many, print_json, say
+from prokerja.console import hint, plural, print_json
 from prokerja.errors import RequestError
 from prokerja.queue import Queue
 from prokerja.settings import settings
@@ -25,7 +25,9 @@ def run(
     json: Json = False,
 ) -> None:
     """Put failed jobs back to pending, for a fresh start; make pending ones due now."""
-    if bool(ids) == failed:
+    if ids and failed:
+        raise RequestError("give either ids or --failed, not both")
+    if not (ids or failed):
         raise RequestError("say which jobs to retry: ids, or --failed for all that have failed")
     if ids and (queue is not None or job is not None):
         raise RequestError("--queue and --job go with --failed; leave them out with ids")
@@ -36,4 +38,4 @@ def run(
             source.retry(*ids)
             count = len(set(ids))
     print_json({"retried": count}) if json else print(count)
-    say(f"Put {many(count, 'job')} back; due now.")
+    hint(f"Put {plural(count, 'job')} back; due now.")

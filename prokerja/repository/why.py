@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from prokerja.model import Status
-from prokerja.times import iso, words
+from prokerja.times import human, iso
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 CLOCK_SLACK_SECONDS = 2.0
 """What was written down so much later than now tells of another clock, not of a correction."""
 MAX_COUNTED = 1000
-"""How far the jobs ahead of one are counted, in each lane."""
+"""How far the jobs ahead of one are with_progress, in each lane."""
 
 
 class Answers(NamedTuple):
@@ -43,14 +43,14 @@ def why_not_running(store: Answers, record: Record, now: float) -> str | None:
 
 
 def _why_not_due(store: Answers, record: Record, now: float) -> str:
-    when = f"it is not due until {iso(record.due_at)}, in {words(record.due_at - now)}"
+    when = f"it is not due until {iso(record.due_at)}, in {human(record.due_at - now)}"
     moments = {"it was declared": record.declared_at}
     for attempt in store.attempts(record)[-1:]:
         moments = {"its last attempt ended": attempt.finished_at}
     [(what, moment)] = moments.items()
     if moment <= now + CLOCK_SLACK_SECONDS:
         return when
-    ahead = f"the clock was {words(moment - now)} ahead when {what}"
+    ahead = f"the clock was {human(moment - now)} ahead when {what}"
     return f"{ahead}, so {when}; `prokerja retry {record.id}` makes it due now"
 
 
@@ -74,7 +74,7 @@ def _why_waiting(store: Answers, record: Record, now: float) -> str:
     if not any(worker.taking.knows(name) for worker in known):
         for worker in known:
             if not worker.taking.names:
-                took = words(now - worker.started_at)
+                took = human(now - worker.started_at)
                 return f"worker {worker.id} has loaded no jobs in {took}; its log says why"
         return (
             f"no living worker knows the job {name}; put its file into their jobs directory"

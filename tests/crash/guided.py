@@ -14,7 +14,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from prokerja.commands.input import parse_json
+from prokerja.commandline.input import parse_json
 from prokerja.errors import ProkerjaError
 from prokerja.request import Options, from_spec
 from prokerja.spec import JobSpec

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 READ = "BEGIN"
-NONSENSE = (TypeError, ValueError, KeyError, OverflowError)
+UNREADABLE = (TypeError, ValueError, KeyError, OverflowError)
 """What comes of reading what nobody of ours has written."""
 PATIENCE = 30.0
 """Seconds for which a write waits for its turn, unless told otherwise."""
@@ -52,32 +52,32 @@ class Database:
         Raises Outdated for a file that a newer program has migrated, unless `draining`: a worker
         may end what it has begun, which every migration lets it (see `schema`).
         """
-        return Transaction(self, "BEGIN IMMEDIATE", heeding=not draining)
+        return Transaction(self, "BEGIN IMMEDIATE", refuses_newer=not draining)
 
     def reading(self) -> Transaction:
         """A read transaction: all its statements see the same moment."""
-        return Transaction(self, READ, heeding=False)
+        return Transaction(self, READ, refuses_newer=False)
 
     def aside(self) -> Transaction:
         """A transaction on temporary tables, which nobody else has to wait for."""
-        return Transaction(self, "BEGIN DEFERRED", heeding=False)
+        return Transaction(self, "BEGIN DEFERRED", refuses_newer=False)
 
     def write(self, statement: str, given: Sequence[object]) -> Any:
         """A write transaction of this one statement; returns the row that it answers with.
 
-        It has to go through `schema.DOOR`, which is how it meets a newer file: there is no moment
-        between looking at the version and writing.
+        It has to go through `schema.REGISTER_VIEW`, which is how it meets a newer file: there is no
+        moment between looking at the version and writing.
         """
         with self.lock:
             if self.connection.in_transaction:
                 raise StoreError(f"{self.path}: a transaction is under way; end it first")
             try:
-                [row] = patiently(self.execute, statement, self.patience, given).fetchall()
+                [row] = retry_while_busy(self.execute, statement, self.patience, given).fetchall()
             except sqlite3.Error as error:
                 with contextlib.suppress(sqlite3.Error):
                     self.refuse_newer()
                 self.make_room(error)
-                raise explained(error, self.path) from error
+                raise as_store_error(error, self.path) from error
         for notice in self.on_commit:
             notice()
         return row
@@ -105,7 +105,7 @@ class Database:
                 self.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             except sqlite3.OperationalError as error:
                 if primary_code(error) not in PASSING:
-                    raise explained(error, self.path) from error
+                    raise as_store_error(error, self.path) from error
 
     def make_room(self, error: BaseException) -> None:
         """After an error that says that the disk is full: what room there is, the log may hold."""
@@ -119,23 +119,23 @@ class Database:
 class Transaction:
     """What `with database.writing():` runs in; SQLite's errors leave it as ours."""
 
-    __slots__ = ("begin", "database", "heeding")
+    __slots__ = ("begin", "database", "refuses_newer")
 
-    def __init__(self, database: Database, begin: str, *, heeding: bool) -> None:
+    def __init__(self, database: Database, begin: str, *, refuses_newer: bool) -> None:
         self.database = database
         self.begin = begin
-        self.heeding = heeding
+        self.refuses_newer = refuses_newer
         """Whether to refuse a file that is newer than this program."""
 
     def __enter__(self) -> None:
         database = self.database
         database.lock.acquire()
         try:
-            patiently(database.command, self.begin, database.patience)
+            retry_while_busy(database.command, self.begin, database.patience)
         except sqlite3.Error as error:
             database.lock.release()
-            raise explained(error, database.path) from error
-        if self.heeding:
+            raise as_store_error(error, database.path) from error
+        if self.refuses_newer:
             try:
                 database.refuse_newer()  # now that nobody else can write
             except BaseException as error:
@@ -153,7 +153,7 @@ class Transaction:
     def _end(self, error: BaseException | None) -> None:
         if error is None:
             try:
-                patiently(self.database.command, "COMMIT")
+                retry_while_busy(self.database.command, "COMMIT")
             except sqlite3.Error as failure:
                 error = failure
         if error is None:
@@ -163,12 +163,12 @@ class Transaction:
         self._roll_back()
         self.database.make_room(error)
         if isinstance(error, (sqlite3.Error, UnicodeDecodeError)):
-            raise explained(error, self.database.path) from error
-        if self.begin == READ and isinstance(error, NONSENSE):
+            raise as_store_error(error, self.database.path) from error
+        if self.begin == READ and isinstance(error, UNREADABLE):
             why = f"{self.database.path} is damaged: it holds what cannot be read ({error})"
             raise StoreError(f"{why}; restore a backup") from error
         if isinstance(error, (UnicodeEncodeError, OverflowError)):
-            raise StoreError(f"{self.database.path} cannot hold it: {error}; mend it") from error
+            raise StoreError(f"{self.database.path} cannot hold it: {error}; correct it") from error
 
     def _roll_back(self) -> None:
         for forget in self.database.on_rollback:
@@ -177,7 +177,7 @@ class Transaction:
             self.database.execute("ROLLBACK")
 
 
-def patiently(
+def retry_while_busy(
     execute: Callable[[str, Sequence[object]], sqlite3.Cursor],
     statement: str,
     patience: float = PATIENCE,
@@ -222,10 +222,12 @@ def outdated(path: str, version: int) -> Outdated:
     )
 
 
-def explained(error: sqlite3.Error | UnicodeDecodeError, path: str) -> ProkerjaError:
+def as_store_error(error: sqlite3.Error | UnicodeDecodeError, path: str) -> ProkerjaError:
     """One of our errors that says, in a line, what SQLite's means for the person who meets it."""
     if isinstance(error, UnicodeDecodeError):
-        return StoreError(f"{path} is damaged: it holds text that is none; restore a backup")
+        return StoreError(
+            f"{path} is damaged: it contains text that is not UTF-8; restore a backup"
+        )
     code = primary_code(error)
     text = " ".join(str(error).split())
     if code in BUSY:

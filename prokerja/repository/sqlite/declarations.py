@@ -30,7 +30,7 @@ INSERT = """
 NEXT_ID = """
     SELECT 1 + max((SELECT id FROM purged), (SELECT coalesce(max(id), 0) FROM declaration))"""
 REGISTER = f"""
-    INSERT INTO {schema.DOOR}
+    INSERT INTO {schema.REGISTER_VIEW}
         (id, lane, declared_at, due_at, payload, retries, retry_after, timeout)
     VALUES (({NEXT_ID}), ?, ?, ?, ?, ?, ?, ?) RETURNING id"""
 QUEUE_FROM = """

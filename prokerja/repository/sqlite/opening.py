@@ -9,7 +9,7 @@ from contextlib import closing
 
 from prokerja.errors import NotFound, StoreError
 from prokerja.repository.sqlite import schema
-from prokerja.repository.sqlite.database import Database, explained, outdated, patiently
+from prokerja.repository.sqlite.database import Database, as_store_error, outdated, retry_while_busy
 
 OLDEST_SQLITE = (3, 37, 0)
 """The first with STRICT tables."""
@@ -57,7 +57,7 @@ def open_database(path: str, *, create: bool = True) -> Database:
         if connection is not None:
             connection.close()
         if isinstance(error, (sqlite3.Error, UnicodeDecodeError)):
-            raise explained(error, path) from error
+            raise as_store_error(error, path) from error
         raise
     return database
 
@@ -121,7 +121,7 @@ def _prepare(path: str, create: bool) -> None:
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}; check the path and its permissions") from None
     except ValueError as error:
-        raise StoreError(f"{path!r} is no path: {error}; pass another --db") from None
+        raise StoreError(f"{path!r} is not a path: {error}; pass another --db") from None
     if not stat.S_ISREG(mode):
         raise StoreError(f"{path} is not a file; pass a --db that names one")
     if 0 < size < SMALLEST:
@@ -186,9 +186,9 @@ def _settle_version(database: Database) -> None:
     if version > schema.VERSION:
         raise outdated(path, version)
     if mode not in ("wal", "memory"):
-        patiently(database.execute, "PRAGMA journal_mode = WAL")
-    patiently(database.execute, "PRAGMA synchronous = FULL")
-    patiently(database.execute, f"PRAGMA journal_size_limit = {WAL_LIMIT}")
+        retry_while_busy(database.execute, "PRAGMA journal_mode = WAL")
+    retry_while_busy(database.execute, "PRAGMA synchronous = FULL")
+    retry_while_busy(database.execute, f"PRAGMA journal_size_limit = {WAL_LIMIT}")
     if version < schema.VERSION:
         with database.writing():
             if _version(database)[0] < schema.VERSION:
@@ -201,7 +201,7 @@ def _version(database: Database) -> tuple[int, str]:
     query = """
         SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema), journal_mode
         FROM pragma_application_id, pragma_user_version, pragma_journal_mode"""
-    application, version, tables, mode = patiently(database.execute, query).fetchone()
+    application, version, tables, mode = retry_while_busy(database.execute, query).fetchone()
     if application == schema.APPLICATION and version < 1:
         raise StoreError(f"{database.path} is damaged: it has no version; restore a backup")
     if application == schema.APPLICATION:

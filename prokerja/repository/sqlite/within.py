@@ -7,7 +7,7 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from prokerja.errors import RequestError
-from prokerja.repository.sqlite.database import Database, explained
+from prokerja.repository.sqlite.database import Database, as_store_error
 from prokerja.repository.sqlite.declarations import Declarations
 from prokerja.repository.sqlite.lanes import Lanes
 
@@ -31,7 +31,7 @@ def insert_within(
     try:
         return _insert(Database(connection, path), declarations, now)
     except sqlite3.Error as error:
-        raise explained(error, path) from error
+        raise as_store_error(error, path) from error
     finally:
         connection.row_factory, connection.text_factory = ways
 

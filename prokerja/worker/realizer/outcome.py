@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from prokerja import request
 from prokerja.job import FOLLOW_UPS
+from prokerja.text import utf8
 
 if TYPE_CHECKING:
     from prokerja.model import Declaration
@@ -66,8 +67,3 @@ def format_traceback(error: BaseException) -> str:
     except Exception:  # noqa: BLE001  see above
         return ""
     return utf8("".join(lines))[-MAX_ERROR_CHARACTERS:]
-
-
-def utf8(text: str) -> str:
-    """Text that can be written as UTF-8."""
-    return text.encode("utf-8", "backslashreplace").decode()

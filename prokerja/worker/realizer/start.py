@@ -15,8 +15,8 @@ from msgspec import json
 from prokerja.catalog.loading import load, load_classes
 from prokerja.catalog.package import install_in_pools
 from prokerja.spec import Broken
+from prokerja.text import utf8
 from prokerja.worker.output.capture import OutputCapture
-from prokerja.worker.realizer.outcome import utf8
 from prokerja.worker.realizer.parent_death import die_with_parent
 from prokerja.worker.realizer.run import Realizer
 from prokerja.worker.wire.channel import Channel

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 VERSION = 3
-DOOR = f"register_{VERSION}"
+REGISTER_VIEW = f"register_{VERSION}"
 """The view that takes one declaration in one statement."""
 APPLICATION = 0x50524B4A
 """`PRKJ`, in a file's header: whose file it is."""

@@ -12,7 +12,7 @@ import typing
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, get_args, get_origin
 
-from prokerja.times import shown
+from prokerja.text import quoted
 
 Command = Callable[..., "int | None"]
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
@@ -83,7 +83,7 @@ def quickly(command: Command, words: Sequence[str]) -> dict[str, Any] | None:
 def whole(text: str) -> int:
     """The whole number that a text spells, if the store can hold it; ValueError otherwise."""
     if not _WHOLE.fullmatch(text):
-        raise ValueError(f"{shown(text)} is no whole number of at most 18 digits")
+        raise ValueError(f"{quoted(text)} is not a whole number (at most 18 digits)")
     return int(text)
 
 

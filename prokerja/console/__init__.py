@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from prokerja.errors import RequestError
+from prokerja.text import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -19,17 +20,10 @@ def on_terminal() -> bool:
     return sys.stdout.isatty()
 
 
-def say(sentence: str) -> None:
+def hint(sentence: str) -> None:
     """A friendly sentence, if anybody is there to read it."""
     if sys.stderr.isatty():
         print(sentence, file=sys.stderr)
-
-
-def legible(text: str) -> str:
-    """Text that moves no cursor and breaks no line: what cannot be printed is escaped."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def shortened(text: str, most: int) -> str:
@@ -38,7 +32,7 @@ def shortened(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[:half]}…{text[-half:]}"
 
 
-def many(count: int, noun: str) -> str:
+def plural(count: int, noun: str) -> str:
     """`1 job`, `2,000 jobs`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
@@ -53,7 +47,7 @@ def print_json(answer: Any) -> None:
 def print_fields(rows: Iterable[Sequence[str]]) -> None:
     """Rows for programs: a line each, tabs between the cells, which hold none themselves."""
     for row in rows:
-        print("\t".join(map(legible, row)))
+        print("\t".join(map(escaped, row)))
 
 
 def print_table(
@@ -70,11 +64,11 @@ def print_table(
         justify: Any = "right" if column in right else "left"
         table.add_column(column, justify=justify, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(legible(cell), style=STYLES.get(cell, "")) for cell in row))
+        table.add_row(*(Text(escaped(cell), style=STYLES.get(cell, "")) for cell in row))
     Console().print(table)
 
 
-def agreed(question: str) -> bool:
+def confirm(question: str) -> bool:
     """Ask whoever sits at the terminal; where nobody does, the command itself is the answer.
 
     Raises RequestError if there is somebody, who could not see the question.
@@ -87,7 +81,7 @@ def agreed(question: str) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def counted(items: Iterable[T], what: str) -> Iterable[T]:
+def with_progress(items: Iterable[T], what: str) -> Iterable[T]:
     """The same items, with a running count on the terminal."""
     return _counting(items, what) if sys.stderr.isatty() else items
 

@@ -9,14 +9,14 @@ from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from prokerja.console import many
+from prokerja.console import plural
 from prokerja.events import JobsSettled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from prokerja.commands.talk import Talk
+    from prokerja.console.worker_log import WorkerLog
 
 MAX_WAITING_BYTES = 2**22
 """Of lines that nobody has read yet; what comes then is lost, and counted."""
@@ -28,11 +28,11 @@ LAST_LINES_SECONDS = 2.0
 """How long the last lines may take to be written."""
 
 
-class Background:
-    """Hands events to a talk, in a thread of its own; `with Background(talk) as background`."""
+class BackgroundLog:
+    """Hands events to a worker log, in a thread of its own."""
 
-    def __init__(self, talk: Talk) -> None:
-        self._talk = talk
+    def __init__(self, log: WorkerLog) -> None:
+        self._log = log
         self._acts: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._put_bytes = 0
         """Of all lines so far; changed by the thread that tells, and no other."""
@@ -41,9 +41,9 @@ class Background:
         self._lost = 0
         self._settled = JobsSettled(0, 0)
         self._settled_at = 0.0
-        self._thread = threading.Thread(target=self._run, name="prokerja-talk", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="prokerja-log", daemon=True)
 
-    def __enter__(self) -> Background:
+    def __enter__(self) -> BackgroundLog:
         self._thread.start()
         return self
 
@@ -79,8 +79,8 @@ class Background:
             self._lost += 1
             return
         if self._lost:
-            line = f"{many(self._lost, 'line')} lost: nobody read them in time"
-            self._acts.put(partial(self._talk.say, line))
+            line = f"{plural(self._lost, 'line')} lost: nothing read them in time"
+            self._acts.put(partial(self._log.say, line))
             self._lost = 0
         size = LINE_BYTES + len(getattr(event, "error", ""))
         self._put_bytes += size
@@ -88,12 +88,12 @@ class Background:
 
     def _say(self, event: Any, size: int) -> None:
         try:
-            self._talk.tell(event)
+            self._log.tell(event)
         finally:
             self._said_bytes += size
 
     def _run(self) -> None:
-        with suppress(OSError), self._talk:
+        with suppress(OSError), self._log:
             for act in iter(self._acts.get, None):
                 with suppress(OSError, ValueError):  # nobody is there to read it any more
                     act()

@@ -9,8 +9,9 @@ from functools import singledispatchmethod
 from typing import TYPE_CHECKING, Any
 
 from prokerja import events
-from prokerja.console import legible, many
-from prokerja.times import words
+from prokerja.console import plural
+from prokerja.text import escaped
+from prokerja.times import human
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -19,14 +20,14 @@ EVERY = 1.0
 """Seconds between two lines that count settled jobs."""
 
 
-class Talk:
+class WorkerLog:
     """One plain line for each event; settled jobs are counted once a second."""
 
     def __init__(self) -> None:
         self._completed = 0
         self._said_at = 0.0
 
-    def __enter__(self) -> Talk:
+    def __enter__(self) -> WorkerLog:
         return self
 
     def __exit__(
@@ -37,7 +38,7 @@ class Talk:
     def say(self, line: str) -> None:
         """One line; it is lost where stderr takes none, as on a full disk: the jobs go on."""
         with contextlib.suppress(OSError):
-            print(f"prokerja: {legible(line)}", file=sys.stderr, flush=True)
+            print(f"prokerja: {escaped(line)}", file=sys.stderr, flush=True)
 
     @singledispatchmethod
     def tell(self, event: Any) -> None:
@@ -47,8 +48,8 @@ class Talk:
     def _(self, event: events.WorkerStarted) -> None:
         queues = ", ".join(event.queues) or "all"
         self.say(
-            f"worker {event.worker} started: {many(event.realizers, 'realizer')}, queues: {queues},"
-            f" jobs: {', '.join(event.names) or 'none'}"
+            f"worker {event.worker} started: {plural(event.realizers, 'realizer')},"
+            f" queues: {queues}, jobs: {', '.join(event.names) or 'none'}"
         )
 
     @tell.register
@@ -57,8 +58,8 @@ class Talk:
 
     @tell.register
     def _(self, event: events.JobsRecovered) -> None:
-        ended = f"; settled what it had ended: {many(event.ended, 'job')}" if event.ended else ""
-        returned = many(event.returned, "job")
+        ended = f"; settled what it had ended: {plural(event.ended, 'job')}" if event.ended else ""
+        returned = plural(event.returned, "job")
         self.say(f"worker {event.worker} is dead; put back what it held: {returned}{ended}")
 
     @tell.register
@@ -71,7 +72,7 @@ class Talk:
 
     @tell.register
     def _(self, event: events.JobFailed) -> None:
-        again = "for good" if event.retry_in is None else f"again in {words(event.retry_in)}"
+        again = "for good" if event.retry_in is None else f"again in {human(event.retry_in)}"
         self.say(
             f"job {event.id} {event.name}: attempt {event.attempt} failed, {again}: {event.error}"
         )
@@ -93,7 +94,7 @@ class Talk:
 
     @tell.register
     def _(self, event: events.RealizerNotStarted) -> None:
-        again = words(event.retry_in)
+        again = human(event.retry_in)
         self.say(f"no realizer could be started, trying again in {again}: {event.error}")
 
     @tell.register
@@ -116,7 +117,7 @@ class Talk:
     def _(self, event: events.WorkerStopped) -> None:
         self._count()
         self.say(
-            f"worker stopped: {many(event.completed, 'attempt')} completed,"
+            f"worker stopped: {plural(event.completed, 'attempt')} completed,"
             f" {event.failed:,} failed, {event.returned:,} given back"
         )
 
@@ -128,12 +129,12 @@ class Talk:
 
     def _count(self) -> None:
         if self._completed:
-            self.say(f"completed {many(self._completed, 'job')}")
+            self.say(f"completed {plural(self._completed, 'job')}")
         self._completed = 0
         self._said_at = time.monotonic()
 
 
-class Progress(Talk):
+class ProgressLog(WorkerLog):
     """The same, with a bar below; `total` is how many jobs there are to begin with."""
 
     def __init__(self, total: int) -> None:
@@ -146,7 +147,7 @@ class Progress(Talk):
         self._bar = Bar(*look, console=Console(stderr=True))
         self._task = self._bar.add_task("realizing", total=total)
 
-    def __enter__(self) -> Talk:
+    def __enter__(self) -> WorkerLog:
         self._bar.start()
         return self
 
@@ -157,7 +158,7 @@ class Progress(Talk):
 
     def say(self, line: str) -> None:
         """One line, above the bar."""
-        self._bar.console.print(f"prokerja: {legible(line)}", markup=False, highlight=False)
+        self._bar.console.print(f"prokerja: {escaped(line)}", markup=False, highlight=False)
 
     def settled(self, completed: int, failed: int) -> None:
         """Some jobs have ended."""

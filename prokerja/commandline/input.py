@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from prokerja.errors import BadPayload, RequestError
 from prokerja.request import LARGEST, Options
-from prokerja.times import duration, moment, shown
+from prokerja.text import quoted
+from prokerja.times import duration, moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +62,7 @@ def read_all(source: str) -> str:
 
 def unreadable(source: str, error: Exception) -> str:
     """What to say of a file that cannot be read."""
-    return f"cannot read {shown(source)}: {getattr(error, 'strerror', error)}; check the path"
+    return f"cannot read {quoted(source)}: {getattr(error, 'strerror', error)}; check the path"
 
 
 def parse_json(text: str, what: str) -> Any:
@@ -70,9 +71,9 @@ def parse_json(text: str, what: str) -> Any:
         return _JSON.decode(text.removeprefix("\ufeff"))
     except json.JSONDecodeError as error:
         where = f"line {error.lineno} column {error.colno}"
-        raise BadPayload(f"{what} is not JSON: {error.msg} at {where}; mend it") from None
+        raise BadPayload(f"{what} is not JSON: {error.msg} at {where}; correct it") from None
     except BadPayload as error:
-        raise BadPayload(f"{what} is not JSON: {error}; mend it") from None
+        raise BadPayload(f"{what} is not JSON: {error}; correct it") from None
     except ValueError:  # Python reads no integer of more than 4300 digits
         raise BadPayload(f"{what}: a number has too many digits; write fewer") from None
     except RecursionError:
