@@ -108,6 +108,7 @@ class SQLiteRepository:
 
     def join(self, pid: int, now: float, realizers: int, taking: Taking) -> Membership:
         """See the protocol."""
+        assert self.claims is not None  # imported now: later there may be no descriptor to do so
         self.database.durable(False)
         return self.registry.register(pid, now, realizers, taking)
 
