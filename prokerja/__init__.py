@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
     from prokerja.job import Job
     from prokerja.queue import Queue, declare, declare_many
     from prokerja.worker.worker import Worker
@@ -22,8 +23,16 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Import each public name when it is first used: a command pays for what it needs."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("prokerja")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
     return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__, "__version__"])

@@ -11,6 +11,9 @@ from prokerja.fields import field_names, give_no_default, hidden_method, lost_fi
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Unpack
+
+    from prokerja.terms import Runnable, Terms
 
 OPTIONS: Mapping[str, Any] = {
     "queue": "default",
@@ -51,7 +54,7 @@ class Job:
         cls: type = type(self)
         return {name: getattr(self, name) for name in payload_fields(cls) or ()}
 
-    def declare(self, job: Any, **options: Any) -> None:
+    def declare(self, job: Runnable, **options: Unpack[Terms]) -> None:
         """Declare a follow-up from inside `handle()`; it exists if and only if this job completes.
 
         Takes the options of `prokerja.declare`.

@@ -6,7 +6,7 @@ import atexit
 import os
 import time
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prokerja import repository
 from prokerja.errors import NotFound, RequestError
@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Sequence
     from types import TracebackType
+    from typing import Unpack
 
     from prokerja.catalog.refresh import KnownJob
     from prokerja.model import Declaration, Detail, Record, Status, Summary
     from prokerja.repository.verbs import Repository
+    from prokerja.terms import Runnable, Terms
 
 KNOWN = frozenset(Options._fields)
 
@@ -68,7 +70,11 @@ class Queue:
         return self._repository
 
     def declare(
-        self, job: Any, *, connection: sqlite3.Connection | None = None, **options: Any
+        self,
+        job: Runnable,
+        *,
+        connection: sqlite3.Connection | None = None,
+        **options: Unpack[Terms],
     ) -> int:
         """Register a request to run `job`; returns its id, once it is on the disk.
 
@@ -81,7 +87,7 @@ class Queue:
         declaration = from_job(job, now, _options(options), self._settings.jobs)
         return self.repository.declare((declaration,), now, connection)[0]
 
-    def declare_many(self, jobs: Iterable[Any], **options: Any) -> range:
+    def declare_many(self, jobs: Iterable[Runnable], **options: Unpack[Terms]) -> range:
         """Register all jobs or none, in one transaction; returns their ids, in order."""
         now = time.time()
         given, directory = _options(options), self._settings.jobs
@@ -152,12 +158,12 @@ class Queue:
             self._repository.close()
 
 
-def declare(job: Any, **options: Any) -> int:
+def declare(job: Runnable, **options: Unpack[Terms]) -> int:
     """Register a request to run `job` in the default file; see `Queue.declare`."""
     return _default(settings().db).declare(job, **options)
 
 
-def declare_many(jobs: Iterable[Any], **options: Any) -> range:
+def declare_many(jobs: Iterable[Runnable], **options: Unpack[Terms]) -> range:
     """Register all jobs or none in the default file; see `Queue.declare_many`."""
     return _default(settings().db).declare_many(jobs, **options)
 
@@ -169,7 +175,7 @@ def _default(path: str) -> Queue:
     return queue
 
 
-def _options(options: dict[str, Any]) -> Options:
+def _options(options: Terms) -> Options:
     if not options:
         return NO_OPTIONS
     if not options.keys() <= KNOWN:
