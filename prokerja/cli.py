@@ -23,6 +23,7 @@ COMMANDS = {
     "purge": "purge",
     "wait": "wait",
     "jobs": "jobs",
+    "help": "help",
 }
 """Every command, and the module in `prokerja.commands` whose `run` it is."""
 FAILED, USAGE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
@@ -115,14 +116,19 @@ def explain(words: list[str]) -> int:
     import typer
 
     from prokerja.console import shortened
+    from prokerja.suggestions import suggest
 
     usage_error: Any = typer.BadParameter.__base__
     try:
         asked = app()(words or ["--help"], prog_name="prokerja", standalone_mode=False)
     except usage_error as error:
         where = error.ctx.command_path if error.ctx else "prokerja"
-        what = shortened(error.format_message().rstrip("."), LONGEST_USAGE)
-        return complain(f"{what}; see `{where} --help`", USAGE, words)
+        message = error.format_message()
+        hint = suggest(words, COMMANDS)
+        if hint:  # which is better than Typer's
+            message = message.partition(". Did you mean")[0]
+        what = shortened(message.rstrip("."), LONGEST_USAGE)
+        return complain(f"{what}; {hint or f'see `{where} --help`'}", USAGE, words)
     except typer.Exit as leave:
         return leave.exit_code
     return (asked() or 0) if callable(asked) else int(asked or 0)

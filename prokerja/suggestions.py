@@ -1,0 +1,50 @@
+"""What people may have meant by a word that is not a command."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+SYNONYMS = {
+    "declare:job": ("add", "declare", "enqueue", "job", "new", "push", "put", "queue", "submit"),
+    "declare:batch": ("batch", "bulk", "import"),
+    "realization:start": ("consume", "realize", "run", "serve", "start", "work", "worker"),
+    "report": ("count", "info", "stats", "status"),
+    "report:jobs": ("list", "ls", "ps"),
+    "report:job": ("get", "inspect", "log", "logs", "show"),
+    "purge": ("clean", "clear", "delete", "flush", "prune", "remove", "rm"),
+    "retry": ("rerun", "requeue", "restart"),
+    "jobs": ("kinds", "types"),
+    "--version": ("-V", "version"),
+}
+"""Commands, and other words for them."""
+UNAVAILABLE = {
+    "cancel": "a pending job can be purged, and a job with --timeout ends by itself",
+    "kill": "a pending job can be purged, and a job with --timeout ends by itself",
+    "stop": "send TERM to the worker, or stop its service",
+}
+"""Words for what no command does, and what to do instead."""
+AFTER = ("--db", "--jobs", "--json")
+"""Options that belong to commands."""
+
+
+def suggest(words: Sequence[str], commands: Collection[str]) -> str:
+    """What to say of a command line that cannot be read; empty if its command's help tells."""
+    word = words[0]
+    if word.partition("=")[0] in AFTER:
+        return f"{word.partition('=')[0]} goes after the command"
+    if f"{word}:{''.join(words[1:2])}" in commands:
+        return f"did you mean `prokerja {word}:{' '.join(words[1:])}`?"
+    if word in commands:
+        return ""
+    if word in UNAVAILABLE:
+        return f"there is no such command yet: {UNAVAILABLE[word]}"
+    for command, synonyms in SYNONYMS.items():
+        if word in synonyms:
+            return f"did you mean `prokerja {command}`?"
+    from difflib import get_close_matches
+
+    close = get_close_matches(word, commands, n=1)
+    return f"did you mean `prokerja {close[0]}`?" if close else ""
