@@ -204,10 +204,10 @@ DOUBTFUL = {
         "retries = 1", "", "def f(): T.retries = 9\nf()"
     ),
     "set through subclasses": job(
-        "retries = 1", "", "for c in Job.__subclasses__(): setattr(c, 'retries', 9)"
+        "retries = 1", "", "for c in Job.__subclasses__()[-1:]: setattr(c, 'retries', 9)"
     ),
     "set by a function over subclasses": job(
-        "retries = 1", "", "def f():\n    for c in Job.__subclasses__(): c.retries = 9\nf()"
+        "retries = 1", "", "def f():\n    for c in Job.__subclasses__()[-1:]: c.retries = 9\nf()"
     ),
     "set on the base": job("pass", "Job.retries = 4", "del Job.retries\nT.retries = 4"),
     "given to a neighbour": job("retries = 1", "from .base import change", "change(T)"),
