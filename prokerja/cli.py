@@ -29,7 +29,7 @@ COMMANDS = {
 FAILED, USAGE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
 TRACEBACK = "PROKERJA_TRACEBACK"
 """Set it to see where an unforeseen error comes from."""
-LONGEST_LINE, LONGEST_USAGE = 1000, 300
+MAX_ERROR_CHARACTERS, MAX_USAGE_CHARACTERS = 1000, 300
 """Characters of a complaint, and of what Typer says of a command line."""
 
 
@@ -102,7 +102,7 @@ def complain(message: str, code: int, words: list[str]) -> int:
     from prokerja.console import shortened
     from prokerja.text import escaped
 
-    line = shortened(escaped(" ".join(message.split())), LONGEST_LINE)
+    line = shortened(escaped(" ".join(message.split())), MAX_ERROR_CHARACTERS)
     print(f"prokerja: {line}", file=sys.stderr)
     if "--json" in words:
         import json
@@ -127,7 +127,7 @@ def explain(words: list[str]) -> int:
         hint = suggest(words, COMMANDS)
         if hint:  # which is better than Typer's
             message = message.partition(". Did you mean")[0]
-        what = shortened(message.rstrip("."), LONGEST_USAGE)
+        what = shortened(message.rstrip("."), MAX_USAGE_CHARACTERS)
         return complain(f"{what}; {hint or f'see `{where} --help`'}", USAGE, words)
     except typer.Exit as leave:
         return leave.exit_code

@@ -9,8 +9,8 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from prokerja import repository
+from prokerja.declaring import NO_OPTIONS, Options, of_job
 from prokerja.errors import NotFound, RequestError
-from prokerja.request import NO_OPTIONS, Options, from_job
 from prokerja.settings import Settings, settings
 
 if TYPE_CHECKING:
@@ -84,14 +84,14 @@ class Queue:
         Raises RequestError for what is not a job or no option, TryAgain if the file is locked.
         """
         now = time.time()
-        declaration = from_job(job, now, _options(options), self._settings.jobs)
+        declaration = of_job(job, now, _options(options), self._settings.jobs)
         return self.repository.declare((declaration,), now, connection)[0]
 
     def declare_many(self, jobs: Iterable[Runnable], **options: Unpack[Terms]) -> range:
         """Register all jobs or none, in one transaction; returns their ids, in order."""
         now = time.time()
         given, directory = _options(options), self._settings.jobs
-        made = (from_job(job, now, given, directory) for job in jobs)
+        made = (of_job(job, now, given, directory) for job in jobs)
         return self.repository.declare(made, now)
 
     def known_job(self, name: str) -> KnownJob:

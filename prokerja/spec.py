@@ -11,10 +11,10 @@ from prokerja.errors import BadPayload
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-LONGEST = 80
+MAX_SHOWN_CHARACTERS = 80
 """Characters of one name or value in a message."""
 
-MOST = 8
+MAX_FAULTS = 8
 """Faults told in one message; the rest are counted."""
 
 PLAIN = {
@@ -28,7 +28,7 @@ EXACT = {bool: "boolean", type(None): "null", str: "string", int: "integer", lis
 KINDS = frozenset(["string", "integer", "number", "boolean", "null", "array", "object"])
 WORDS = {"true": True, "yes": True, "on": True, "1": True}
 WORDS |= {"false": False, "no": False, "off": False, "0": False}
-LARGEST = 1.7976931348623157e308
+MAX_FLOAT = 1.7976931348623157e308
 
 
 class Broken(NamedTuple):
@@ -116,10 +116,10 @@ class JobSpec(NamedTuple):
             )
         faults = self._faults(payload)
         if faults:
-            more = [f"and {len(faults) - MOST} more"] if len(faults) > MOST else []
+            more = [f"and {len(faults) - MAX_FAULTS} more"] if len(faults) > MAX_FAULTS else []
             raise BadPayload(
                 f"{brief(self.name)} cannot take this payload: "
-                f"{', '.join(faults[:MOST] + more)}; give what it takes: {self.signature()}"
+                f"{', '.join(faults[:MAX_FAULTS] + more)}; give what it takes: {self.signature()}"
             )
 
     def _faults(self, payload: dict[str, Any]) -> list[str]:
@@ -186,7 +186,7 @@ def shown(value: Any) -> str:
         return "a huge number"
 
 
-def brief(text: str, longest: int = LONGEST) -> str:
+def brief(text: str, longest: int = MAX_SHOWN_CHARACTERS) -> str:
     """Text for one line: what cannot be printed is escaped, what is too long is cut."""
     line = printable(text[: longest + 1])
     return line if len(line) <= longest else line[: longest - 3] + "..."
@@ -202,7 +202,7 @@ def _kind(value: Any) -> str:
     if exactly is not None:
         return exactly
     if isinstance(value, float):
-        return "number" if abs(value) <= LARGEST else "not JSON"
+        return "number" if abs(value) <= MAX_FLOAT else "not JSON"
     if isinstance(value, dict):
         return "object" if all(isinstance(key, str) for key in value) else "not JSON"
     return next((kind for cls, kind in PLAIN.items() if isinstance(value, cls)), "not JSON")
@@ -287,6 +287,6 @@ def _json(text: str) -> Any:
 
 def _finite(text: str) -> float:
     number = float(text)
-    if abs(number) <= LARGEST:
+    if abs(number) <= MAX_FLOAT:
         return number
     raise ValueError(f"{text} is not a JSON number")

@@ -8,9 +8,9 @@ from prokerja.errors import BadOption
 from prokerja.text import quoted
 
 UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-LONGEST = 100 * 365 * 86400.0
+MAX_SECONDS = 100 * 365 * 86400.0
 """No duration is longer than a hundred years, in seconds."""
-LATEST = 253402300799.0
+MAX_TIMESTAMP = 253402300799.0
 """No moment is later than the end of the year 9999 (UTC), in seconds since the epoch."""
 
 _DURATION = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)([smhdw]?)", re.ASCII)
@@ -22,7 +22,7 @@ def duration(text: str, what: str = "duration") -> float:
     if match is None:
         raise BadOption(f"{what}: {quoted(text)} is not a duration; write 90, 30s, 5m, 2h or 7d")
     seconds = float(match[1]) * UNITS[match[2]]
-    if seconds > LONGEST:
+    if seconds > MAX_SECONDS:
         raise BadOption(f"{what}: {quoted(text)} is longer than a hundred years; write less")
     return seconds
 

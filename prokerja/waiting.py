@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 ENDED = (Status.COMPLETED, Status.FAILED)
 MAX_SLEEP_SECONDS = 60.0
 """After which the store is looked at, whether it has changed or not."""
-REST = 9
+REST_FACTOR = 9
 """A look at many jobs is followed by a rest so many times as long: a worker needs the machine."""
 
 
@@ -36,7 +36,7 @@ def wait(repository: Repository, ids: Sequence[int], timeout: float | None) -> d
             left = give_up - now
             if left <= 0:
                 raise WaitedTooLong(_too_long(late, patience))
-            time.sleep(min(left, (now - began) * REST))
+            time.sleep(min(left, (now - began) * REST_FACTOR))
             watch.wait(min(max(give_up - time.monotonic(), 0.0), MAX_SLEEP_SECONDS))
             began = time.monotonic()
             states.update(repository.statuses(late))

@@ -776,7 +776,7 @@ def test_a_file_that_stays_locked_is_for_another_time(shell: Shell) -> None:
     shell.put("noop")
     script = (
         "import sqlite3, sys\n"
-        "from prokerja.repository.sqlite import database; database.PATIENCE = 0.1\n"
+        "from prokerja.repository.sqlite import database; database.PATIENCE_SECONDS = 0.1\n"
         f"held = sqlite3.connect({str(shell.db)!r}); held.execute('BEGIN IMMEDIATE')\n"
         "sys.argv[1:] = ['declare:job', 'noop', '--json']\n"
         "from prokerja.cli import main; main()"

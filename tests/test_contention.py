@@ -16,7 +16,7 @@ import pytest
 from prokerja.errors import TryAgain
 from prokerja.model import Declaration, Lane, Status, Taking
 from prokerja.repository.sqlite import database
-from prokerja.repository.sqlite.declarations import CHUNK
+from prokerja.repository.sqlite.declarations import CHUNK_ROWS
 from prokerja.repository.sqlite.repository import SQLiteRepository
 
 if TYPE_CHECKING:
@@ -468,11 +468,11 @@ sys.stdin.readline()
 """
 
 
-@pytest.mark.parametrize("written", [0, 1, CHUNK, 60 * CHUNK + 1])
+@pytest.mark.parametrize("written", [0, 1, CHUNK_ROWS, 60 * CHUNK_ROWS + 1])
 def test_a_bulk_killed_in_the_middle_leaves_nothing(path: Path, written: int) -> None:
     repository = SQLiteRepository(str(path))
     repository.declarations.add([asked()], START)
-    process = child(MANY, str(path), str(100 * CHUNK), str(written))
+    process = child(MANY, str(path), str(100 * CHUNK_ROWS), str(written))
     assert heard(process) == "in the middle"
     repository.declarations.add([asked()], START)  # nobody waits for the rest of it
     process.kill()
@@ -487,7 +487,7 @@ def test_a_bulk_killed_in_the_middle_leaves_nothing(path: Path, written: int) ->
 def test_a_bulk_killed_in_the_middle_leaves_nothing_to_who_opens_the_file_later(
     path: Path,
 ) -> None:
-    process = child(MANY, str(path), str(100 * CHUNK), str(60 * CHUNK))
+    process = child(MANY, str(path), str(100 * CHUNK_ROWS), str(60 * CHUNK_ROWS))
     assert heard(process) == "in the middle"
     process.kill()
     process.communicate()
@@ -499,7 +499,7 @@ def test_a_bulk_killed_in_the_middle_leaves_nothing_to_who_opens_the_file_later(
 
 
 def test_a_bulk_that_was_acknowledged_survives_the_death_of_who_declared_it(path: Path) -> None:
-    count = 2 * CHUNK + 1
+    count = 2 * CHUNK_ROWS + 1
     process = child(MANY, str(path), str(count), "-1")
     assert heard(process) == f"declared 1 to {count}"
     process.kill()

@@ -18,6 +18,7 @@ import pytest
 
 import prokerja
 from prokerja import Job, Queue, Worker
+from prokerja.declaring import of_job
 from prokerja.errors import (
     BadOption,
     BadPayload,
@@ -28,7 +29,6 @@ from prokerja.errors import (
 )
 from prokerja.events import JobFailed, JobsSettled, WorkerStarted, WorkerStopped
 from prokerja.report import record_json
-from prokerja.request import from_job
 from tests.crash import newer
 from tests.support import PATIENCE, SOON, inside, wait_until
 from tests.support import request as asked
@@ -379,7 +379,7 @@ def test_declaring_through_a_connection_waits_for_who_writes_just_then(home: Hom
 
     def hold() -> None:
         with closing(Queue(home.db)) as other, inside(other).database.writing():
-            inside(other).declarations.insert([from_job(Plain(1), 0.0)], 0.0)
+            inside(other).declarations.insert([of_job(Plain(1), 0.0)], 0.0)
             held.set()
             assert asked_for.wait(PATIENCE)
 

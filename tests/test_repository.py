@@ -31,7 +31,7 @@ from prokerja.model import Claimed, Declaration, Detail, Lane, Status, Taking
 from prokerja.report import detail_json, record_json
 from prokerja.repository.sqlite import history
 from prokerja.repository.sqlite.claims import TURNS
-from prokerja.repository.sqlite.declarations import CHUNK, SLICE
+from prokerja.repository.sqlite.declarations import CHUNK_ROWS, SLICE_ROWS
 from prokerja.repository.sqlite.outcomes import DIED
 from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.spec import Field, JobSpec
@@ -737,7 +737,7 @@ def test_declaring_nothing_gives_no_ids_and_changes_nothing(store: Store) -> Non
 
 
 def test_a_bulk_larger_than_a_chunk_gets_ids_in_order(store: Store) -> None:
-    count = CHUNK + 7
+    count = CHUNK_ROWS + 7
     requests = (asked(LANES[n % 3], payload=f'{{"n":{n}}}') for n in range(count))
     assert store.repository.declarations.add(requests, store.now) == range(1, count + 1)
     assert store.rows("SELECT min(id - json_extract(payload, '$.n')), count(*) FROM declaration")
@@ -751,7 +751,7 @@ def test_a_bulk_larger_than_a_chunk_gets_ids_in_order(store: Store) -> None:
 
 def test_a_bulk_whose_source_fails_in_the_middle_leaves_nothing(store: Store) -> None:
     def requests() -> Iterator[Declaration]:
-        yield from itertools.repeat(asked(Lane("new", "new", 1)), CHUNK + 1)
+        yield from itertools.repeat(asked(Lane("new", "new", 1)), CHUNK_ROWS + 1)
         raise ValueError("the file ended")
 
     before = store.everything()
@@ -761,18 +761,20 @@ def test_a_bulk_whose_source_fails_in_the_middle_leaves_nothing(store: Store) ->
     assert store.declare(asked(Lane("new", "new", 1))) == [1]
 
 
-@pytest.mark.parametrize("count", [1, 5 * CHUNK])
+@pytest.mark.parametrize("count", [1, 5 * CHUNK_ROWS])
 def test_a_bulk_whose_source_declares_bulks_by_itself_comes_after_them(
     store: Store, count: int
 ) -> None:
     def requests() -> Iterator[Declaration]:
         for n in range(count):
             yield asked(payload=f'{{"n":{n}}}')
-            if n % CHUNK == 0:
-                store.repository.declarations.add([asked(LANES[1])] * (2 * CHUNK + 1), store.now)
+            if n % CHUNK_ROWS == 0:
+                store.repository.declarations.add(
+                    [asked(LANES[1])] * (2 * CHUNK_ROWS + 1), store.now
+                )
 
     ids = store.repository.declarations.add(requests(), store.now)
-    inner = -(-count // CHUNK) * (2 * CHUNK + 1)
+    inner = -(-count // CHUNK_ROWS) * (2 * CHUNK_ROWS + 1)
     assert ids == range(inner + 1, inner + count + 1)
     query = (
         "SELECT count(*) FROM declaration WHERE id > ? AND json_extract(payload, '$.n') = id - ?"
@@ -1187,7 +1189,7 @@ def test_retrying_all_failed_jobs_takes_those_of_the_given_lanes_only(store: Sto
 
 
 def test_retrying_all_failed_jobs_works_across_slices(store: Store) -> None:
-    count = 2 * SLICE + 3
+    count = 2 * SLICE_ROWS + 3
     ids = store.declare(*[asked()] * count)
     taken = store.take(count)
     token, lane = taken[1]
@@ -1221,7 +1223,7 @@ class Meddler(Store):
 def test_retrying_all_failed_jobs_ends_though_they_fail_again_meanwhile(tmp_path: Path) -> None:
     store = Meddler(str(tmp_path / "q.db"))
     store.repository.database.durable(False)
-    count = 2 * SLICE + 1
+    count = 2 * SLICE_ROWS + 1
     ids = store.declare(*[asked()] * count)
     token, lane = store.take(count)[1]
     store.settle(token, *[(id, lane, Failed(START, START, "no")) for id in ids])
@@ -1279,13 +1281,13 @@ def test_purging_processing_jobs_is_refused_by_the_repository_too(store: Store) 
 
 
 def test_purging_works_across_slices_and_stops_at_the_most(store: Store) -> None:
-    count = 2 * SLICE + 3
+    count = 2 * SLICE_ROWS + 3
     store.declare(*[asked(LANES[n % 2]) for n in range(count)])
     purge = store.repository.declarations.purge
     assert purge(store.lanes(), PENDING, float("inf"), 0) == 0
     assert purge(store.lanes(), PENDING, float("inf"), 1) == 1
-    assert purge(store.lanes(), PENDING, float("inf"), SLICE) == SLICE
-    assert purge(store.lanes(), PENDING, float("inf")) == count - SLICE - 1
+    assert purge(store.lanes(), PENDING, float("inf"), SLICE_ROWS) == SLICE_ROWS
+    assert purge(store.lanes(), PENDING, float("inf")) == count - SLICE_ROWS - 1
     assert store.rows("SELECT count(*) FROM declaration") == [(0,)]
 
 

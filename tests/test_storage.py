@@ -30,7 +30,13 @@ from prokerja.model import Declaration, Lane, Status, Taking
 from prokerja.repository.sqlite import history, opening, schema
 from prokerja.repository.sqlite.claims import TURNS
 from prokerja.repository.sqlite.lock import held, hold
-from prokerja.repository.sqlite.opening import FORCE, NETWORK, WAL_LIMIT, filesystem, refuse_network
+from prokerja.repository.sqlite.opening import (
+    FORCE,
+    MAX_LOG_BYTES,
+    NETWORK,
+    filesystem,
+    refuse_network,
+)
 from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.repository.sqlite.watch import Watch
 from prokerja.repository.verbs import Membership
@@ -893,10 +899,10 @@ def test_after_one_huge_transaction_the_log_shrinks_again(path: Path) -> None:
     log = Path(f"{path}-wal")
     payload = json.dumps({"a": "x" * 900_000})
     repository.declarations.add((asked(payload) for _ in range(100)), START)
-    assert log.stat().st_size > WAL_LIMIT
+    assert log.stat().st_size > MAX_LOG_BYTES
     repository.declarations.add([asked()], START)
     repository.declarations.add([asked()], START)
-    assert log.stat().st_size <= WAL_LIMIT
+    assert log.stat().st_size <= MAX_LOG_BYTES
     repository.close()
 
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prokerja.declaring import Options, due
 from prokerja.errors import BadOption
-from prokerja.request import Options, due
 from prokerja.text import quoted
-from prokerja.times import LONGEST, UNITS, duration, human, iso, moment
+from prokerja.times import MAX_SECONDS, UNITS, duration, human, iso, moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,7 +51,7 @@ def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
         ("0.000000001s", 1e-9),
         ("007d", 604800),
         ("  5m\n", 300),
-        ("36500d", LONGEST),
+        ("36500d", MAX_SECONDS),
     ],
 )
 def test_a_duration_is_read_as_people_write_it(text: str, seconds: float) -> None:
@@ -106,7 +106,7 @@ def test_a_duration_of_more_than_a_hundred_years_is_refused(text: str) -> None:
 
 @given(st.integers(0, 10**9), st.sampled_from(sorted(UNITS)))
 def test_a_whole_number_with_a_unit_is_that_many_of_them_or_too_long(count: int, unit: str) -> None:
-    if count * UNITS[unit] <= LONGEST:
+    if count * UNITS[unit] <= MAX_SECONDS:
         assert duration(f"{count}{unit}") == count * UNITS[unit]
     else:
         with pytest.raises(BadOption):
@@ -120,7 +120,7 @@ def test_no_text_gives_a_duration_out_of_bounds_or_an_error_of_another_kind(text
     except BadOption as refusal:
         assert_is_one_short_line(str(refusal))
     else:
-        assert 0 <= seconds <= LONGEST
+        assert 0 <= seconds <= MAX_SECONDS
 
 
 def test_a_moment_without_a_zone_is_local(zone: Callable[[str], None]) -> None:
@@ -217,7 +217,7 @@ def test_every_moment_that_is_taken_can_be_shown(text: str) -> None:
     iso(seconds)
 
 
-@pytest.mark.parametrize("at", [YEAR_9999 + 1, 3e11, LONGEST * 100, -LONGEST * 100])
+@pytest.mark.parametrize("at", [YEAR_9999 + 1, 3e11, MAX_SECONDS * 100, -MAX_SECONDS * 100])
 def test_every_due_time_that_is_taken_can_be_shown(at: float) -> None:
     try:
         due_at = due(Options(at=at), 1e9)
@@ -245,7 +245,7 @@ def test_a_moment_is_shown_in_utc_whatever_the_zone(zone: Callable[[str], None])
         (200.0, "3m 20s"),
         (3600.0, "1h 0m"),
         (187200.0, "2d 4h"),
-        (LONGEST, "36500d 0h"),
+        (MAX_SECONDS, "36500d 0h"),
     ],
 )
 def test_a_duration_is_shown_in_its_two_largest_units(seconds: float, text: str) -> None:

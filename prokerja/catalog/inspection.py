@@ -14,7 +14,7 @@ from prokerja.catalog.files import scan
 from prokerja.errors import CatalogError
 from prokerja.spec import Broken, JobSpec, printable
 
-LIMIT = 60.0
+MAX_SECONDS = 60.0
 """Seconds that importing all files may take."""
 CHILD = """
 import json, sys
@@ -25,7 +25,7 @@ main(*sys.argv[1:])
 """Imports from where this process does, but never the standard library from elsewhere."""
 
 
-def inspect(directory: str, limit: float = LIMIT) -> tuple[list[JobSpec], list[Broken]]:
+def inspect(directory: str, limit: float = MAX_SECONDS) -> tuple[list[JobSpec], list[Broken]]:
     """What the files of a jobs directory hold, and which are broken, as `load` finds it.
 
     Raises CatalogError if the directory cannot be read, and if importing a file ends the process

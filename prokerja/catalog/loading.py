@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from types import ModuleType
 
-LONGEST = 300
+MAX_ERROR_CHARACTERS = 300
 """Characters of an error."""
 
 
@@ -163,7 +163,7 @@ def _told(error: BaseException, path: str) -> str:
         message = " ".join(str(error.msg if isinstance(error, SyntaxError) else error).split())
     except Exception:  # noqa: BLE001  even this is somebody else's code
         message = ""
-    text = brief(f"{kind}: {message}" if message else kind, LONGEST)
+    text = brief(f"{kind}: {message}" if message else kind, MAX_ERROR_CHARACTERS)
     return f"{text} (line {line})" if line else text
 
 

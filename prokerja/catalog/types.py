@@ -10,7 +10,7 @@ from dataclasses import InitVar
 from types import SimpleNamespace
 from typing import Any
 
-DEPTH = 20
+MAX_DEPTH = 20
 """Levels of a type; a deeper one contains itself."""
 
 
@@ -38,7 +38,7 @@ def _scopes(cls: type, name: str) -> list[dict[str, Any]]:
     return [vars(module) for module in modules if module]
 
 
-def text_of(kind: Any, depth: int = DEPTH) -> str:
+def text_of(kind: Any, depth: int = MAX_DEPTH) -> str:
     """The text of a type, without what says nothing of its values."""
     if depth == 0:
         return "Any"

@@ -7,17 +7,17 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from prokerja.declaring import MAX_PAYLOAD_BYTES, Options
 from prokerja.errors import BadPayload, RequestError
-from prokerja.request import LARGEST, Options
 from prokerja.text import quoted
 from prokerja.times import duration, moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PIECE = 2**16
+READ_BYTES = 2**16
 """Bytes that are read at once."""
-LONGEST = 2 * LARGEST
+MAX_INPUT_BYTES = 2 * MAX_PAYLOAD_BYTES
 """Bytes of JSON as somebody has written it; a payload may make up half of them."""
 
 
@@ -47,15 +47,15 @@ def read_all(source: str) -> str:
     """The text itself, that of `@file`, or stdin for `-`; refuses what no payload can fill."""
     try:
         if source == "-":
-            raw = sys.stdin.buffer.read(LONGEST + 1)
+            raw = sys.stdin.buffer.read(MAX_INPUT_BYTES + 1)
         elif source.startswith("@"):
             with open(source[1:], "rb") as file:
-                raw = file.read(LONGEST + 1)
+                raw = file.read(MAX_INPUT_BYTES + 1)
         else:
             return source
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise RequestError(unreadable(source, error)) from None
-    if len(raw) > LONGEST:
+    if len(raw) > MAX_INPUT_BYTES:
         raise BadPayload("the JSON is longer than 2 MiB; write it to a file and pass the path")
     return raw.decode("utf-8", "surrogateescape")
 
@@ -89,13 +89,13 @@ def values(null: bool) -> Iterator[tuple[int, str]]:
     rest = b""
     number = 0
     read = sys.stdin.buffer.read1  # type: ignore[union-attr]
-    while piece := read(PIECE):
+    while piece := read(READ_BYTES):
         *whole, rest = (rest + piece).split(end)
         for value in whole:
             number += 1
             if value:
                 yield number, os.fsdecode(value)
-        if len(rest) > LARGEST:
+        if len(rest) > MAX_PAYLOAD_BYTES:
             raise BadPayload(f"value {number + 1} is larger than 1 MiB; pass the path of a file")
     if rest:
         yield number + 1, os.fsdecode(rest)

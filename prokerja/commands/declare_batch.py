@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 from msgspec.json import decode
 
 from prokerja.commandline import Argument, Option
-from prokerja.commandline.input import LONGEST, options_from, parse_json, unreadable
+from prokerja.commandline.input import MAX_INPUT_BYTES, options_from, parse_json, unreadable
 from prokerja.commands import Db, Jobs, Json
 from prokerja.console import hint, plural, print_json, with_progress
+from prokerja.declaring import NO_OPTIONS, Options, of_spec
 from prokerja.errors import ProkerjaError, RequestError
 from prokerja.queue import Queue
-from prokerja.request import NO_OPTIONS, Options, from_spec
 from prokerja.settings import settings
 from prokerja.text import quoted
 
@@ -73,7 +73,7 @@ def _declarations(
     source: BinaryIO, known: Callable[[str], KnownJob], now: float
 ) -> Iterator[Declaration]:
     number = 0
-    while line := source.readline(LONGEST + 1):
+    while line := source.readline(MAX_INPUT_BYTES + 1):
         number += 1
         if line.strip():
             try:
@@ -83,7 +83,7 @@ def _declarations(
 
 
 def _declaration(line: bytes, known: Callable[[str], KnownJob], now: float) -> Declaration:
-    if len(line) > LONGEST:
+    if len(line) > MAX_INPUT_BYTES:
         raise RequestError("the line is longer than 2 MiB; pass the path of a file instead")
     given = _read(line)
     if not isinstance(given, dict) or not isinstance(given.get("job"), str):
@@ -93,7 +93,7 @@ def _declaration(line: bytes, known: Callable[[str], KnownJob], now: float) -> D
         names = ", ".join(quoted(key) for key in sorted(unknown))
         raise RequestError(f"unknown key {names}; there are {', '.join(sorted(KEYS))}")
     spec, directory = known(given["job"])
-    return from_spec(spec, given.get("payload", {}), now, _options(given), directory)
+    return of_spec(spec, given.get("payload", {}), now, _options(given), directory)
 
 
 def _read(line: bytes) -> Any:

@@ -10,9 +10,9 @@ from prokerja.commandline import Argument, Option
 from prokerja.commandline.input import options_from, parse_json, read_all, values
 from prokerja.commands import Db, Duration, Jobs, Json, Number
 from prokerja.console import hint, plural, print_json
+from prokerja.declaring import of_spec
 from prokerja.errors import BadPayload, ProkerjaError, RequestError
 from prokerja.queue import Queue
-from prokerja.request import from_spec
 from prokerja.settings import settings
 from prokerja.text import quoted
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from prokerja.catalog.refresh import KnownJob
+    from prokerja.declaring import Options
     from prokerja.model import Declaration
-    from prokerja.request import Options
     from prokerja.spec import JobSpec
 
 
@@ -73,7 +73,7 @@ def run(
         spec, directory = job
         payload = _payload(spec, pairs, data, each)
         if each is None:
-            one = from_spec(spec, payload, now, options, directory)
+            one = of_spec(spec, payload, now, options, directory)
             ids = source.register((one,), now)
         else:
             ids = source.register(_each(job, payload, each, null, now, options), now)
@@ -109,6 +109,6 @@ def _each(
     for number, value in values(null):
         try:
             given = {**payload, **spec.read([f"{key}={value}"])}
-            yield from_spec(spec, given, now, options, directory)
+            yield of_spec(spec, given, now, options, directory)
         except ProkerjaError as error:
             raise type(error)(f"value {number}: {error}") from None

@@ -9,15 +9,15 @@ from prokerja.commandline import Option
 from prokerja.commands import Db, Duration, Jobs, Number
 from prokerja.console.background import BackgroundLog
 from prokerja.console.worker_log import ProgressLog, WorkerLog
+from prokerja.declaring import named
 from prokerja.errors import BadOption, TryAgain
 from prokerja.queue import Queue
-from prokerja.request import named
 from prokerja.settings import settings
 from prokerja.streams import leave_if_nobody_reads
 from prokerja.times import duration
 from prokerja.worker.worker import Worker
 
-MOST = 1000
+MAX_REALIZERS = 1000
 """Realizers; each is a process."""
 
 
@@ -50,8 +50,8 @@ def run(
     """Start a worker: realize jobs until told to stop."""
     where = settings(db, jobs)
     patience = duration(grace, "--grace")
-    if realizers > MOST:
-        raise BadOption(f"realizers: {realizers} are too many; give {MOST} or fewer")
+    if realizers > MAX_REALIZERS:
+        raise BadOption(f"realizers: {realizers} are too many; give {MAX_REALIZERS} or fewer")
     queues = [named(name, "--queue") for name in queue]
     source = Queue.of(where)
     talk = (

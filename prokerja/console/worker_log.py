@@ -16,7 +16,7 @@ from prokerja.times import human
 if TYPE_CHECKING:
     from types import TracebackType
 
-EVERY = 1.0
+REDRAW_SECONDS = 1.0
 """Seconds between two lines that count settled jobs."""
 
 
@@ -124,7 +124,7 @@ class WorkerLog:
     def settled(self, completed: int, failed: int) -> None:
         """Some jobs have ended."""
         self._completed += completed
-        if time.monotonic() - self._said_at >= EVERY:
+        if time.monotonic() - self._said_at >= REDRAW_SECONDS:
             self._count()
 
     def _count(self) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from prokerja.queue import Queue
     from prokerja.repository.verbs import Repository
 
-LAST_OUTPUT = 2.0
+LAST_OUTPUT_SECONDS = 2.0
 """Seconds for which a leaving worker still carries what its jobs have printed."""
 
 
@@ -92,7 +92,7 @@ class Worker:
             finally:
                 self._requests = None
                 self.outdated = requests.outdated
-                pump.stop(LAST_OUTPUT)
+                pump.stop(LAST_OUTPUT_SECONDS)
                 if store is not self._queue.repository:
                     store.close()
             return requests.reason

@@ -14,8 +14,8 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from jobs.noop import Noop
+from prokerja.declaring import Options, of_job
 from prokerja.repository.sqlite.repository import SQLiteRepository
-from prokerja.request import Options, from_job
 from tests.bench import turns
 from tests.bench.stage import SEED
 
@@ -72,7 +72,7 @@ def _make_sample(path: str) -> None:
     moments = [begin + n * SPACING for n in range(SAMPLE)]
     with repository.database.writing():
         for n, moment in enumerate(moments):
-            job = from_job(Noop(n=n), moment, chance.choice(LANES))
+            job = of_job(Noop(n=n), moment, chance.choice(LANES))
             repository.declarations.insert((job,), moment)
         token, claims = turns.claim(repository, SAMPLE, time.time())
         verdicts = [

@@ -8,8 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from jobs.noop import Noop
+from prokerja.declaring import of_job
 from prokerja.repository.sqlite.repository import SQLiteRepository
-from prokerja.request import from_job
 from tests.bench import turns
 from tests.bench.figures import Line, at_most
 from tests.bench.filling import filled
@@ -59,7 +59,7 @@ def cost(path: str) -> dict[str, float]:
     """Median microseconds of each kind of commit."""
     repository = SQLiteRepository(path)
     database = repository.database
-    jobs = [from_job(Noop(n=n), time.time()) for n in range(TURNS * BATCH)]
+    jobs = [of_job(Noop(n=n), time.time()) for n in range(TURNS * BATCH)]
     repository.declarations.add(jobs, time.time())
     samples: dict[str, list[float]] = {kind: [] for kind in KINDS}
     database.durable(False)

@@ -15,8 +15,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from prokerja.commandline.input import parse_json
+from prokerja.declaring import Options, of_spec
 from prokerja.errors import ProkerjaError
-from prokerja.request import Options, from_spec
 from prokerja.spec import JobSpec
 from prokerja.worker.wire.channel import Channel
 from prokerja.worker.wire.messages import Report, WireError
@@ -44,7 +44,7 @@ def one(content: bytes) -> None:
     """One input, to both places."""
     with contextlib.suppress(ProkerjaError):
         payload = parse_json(content.decode("utf-8", "surrogateescape"), "the line")
-        from_spec(SPEC, payload, 0.0, Options())
+        of_spec(SPEC, payload, 0.0, Options())
     ours, theirs = socket.socketpair()
     with ours, theirs, contextlib.suppress(WireError):
         ours.setblocking(False)

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 READ = "BEGIN"
 UNREADABLE = (TypeError, ValueError, KeyError, OverflowError)
 """What comes of reading what nobody of ours has written."""
-PATIENCE = 30.0
+PATIENCE_SECONDS = 30.0
 """Seconds for which a write waits for its turn, unless told otherwise."""
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.0003, 0.002
-OVERDUE, HOPELESS = 0.02, 0.5
+MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.0003, 0.002
+OVERDUE_SECONDS, HOPELESS_SECONDS = 0.02, 0.5
 """Seconds of waiting between which a write asks more often."""
 BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 PASSING = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM, *BUSY}
@@ -38,7 +38,7 @@ class Database:
         self.executemany = connection.executemany
         self.command = connection.cursor().execute
         """For what every transaction says, and nobody reads for long: no new cursor each time."""
-        self.patience = PATIENCE
+        self.patience = PATIENCE_SECONDS
         """Seconds for which a transaction waits for its turn."""
         self.lock = threading.RLock()
         """Held through each transaction, so that threads can share the connection."""
@@ -180,7 +180,7 @@ class Transaction:
 def retry_while_busy(
     execute: Callable[[str, Sequence[object]], sqlite3.Cursor],
     statement: str,
-    patience: float = PATIENCE,
+    patience: float = PATIENCE_SECONDS,
     given: Sequence[object] = (),
 ) -> sqlite3.Cursor:
     """Execute again while another process is in the way, for `patience` seconds at most."""
@@ -203,9 +203,9 @@ def _pause(waited: float) -> float:
     short, and who has waited for longer than most asks most often, so that none starves. But who
     has waited for very long stands behind something long, and need not hurry.
     """
-    if OVERDUE < waited < HOPELESS:
-        return SHORTEST_PAUSE
-    return min(max(waited / 2, SHORTEST_PAUSE), LONGEST_PAUSE)
+    if OVERDUE_SECONDS < waited < HOPELESS_SECONDS:
+        return MIN_PAUSE_SECONDS
+    return min(max(waited / 2, MIN_PAUSE_SECONDS), MAX_PAUSE_SECONDS)
 
 
 def primary_code(error: sqlite3.Error) -> int | None:

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from prokerja.repository.sqlite.database import Database
     from prokerja.repository.sqlite.lanes import Lanes
 
-CHUNK = 500
+CHUNK_ROWS = 500
 """Declarations held in memory at once: few, for the processor's caches. More are put aside."""
-SLICE = 500
+SLICE_ROWS = 500
 """Rows that one transaction of a purge or a retry takes: a few milliseconds."""
 
 INSERT = """
@@ -124,10 +124,10 @@ class Declarations:
         for lane in lanes:
             for _ in _slices():
                 with self._database.writing():
-                    rows = self._database.execute(query, (lane, now, SLICE)).fetchall()
+                    rows = self._database.execute(query, (lane, now, SLICE_ROWS)).fetchall()
                     self._requeue(rows, now)
                 done += len(rows)
-                if len(rows) < SLICE:
+                if len(rows) < SLICE_ROWS:
                     break
         return done
 
@@ -142,7 +142,7 @@ class Declarations:
         done = 0
         for lane in lanes:
             for _ in _slices():
-                limit = SLICE if most is None else min(SLICE, most - done)
+                limit = SLICE_ROWS if most is None else min(SLICE_ROWS, most - done)
                 gone = self._purge_with_room(lane, status, before, limit)
                 done += gone
                 if gone < limit or done == most:
@@ -215,7 +215,7 @@ class Declarations:
 
 def _chunks(declarations: Iterable[Declaration]) -> Iterator[list[Declaration]]:
     iterator = iter(declarations)
-    while chunk := list(itertools.islice(iterator, CHUNK)):
+    while chunk := list(itertools.islice(iterator, CHUNK_ROWS)):
         yield chunk
 
 

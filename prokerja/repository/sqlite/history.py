@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from prokerja.repository.sqlite.database import Database
     from prokerja.repository.sqlite.lanes import Lanes
 
-WINDOW = 50_000
+EXACT_ROWS = 50_000
 """How many of the newest declarations are searched one by one for those that match."""
 CLAIMED = "SELECT value FROM claim, json_each(claim.declarations)"
 COLUMNS = """
@@ -45,7 +45,7 @@ class History:
     ) -> list[Record]:
         """The declarations that match, highest id first.
 
-        Exactly so among the newest WINDOW of the file; if those are too few, the list goes on
+        Exactly so among the newest EXACT_ROWS of the file; if those are too few, the list goes on
         with each status's latest: the finished by their end, the pending by their due time.
         """
         lanes = self._lanes.matching(queue, name)
@@ -95,7 +95,7 @@ class History:
 
     def _recent(self, status: Status | None, lanes: Iterable[int], limit: int) -> list[Any]:
         marks = ", ".join(str(lane) for lane in lanes)
-        query = f"""{ALL} WHERE d.id > (SELECT max(id) FROM declaration) - {WINDOW}
+        query = f"""{ALL} WHERE d.id > (SELECT max(id) FROM declaration) - {EXACT_ROWS}
             AND d.lane IN ({marks}) AND (:code IS NULL OR d.status = :code)
             AND (:in_hand IS NULL OR (d.id IN ({CLAIMED})) = :in_hand)
             ORDER BY d.id DESC LIMIT :limit"""

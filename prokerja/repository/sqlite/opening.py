@@ -27,9 +27,9 @@ NETWORK = {
     "webdav",
 }
 FORCE = "PROKERJA_ALLOW_NETWORK_FILESYSTEM"
-SMALLEST = 512
+MIN_FILE_BYTES = 512
 """Bytes of the smallest database; SQLite would take less for nothing, and write over it."""
-WAL_LIMIT = 64 * 2**20
+MAX_LOG_BYTES = 64 * 2**20
 """Bytes that the write-ahead log keeps on disk after a checkpoint."""
 
 
@@ -124,7 +124,7 @@ def _prepare(path: str, create: bool) -> None:
         raise StoreError(f"{path!r} is not a path: {error}; pass another --db") from None
     if not stat.S_ISREG(mode):
         raise StoreError(f"{path} is not a file; pass a --db that names one")
-    if 0 < size < SMALLEST:
+    if 0 < size < MIN_FILE_BYTES:
         raise StoreError(f"{path} is not an SQLite database; pass another --db")
     if not os.access(path, os.R_OK | os.W_OK):
         raise StoreError(f"{path} {_rights(path)}; change its owner or mode, or pass another --db")
@@ -188,7 +188,7 @@ def _settle_version(database: Database) -> None:
     if mode not in ("wal", "memory"):
         retry_while_busy(database.execute, "PRAGMA journal_mode = WAL")
     retry_while_busy(database.execute, "PRAGMA synchronous = FULL")
-    retry_while_busy(database.execute, f"PRAGMA journal_size_limit = {WAL_LIMIT}")
+    retry_while_busy(database.execute, f"PRAGMA journal_size_limit = {MAX_LOG_BYTES}")
     if version < schema.VERSION:
         with database.writing():
             if _version(database)[0] < schema.VERSION:

@@ -6,8 +6,8 @@ import signal
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from prokerja.declaring import checked
 from prokerja.errors import BadOption
-from prokerja.request import checked
 from prokerja.verdicts import Completed, Ended, Failed, Released
 from prokerja.worker.wire.messages import WireError
 

@@ -7,7 +7,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from prokerja import request
+from prokerja import declaring
 from prokerja.job import FOLLOW_UPS
 from prokerja.text import utf8
 
@@ -40,7 +40,7 @@ def follow_ups(job: Any, directory: str) -> tuple[Declaration, ...]:
     if not made:
         return ()
     declarations = tuple(
-        request.from_job(other, time.time(), request.Options(**options), directory)
+        declaring.of_job(other, time.time(), declaring.Options(**options), directory)
         for other, options in made
     )
     if sum(len(one.payload) for one in declarations) > MAX_FOLLOW_UP_BYTES:

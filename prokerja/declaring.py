@@ -13,7 +13,7 @@ from prokerja.job import file_of, home_of, name_of, option, payload_fields
 from prokerja.model import Declaration, Lane
 from prokerja.names import portable
 from prokerja.text import quoted
-from prokerja.times import LATEST, LONGEST
+from prokerja.times import MAX_SECONDS, MAX_TIMESTAMP
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from prokerja.spec import JobSpec
 
-LARGEST = 2**20
+MAX_PAYLOAD_BYTES = 2**20
 """Bytes of JSON that a payload may have."""
 PRIORITIES = range(-1000, 1001)
 RETRIES = range(1001)
@@ -53,25 +53,23 @@ class Defaults(NamedTuple):
 
 
 NO_OPTIONS = Options()
-NO_JOB = ("",)
+NOT_A_JOB = ("",)
 """Stands for the fields of what is not a job."""
 ASCII = json.encoder.encode_basestring_ascii
 
 
-def from_job(
-    job: Any, now: float, options: Options = NO_OPTIONS, directory: str = ""
-) -> Declaration:
+def of_job(job: Any, now: float, options: Options = NO_OPTIONS, directory: str = "") -> Declaration:
     """The declaration of a job instance; raises RequestError for what is not a job.
 
     It belongs to the jobs directory `directory` if the job's class lies in it, else to none.
     """
     cls: type = type(job)
-    lane, _, _, retries, retry_after, timeout = _once(_plain, cls, options, directory)
+    lane, _, _, retries, retry_after, timeout = _cached(_of_class, cls, options, directory)
     payload = encode(payload_of(job), lane.name)
     return Declaration(lane, payload, due(options, now), retries, retry_after, timeout)
 
 
-def from_spec(
+def of_spec(
     spec: JobSpec,
     payload: Any,
     now: float,
@@ -88,7 +86,7 @@ def from_spec(
     spec.check(payload)
     if spec.unsure:
         _refuse_unsure(spec, options)
-    lane, _, _, retries, retry_after, timeout = _once(_settled, spec[:6], options, directory)
+    lane, _, _, retries, retry_after, timeout = _cached(_of_spec, spec[:6], options, directory)
     text = encode(payload, spec.name)
     return Declaration(lane, text, due(options, now), retries, retry_after, timeout)
 
@@ -109,7 +107,7 @@ def payload_of(job: Any) -> Any:
     """What a job instance is rebuilt from; raises RequestError for what cannot be."""
     cls: type = type(job)
     names = _payload_fields(cls)
-    if names is NO_JOB:
+    if names is NOT_A_JOB:
         raise RequestError(
             f"{quoted(str(job))} is not a job; give an instance of a class with handle() and"
             " payload(), or of a dataclass with handle()"
@@ -119,9 +117,9 @@ def payload_of(job: Any) -> Any:
 
 @cache
 def _payload_fields(cls: type) -> tuple[str, ...] | None:
-    """The fields of the payload, None for the class's own `payload()`, NO_JOB for no job."""
+    """The fields of the payload, None for the class's own `payload()`, NOT_A_JOB for no job."""
     if issubclass(cls, type) or not (hasattr(cls, "handle") or hidden_method(cls)):
-        return NO_JOB
+        return NOT_A_JOB
     try:
         return payload_fields(cls)
     except (TypeError, ValueError) as error:
@@ -134,7 +132,7 @@ def encode(payload: Any, name: str) -> str:
         text = _encode(payload)
     except (TypeError, ValueError, RecursionError) as error:
         raise BadPayload(f"{name}: the payload is not JSON: {error}") from None
-    if len(text) > LARGEST:
+    if len(text) > MAX_PAYLOAD_BYTES:
         raise BadPayload(
             f"{name}: the payload has {len(text):,} bytes, more than 1 MiB;"
             " write it to a file and pass the path"
@@ -152,7 +150,7 @@ def due(options: Options, now: float) -> float:
         return now + _number(options.delay, "delay", 0.0)
     if options.at is None:
         return now
-    return max(now, _number(_epoch(options.at), "at", -LATEST, LATEST))
+    return max(now, _number(_epoch(options.at), "at", -MAX_TIMESTAMP, MAX_TIMESTAMP))
 
 
 def named(text: Any, what: str) -> str:
@@ -164,7 +162,7 @@ def named(text: Any, what: str) -> str:
     return text
 
 
-def _once(
+def _cached(
     work_out: Callable[[Any, Options, str], Declaration], of: Any, options: Options, directory: str
 ) -> Any:
     """What was worked out before for the same; raises BadOption for what cannot be meant."""
@@ -180,9 +178,9 @@ def _once(
 
 
 @lru_cache(maxsize=1024)
-def _plain(cls: type, options: Options, directory: str) -> Declaration:
+def _of_class(cls: type, options: Options, directory: str) -> Declaration:
     defaults = Defaults(name_of(cls), *(option(cls, field) for field in Defaults._fields[1:]))
-    return _merged(defaults, options, home_of(file_of(cls), directory))
+    return _merge(defaults, options, home_of(file_of(cls), directory))
 
 
 def checked(declaration: Declaration) -> Declaration:
@@ -195,7 +193,7 @@ def checked(declaration: Declaration) -> Declaration:
             named(queue, "queue"), named(name, "job"), _whole(priority, "priority"), directory
         ),
         payload=payload,
-        due_at=_number(due_at, "due_at", -LATEST, LATEST),
+        due_at=_number(due_at, "due_at", -MAX_TIMESTAMP, MAX_TIMESTAMP),
         retries=_whole(retries, "retries", RETRIES),
         retry_after=_number(retry_after, "retry_after", 0.0),
         timeout=timeout,
@@ -203,11 +201,11 @@ def checked(declaration: Declaration) -> Declaration:
 
 
 @lru_cache(maxsize=1024)
-def _settled(defaults: tuple[Any, ...], options: Options, directory: str) -> Declaration:
-    return _merged(Defaults(*defaults), options, directory)
+def _of_spec(defaults: tuple[Any, ...], options: Options, directory: str) -> Declaration:
+    return _merge(Defaults(*defaults), options, directory)
 
 
-def _merged(defaults: Defaults, options: Options, directory: str) -> Declaration:
+def _merge(defaults: Defaults, options: Options, directory: str) -> Declaration:
     own = {k: v for k in Defaults._fields[1:] if (v := getattr(options, k)) is not None}
     name, queue, priority, retries, retry_after, timeout = defaults._replace(**own)
     lane = Lane(queue, name, priority, directory)
@@ -223,7 +221,7 @@ def _whole(value: Any, what: str, within: range = PRIORITIES) -> int:
     return value
 
 
-def _number(value: Any, what: str, least: float, most: float = LONGEST) -> float:
+def _number(value: Any, what: str, least: float, most: float = MAX_SECONDS) -> float:
     real = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not real or not least <= value <= most:
         text = quoted(str(value))

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prokerja import request
+from prokerja import declaring
 from prokerja.errors import BadPayload
 from prokerja.worker.realizer.run import fields
 
@@ -34,7 +34,7 @@ class Point:
 
 @given(VALUES)
 def test_a_payload_is_stored_as_json_in_ascii_and_read_as_it_was(value: Any) -> None:
-    text = request.encode(value, "job")
+    text = declaring.encode(value, "job")
     assert text.isascii()
     assert json.loads(text) == value
     assert text == json.dumps(value, separators=(",", ":"))
@@ -46,7 +46,7 @@ def test_a_realizer_reads_a_payload_as_python_does(text: str) -> None:
 
 
 def test_dataclasses_and_paths_have_a_json_form() -> None:
-    text = request.encode({"at": [Point(1)], "in": Path("/tmp")}, "job")
+    text = declaring.encode({"at": [Point(1)], "in": Path("/tmp")}, "job")
     assert text == '{"at":[{"x":1,"name":"\\u00fc\\ud800"}],"in":"/tmp"}'
 
 
@@ -61,12 +61,12 @@ def _endless() -> list[Any]:
 )
 def test_what_is_not_json_is_refused(value: Any) -> None:
     with pytest.raises(BadPayload, match=r"^job: the payload is not JSON: "):
-        request.encode(value, "job")
+        declaring.encode(value, "job")
 
 
 @given(VALUES)
 def test_a_python_without_the_quick_encoder_writes_the_same(value: Any) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.delattr(json.encoder, "c_make_encoder")
-        encode = request._encoder()
-    assert encode(value) == request.encode(value, "job")
+        encode = declaring._encoder()
+    assert encode(value) == declaring.encode(value, "job")
