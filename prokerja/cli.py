@@ -8,7 +8,7 @@ from functools import partial
 from importlib import import_module
 from typing import Annotated, Any
 
-from prokerja.commandline import Argument, Command, Option, Parameter, parameters, quickly, whole
+from prokerja.commandline import Argument, Command, Option, Parameter, parameters, parse, parse_int
 from prokerja.errors import ProkerjaError, TryAgain
 from prokerja.streams import insist_on_utf8, let_go_of_broken_streams, open_standard_streams
 
@@ -37,13 +37,13 @@ def main() -> None:
     """The `prokerja` program."""
     insist_on_utf8()
     open_standard_streams()
-    sys.exit(obey(sys.argv[1:]))
+    sys.exit(run(sys.argv[1:]))
 
 
-def obey(words: list[str]) -> int:
+def run(words: list[str]) -> int:
     """Do what the words ask for, or say in one line why not; returns the exit code."""
     try:
-        code = answered(words)
+        code = run_safely(words)
         sys.stdout.flush()
     except KeyboardInterrupt:
         code = INTERRUPTED
@@ -60,17 +60,19 @@ def _of_the_system(error: OSError) -> int:
     from prokerja import shortage
 
     if missing := shortage.in_words(error):
-        return complain(missing, TryAgain.exit_code, [])
+        return print_error(missing, TryAgain.exit_code, [])
     where = f" ({error.filename})" if error.filename else ""
-    return complain(f"{error.strerror or error}{where}; check the disk and the output", FAILED, [])
+    return print_error(
+        f"{error.strerror or error}{where}; check the disk and the output", FAILED, []
+    )
 
 
-def answered(words: list[str]) -> int:
+def run_safely(words: list[str]) -> int:
     """Run what the words ask for; every error becomes a line and an exit code, but OSError."""
     try:
         return dispatch(words)
     except ProkerjaError as error:
-        return complain(str(error), error.exit_code, words)
+        return print_error(str(error), error.exit_code, words)
     except OSError:
         raise
     except Exception as error:
@@ -78,17 +80,17 @@ def answered(words: list[str]) -> int:
             raise
         what = f"unforeseen {type(error).__name__}: {error}"
         why = f"the file may be damaged, or prokerja is at fault: {TRACEBACK}=1 tells where"
-        return complain(f"{what}; {why}", FAILED, words)
+        return print_error(f"{what}; {why}", FAILED, words)
 
 
 def dispatch(words: list[str]) -> int:
     """Run what the words ask for; returns the exit code."""
     if words and words[0] in COMMANDS:
         command = load(words[0])
-        given = quickly(command, words[1:])
+        given = parse(command, words[1:])
         if given is not None:
             return command(**given) or 0
-    return explain(words)
+    return run_with_typer(words)
 
 
 def load(name: str) -> Command:
@@ -97,10 +99,9 @@ def load(name: str) -> Command:
     return command
 
 
-def complain(message: str, code: int, words: list[str]) -> int:
+def print_error(message: str, code: int, words: list[str]) -> int:
     """One line on stderr; with --json, the same as JSON on stdout. Returns the exit code."""
-    from prokerja.console import shortened
-    from prokerja.text import escaped
+    from prokerja.text import escaped, shortened
 
     line = shortened(escaped(" ".join(message.split())), MAX_ERROR_CHARACTERS)
     print(f"prokerja: {line}", file=sys.stderr)
@@ -111,12 +112,12 @@ def complain(message: str, code: int, words: list[str]) -> int:
     return code
 
 
-def explain(words: list[str]) -> int:
+def run_with_typer(words: list[str]) -> int:
     """Leave it to Typer: help, what is wrong with a command line, and what else it may mean."""
     import typer
 
-    from prokerja.console import shortened
     from prokerja.suggestions import suggest
+    from prokerja.text import shortened
 
     usage_error: Any = typer.BadParameter.__base__
     try:
@@ -128,7 +129,7 @@ def explain(words: list[str]) -> int:
         if hint:  # which is better than Typer's
             message = message.partition(". Did you mean")[0]
         what = shortened(message.rstrip("."), MAX_USAGE_CHARACTERS)
-        return complain(f"{what}; {hint or f'see `{where} --help`'}", USAGE, words)
+        return print_error(f"{what}; {hint or f'see `{where} --help`'}", USAGE, words)
     except typer.Exit as leave:
         return leave.exit_code
     return (asked() or 0) if callable(asked) else int(asked or 0)
@@ -199,14 +200,14 @@ def _marker(parameter: Parameter, typer: Any) -> Any:
     shared: dict[str, Any] = {"help": marker.help, "show_default": False}
     shared["metavar"] = marker.metavar or None
     if parameter.type is int:
-        shared["parser"] = partial(_whole, typer)
+        shared["parser"] = partial(_parse_int, typer)
     if isinstance(marker, Argument):
         return typer.Argument(**shared)
     return typer.Option(*parameter.flags, **shared)
 
 
-def _whole(typer: Any, text: str | int) -> int:
+def _parse_int(typer: Any, text: str | int) -> int:
     try:
-        return whole(str(text))
+        return parse_int(str(text))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None

@@ -94,10 +94,10 @@ def of_spec(
 def _refuse_unsure(spec: JobSpec, options: Options) -> None:
     missing = [key for key in spec.unsure if getattr(options, key, None) is None]
     if missing:
-        from prokerja.spec import printable
+        from prokerja.text import escaped
 
         raise CatalogError(
-            f"{spec.name}: {' and '.join(missing)} of this job in {printable(spec.file)}"
+            f"{spec.name}: {' and '.join(missing)} of this job in {escaped(spec.file)}"
             f" {'is' if len(missing) == 1 else 'are'} computed; write it out, or start a worker"
             " once, which imports the file"
         )

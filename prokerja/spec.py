@@ -7,12 +7,10 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prokerja.errors import BadPayload
+from prokerja.text import brief, escaped, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-MAX_SHOWN_CHARACTERS = 80
-"""Characters of one name or value in a message."""
 
 MAX_FAULTS = 8
 """Faults told in one message; the rest are counted."""
@@ -92,8 +90,8 @@ class JobSpec(NamedTuple):
     def twin(self, path: str) -> str:
         """What to say of another job of this name, in the file at `path`."""
         return (
-            f"two jobs are called {shown(self.name)}: {printable(self.file)} and"
-            f" {printable(path)}; rename one or set its name"
+            f"two jobs are called {shown(self.name)}: {escaped(self.file)} and"
+            f" {escaped(path)}; rename one or set its name"
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -170,31 +168,6 @@ def fits(value: Any, schema: dict[str, Any]) -> bool:
     if kind == wanted == "object":
         return all(fits(item, schema.get("additionalProperties", {})) for item in value.values())
     return wanted in (None, kind) or (wanted == "number" and kind == "integer")
-
-
-def shown(value: Any) -> str:
-    """A value as messages show it: one readable line, never a long one."""
-    if isinstance(value, dict):
-        return "an object" if value else "{}"
-    if isinstance(value, list | tuple):
-        return "an array" if value else "[]"
-    if value is not None and not isinstance(value, str | int | float):
-        return f"a {brief(type(value).__name__)}"
-    try:
-        return brief(repr(value))
-    except ValueError:  # an integer with more digits than Python prints
-        return "a huge number"
-
-
-def brief(text: str, longest: int = MAX_SHOWN_CHARACTERS) -> str:
-    """Text for one line: what cannot be printed is escaped, what is too long is cut."""
-    line = printable(text[: longest + 1])
-    return line if len(line) <= longest else line[: longest - 3] + "..."
-
-
-def printable(text: str) -> str:
-    """Text on one line, with control characters and lone surrogates escaped."""
-    return text if text.isprintable() else repr(text)[1:-1]
 
 
 def _kind(value: Any) -> str:

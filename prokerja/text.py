@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+MAX_BRIEF_CHARACTERS = 80
+
 
 def quoted(text: str, width: int = 60) -> str:
     """Someone's text made fit for one line: quoted, escaped, shortened."""
@@ -14,6 +18,32 @@ def escaped(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def brief(text: str, longest: int = MAX_BRIEF_CHARACTERS) -> str:
+    """Escaped text of at most `longest` characters: what is too long loses its end."""
+    line = escaped(text[: longest + 1])
+    return line if len(line) <= longest else line[: longest - 3] + "..."
+
+
+def shortened(text: str, longest: int) -> str:
+    """Text of at most `longest` characters: what is too long loses its middle."""
+    half = longest // 2 - 1
+    return text if len(text) <= longest else f"{text[:half]}\u2026{text[-half:]}"
+
+
+def shown(value: Any) -> str:
+    """A value as messages show it: one readable line, never a long one."""
+    if isinstance(value, dict):
+        return "an object" if value else "{}"
+    if isinstance(value, list | tuple):
+        return "an array" if value else "[]"
+    if value is not None and not isinstance(value, str | int | float):
+        return f"a {brief(type(value).__name__)}"
+    try:
+        return brief(repr(value))
+    except ValueError:  # an integer with more digits than Python prints
+        return "a huge number"
 
 
 def utf8(text: str) -> str:

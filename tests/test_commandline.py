@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from prokerja import cli
-from prokerja.commandline import Argument, Parameter, parameters, quickly, whole
+from prokerja.commandline import Argument, Parameter, parameters, parse, parse_int
 
 NAMES = sorted(cli.COMMANDS)
 FLAGS = {name: [f for p in parameters(cli.load(name)) for f in p.flags] for name in NAMES}
@@ -99,7 +99,7 @@ def command_lines(draw: st.DrawFn) -> tuple[str, list[str]]:
 @example(("wait", ["--timeout", "1", "3", "--", "-4"]))
 def test_what_is_read_quickly_typer_reads_alike(line: tuple[str, list[str]]) -> None:
     name, words = line
-    quick = quickly(cli.load(name), words)
+    quick = parse(cli.load(name), words)
     if quick is not None:
         assert filled(name, quick) == thoroughly(name, words)
 
@@ -126,7 +126,7 @@ def test_what_is_read_quickly_typer_reads_alike(line: tuple[str, list[str]]) -> 
     ],
 )
 def test_a_plain_command_line_needs_no_typer(name: str, words: list[str]) -> None:
-    assert quickly(cli.load(name), words) is not None
+    assert parse(cli.load(name), words) is not None
 
 
 @pytest.mark.parametrize(
@@ -145,14 +145,14 @@ def test_a_plain_command_line_needs_no_typer(name: str, words: list[str]) -> Non
     ],
 )
 def test_what_needs_an_explanation_is_left_to_typer(name: str, words: list[str]) -> None:
-    assert quickly(cli.load(name), words) is None
+    assert parse(cli.load(name), words) is None
 
 
 @pytest.mark.parametrize(
     ("text", "number"), [("0", 0), ("-5", -5), ("+5", 5), ("9" * 18, 10**18 - 1)]
 )
 def test_a_whole_number_is_read(text: str, number: int) -> None:
-    assert whole(text) == number
+    assert parse_int(text) == number
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_a_whole_number_is_read(text: str, number: int) -> None:
 )
 def test_what_the_store_could_not_hold_is_no_whole_number(text: str) -> None:
     with pytest.raises(ValueError, match="not a whole number") as caught:
-        whole(text)
+        parse_int(text)
     assert len(str(caught.value)) < 120
 
 

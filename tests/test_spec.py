@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from prokerja.catalog.annotations import REQUIRED, field_of
 from prokerja.errors import BadPayload
-from prokerja.spec import JobSpec, brief, fits
+from prokerja.spec import JobSpec, fits
+from prokerja.text import brief
 
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """Hypothesis takes seconds to make its table of characters, whenever it is first asked."""

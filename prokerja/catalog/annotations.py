@@ -9,7 +9,8 @@ import warnings
 from functools import reduce
 from typing import Any
 
-from prokerja.spec import Field, printable
+from prokerja.spec import Field
+from prokerja.text import escaped
 
 REQUIRED = object()
 """Stands for the default of a field that has none."""
@@ -59,15 +60,15 @@ def schema_of(text: str) -> dict[str, Any]:
 def spelled(text: str) -> str:
     """An annotation in the one way it is shown: no module names, no quotes, `|` for Union."""
     try:
-        return printable(ast.unparse(_plain(_expression(text))))
+        return escaped(ast.unparse(_plain(_expression(text))))
     except UNREADABLE:
-        return printable(text)
+        return escaped(text)
 
 
 def headline(doc: str | None) -> str:
     """The first line of a docstring."""
     lines = (line.strip() for line in (doc or "").splitlines())
-    return printable(next(filter(None, lines), ""))
+    return escaped(next(filter(None, lines), ""))
 
 
 def json_value(value: Any) -> Any:

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from prokerja.errors import CatalogError
-from prokerja.spec import printable
+from prokerja.text import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,12 +38,12 @@ def scan(directory: str) -> dict[str, Stamp]:
         found = sorted(_files(os.path.abspath(directory)))
     except OSError as error:
         advice = ADVICE.get(error.errno or 0, "let this user read it, or move it elsewhere")
-        raise CatalogError(f"{printable(error.filename)}: {error.strerror}; {advice}") from None
+        raise CatalogError(f"{escaped(error.filename)}: {error.strerror}; {advice}") from None
     except ValueError:
-        raise CatalogError(f"{printable(directory)}: no such directory; create one") from None
+        raise CatalogError(f"{escaped(directory)}: no such directory; create one") from None
     for path, _ in found:
         if not _is_utf8(path):
-            raise CatalogError(f"{printable(path)}: a name that is not UTF-8; rename it")
+            raise CatalogError(f"{escaped(path)}: a name that is not UTF-8; rename it")
     return dict(found)
 
 

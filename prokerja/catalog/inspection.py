@@ -12,7 +12,8 @@ from typing import IO
 
 from prokerja.catalog.files import scan
 from prokerja.errors import CatalogError
-from prokerja.spec import Broken, JobSpec, printable
+from prokerja.spec import Broken, JobSpec
+from prokerja.text import escaped
 
 MAX_SECONDS = 60.0
 """Seconds that importing all files may take."""
@@ -41,7 +42,7 @@ def inspect(directory: str, limit: float = MAX_SECONDS) -> tuple[list[JobSpec], 
             return specs, [Broken(**broken) for broken in data["broken"]]
         except (ValueError, TypeError, KeyError):
             raise CatalogError(
-                f"{_last(names) or printable(directory)}: importing it {end}; "
+                f"{_last(names) or escaped(directory)}: importing it {end}; "
                 "guard what it does at import, or move it out of the jobs directory"
             ) from None
 
@@ -78,4 +79,4 @@ def _last(names: IO[bytes]) -> str:
     """The file that was being imported."""
     names.seek(0)
     lines = names.read().splitlines()
-    return printable(json.loads(lines[-1])) if lines else ""
+    return escaped(json.loads(lines[-1])) if lines else ""

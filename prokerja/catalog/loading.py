@@ -17,7 +17,8 @@ from prokerja.catalog.types import annotation_of
 from prokerja.errors import CatalogError
 from prokerja.fields import hidden_method
 from prokerja.job import OPTIONS, Job, file_of, name_of, option
-from prokerja.spec import Broken, Field, JobSpec, brief, shown
+from prokerja.spec import Broken, Field, JobSpec
+from prokerja.text import brief, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from prokerja.errors import CatalogError
-from prokerja.spec import brief, shown
+from prokerja.text import brief, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -16,7 +16,8 @@ from prokerja.catalog.slots import constructor, is_unclear, slots_of
 from prokerja.errors import CatalogError
 from prokerja.fields import METHODS, hides
 from prokerja.job import OPTIONS, snake_case
-from prokerja.spec import JobSpec, printable
+from prokerja.spec import JobSpec
+from prokerja.text import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -66,10 +67,10 @@ def _source(path: str) -> bytes:
         with open(path, "rb") as file:
             source = file.read()
     except (FileNotFoundError, ValueError):
-        raise CatalogError(f"{printable(path)}: no such file; put it back, or look again") from None
+        raise CatalogError(f"{escaped(path)}: no such file; put it back, or look again") from None
     except OSError as error:
         raise CatalogError(
-            f"{printable(path)}: {error.strerror}; let this user read it, or move it elsewhere"
+            f"{escaped(path)}: {error.strerror}; let this user read it, or move it elsewhere"
         ) from None
     try:
         encoding = _encoding(source)
@@ -94,7 +95,7 @@ def _encoding(source: bytes) -> str:
 
 def _unreadable(path: str, line: int, error: str) -> CatalogError:
     return CatalogError(
-        f"{printable(path)}, line {line}: {printable(error)}; "
+        f"{escaped(path)}, line {line}: {escaped(error)}; "
         "correct it, or move the file out of the jobs directory"
     )
 
@@ -128,7 +129,7 @@ def _is_abstract(cls: Class) -> bool:
 
 def _spec(cls: Class, path: str) -> JobSpec:
     if hidden := _hidden(cls):
-        raise CatalogError(f"{printable(path)}: {hides(cls.node.name, hidden)}")
+        raise CatalogError(f"{escaped(path)}: {hides(cls.node.name, hidden)}")
     slots = slots_of(cls)
     values = {key: _option(cls, key, slots) for key in ("name", *OPTIONS)}
     unsure = [key for key in values if values[key] is COMPUTED]
@@ -143,7 +144,7 @@ def _spec(cls: Class, path: str) -> JobSpec:
     try:
         check(cls.node.name, told)
     except CatalogError as error:
-        raise CatalogError(f"{printable(path)}: {error}") from None
+        raise CatalogError(f"{escaped(path)}: {error}") from None
     return JobSpec(
         **told,
         fields=tuple(fields),

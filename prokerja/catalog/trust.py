@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from prokerja.catalog.files import scan
 from prokerja.errors import CatalogError
-from prokerja.spec import printable
+from prokerja.text import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +35,7 @@ def refuse_foreign(directory: str) -> None:
             writable = 0  # others may add to it, and change nothing that is there
         if facts.st_uid != 0 or writable:
             raise CatalogError(
-                f"{printable(path)} belongs to uid {facts.st_uid}, gid {facts.st_gid}, mode"
+                f"{escaped(path)} belongs to uid {facts.st_uid}, gid {facts.st_gid}, mode"
                 f" {stat.S_IMODE(facts.st_mode):04o}, so root runs no jobs from there: give it to"
                 f" root and let only root write it, or set {ALLOW}=1"
             )

@@ -57,7 +57,7 @@ def parameters(command: Command) -> list[Parameter]:
     return [_parameter(name, *get_args(hint)) for name, hint in hints.items()]
 
 
-def quickly(command: Command, words: Sequence[str]) -> dict[str, Any] | None:
+def parse(command: Command, words: Sequence[str]) -> dict[str, Any] | None:
     """The keyword arguments that these words mean; None if they are better left to Typer."""
     takes = parameters(command)
     options = {flag: parameter for parameter in takes for flag in parameter.flags}
@@ -80,7 +80,7 @@ def quickly(command: Command, words: Sequence[str]) -> dict[str, Any] | None:
     return given if _keep_places(given, takes, places, command) else None
 
 
-def whole(text: str) -> int:
+def parse_int(text: str) -> int:
     """The whole number that a text spells, if the store can hold it; ValueError otherwise."""
     if not _WHOLE.fullmatch(text):
         raise ValueError(f"{quoted(text)} is not a whole number (at most 18 digits)")
@@ -101,7 +101,7 @@ def _keep(given: dict[str, Any], parameter: Parameter, text: str | None) -> bool
         value = True
     elif parameter.type is int:
         try:
-            value = whole(text)
+            value = parse_int(text)
         except ValueError:
             return False
     if parameter.many:

@@ -26,12 +26,6 @@ def hint(sentence: str) -> None:
         print(sentence, file=sys.stderr)
 
 
-def shortened(text: str, most: int) -> str:
-    """At most so many characters of a text: its begin and its end, which says what to do."""
-    half = most // 2 - 1
-    return text if len(text) <= most else f"{text[:half]}…{text[-half:]}"
-
-
 def plural(count: int, noun: str) -> str:
     """`1 job`, `2,000 jobs`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -20,7 +20,7 @@ import traceback
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from prokerja.cli import answered
+from prokerja.cli import run_safely
 from prokerja.errors import ProkerjaError
 from tests.crash.ledger import Broken, Ledger
 from tests.crash.mutations import mutate
@@ -102,7 +102,7 @@ class Encounter:
         for words in self._commands()[:commands]:
             began = time.monotonic()
             try:
-                code = answered(words)
+                code = run_safely(words)
             except ProkerjaError as error:
                 code = error.exit_code
             except OSError:
