@@ -340,7 +340,7 @@ def holder(path: Path) -> Iterator[subprocess.Popen[str]]:
 def test_a_lock_held_longer_than_our_patience_means_try_again_and_changes_nothing(
     path: Path, holder: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch, verb: str
 ) -> None:
-    monkeypatch.setattr(database, "PATIENCE", 0.05)
+    monkeypatch.setattr(database, "PATIENCE_SECONDS", 0.05)
     repository = SQLiteRepository(str(path))
     verbs: dict[str, Callable[[], object]] = {
         "declare": lambda: repository.declarations.add([asked()], START),

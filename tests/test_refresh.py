@@ -101,8 +101,8 @@ def test_files_that_have_not_changed_are_not_read_again(shell: Shell) -> None:
     program = """
     import sys
     sys.addaudithook(lambda event, given: event == "open" and print(given[0], file=sys.stderr))
-    from prokerja.cli import obey
-    obey(["declare:job", "count"])
+    from prokerja.cli import run
+    run(["declare:job", "count"])
     """
     file = shell.write("count.py", COUNT.format(field="n"))
 

@@ -602,7 +602,7 @@ def take(
 def test_no_order_of_events_makes_the_store_and_a_plain_model_differ(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(history, "WINDOW", 3)  # so that lists go beyond it
+    monkeypatch.setattr(history, "EXACT_ROWS", 3)  # so that lists go beyond it
     template = tmp_path / "template"
     repository = SQLiteRepository(str(template))
     specs = [NOOP._replace(name=name) for name in NAMES]
@@ -1395,7 +1395,7 @@ def test_beyond_the_window_a_list_goes_on_with_what_ended_or_is_due_last(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A file with more jobs than the window takes long to make; a smaller window does not.
-    monkeypatch.setattr(history, "WINDOW", 2)
+    monkeypatch.setattr(history, "EXACT_ROWS", 2)
     store.declare(*[asked()] * 6)
     for id in (6, 5, 4, 1, 2, 3):
         store.now += 1

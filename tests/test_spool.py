@@ -77,7 +77,7 @@ def test_without_room_in_the_temporary_directory_nothing_is_declared(
 ) -> None:
     program = """
 import sys
-from prokerja.cli import obey
+from prokerja.cli import run
 from prokerja import declare_many
 from prokerja.errors import TryAgain
 class Noop:

@@ -1158,7 +1158,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SQLiteRepository
 @pytest.fixture
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lists look one by one at the newest hundred only, not at as many as a test's file holds."""
-    monkeypatch.setattr(history, "WINDOW", 100)
+    monkeypatch.setattr(history, "EXACT_ROWS", 100)
 
 
 @pytest.fixture(scope="module")
