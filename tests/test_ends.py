@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from typing import TYPE_CHECKING
 
 import pytest
 
+from prokerja.worker.realizer.event_loop import cancel_tasks
 from tests.support import SOON, wait_until
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from tests.support import Home
 
 EXIT_HANDLER = "import atexit; atexit.register(lambda: (time.sleep(0.5), note('left')))"
@@ -68,7 +72,7 @@ def test_a_job_cleans_up_when_the_grace_time_is_over_and_goes_back(home: Home) -
 
 
 LOOP = """
-import asyncio
+import asyncio, time
 from dataclasses import dataclass
 from jobs.run import note
 from prokerja import Job
@@ -82,19 +86,53 @@ class Loop(Job):
 
     async def main(self):
         try:
-            while True:
-                await asyncio.sleep(0)
+            BODY
         finally:
             note("cleaned up")
+
+async def spin():
+    while True:
+        await asyncio.sleep(0)
 """
 
 
-def test_a_job_within_an_event_loop_cleans_up_too(home: Home) -> None:
-    home.write("loop.py", LOOP)
+@pytest.mark.parametrize(
+    "body",
+    [
+        "await asyncio.sleep(600)",
+        "time.sleep(600)",
+        "await spin()",
+        "await asyncio.gather(*(spin() for _ in range(100)))",
+    ],
+    ids=["waits", "blocks", "spins", "spins in many tasks"],
+)
+def test_a_job_within_an_event_loop_cleans_up_too(home: Home, body: str) -> None:
+    home.write("loop.py", LOOP.replace("BODY", body))
     id = int(home.cli("declare:job", "loop"))
     home.work()
     assert home.ledger() == ["cleaned up"]
     assert home.job(id)["error"] == "ran longer than 2 s"
+
+
+async def spin() -> None:
+    """Be in asyncio's own code most of the time."""
+    while True:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+
+
+def test_no_task_is_lost_wherever_the_signal_finds_the_loop() -> None:
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if not cancel_tasks(frame):
+            raise SystemExit
+
+    usual = signal.signal(signal.SIGVTALRM, interrupt)
+    try:
+        for number in range(100):
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0.002 + number * 0.000_01)
+            with pytest.raises((asyncio.CancelledError, SystemExit)):
+                asyncio.run(spin())
+    finally:
+        signal.signal(signal.SIGVTALRM, usual)
 
 
 def test_what_a_job_forks_is_ended_by_a_term_like_any_process(home: Home) -> None:

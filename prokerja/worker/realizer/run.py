@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from msgspec.json import decode
 
 from prokerja.verdicts import Completed, Ended, Failed
+from prokerja.worker.realizer.event_loop import cancel_tasks
 from prokerja.worker.realizer.outcome import (
     encode_result,
     follow_ups,
@@ -36,6 +37,7 @@ from prokerja.worker.wire.shared_page import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import FrameType
 
     from prokerja.model import Declaration
     from prokerja.worker.output.capture import OutputCapture
@@ -92,6 +94,8 @@ class Realizer:
         """Of the last job that was run."""
         self._spoiled = False
         """Whether it was changed for good, so that it has to be replaced."""
+        self._cancelled = False
+        """Whether the running job's tasks were cancelled, because it is to end."""
         listener = threading.Thread(
             target=self._report_on_request, args=(launch.requests,), daemon=True
         )
@@ -133,10 +137,12 @@ class Realizer:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
         self._unblock_term()
 
-    def _on_term(self, number: int, _: object) -> None:
-        if self._page.cells[RUNNING] > 0 and os.getpid() == self._process:
+    def _on_term(self, number: int, frame: FrameType | None) -> None:
+        if self._page.cells[RUNNING] <= 0 or os.getpid() != self._process:
+            self._die()
+        if self._cancelled or not cancel_tasks(frame):
             raise Interrupted("the job was asked to end")
-        self._die()
+        self._cancelled = True
 
     def _die(self) -> NoReturn:
         """End as any process does that is asked to, now that the job's own clean-up is done."""
@@ -213,6 +219,8 @@ class Realizer:
             self._die()
         except BaseException as error:  # noqa: BLE001  it ends this attempt, and no more
             self._exit_if_forked()
+            if self._cancelled:
+                self._die()
             failure = format_error(error), format_traceback(error)
         self._exit_if_forked()
         self._output.flush()
