@@ -612,4 +612,4 @@ def test_an_idle_worker_leaves_at_once_and_leaves_nothing_behind(home: Home) -> 
     assert all(map(gone, family))
     assert home.ask("report")["workers"] == []
     assert [path.name for path in home.path.glob("queue.db-worker-*")] == []
-    assert "worker stopped: 0 attempts completed, 0 failed, 0 given back" in worker.said()
+    assert "worker stopped: 0 attempts completed, 0 failed" in worker.said()

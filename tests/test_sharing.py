@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import signal
 import stat
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from tests.documents import PAGES, blocks
 from tests.shell import JOBS, PROGRAM
 from tests.support import PATIENCE, kill, wait_until
 
@@ -34,14 +34,13 @@ GROUP = 42001 if ROOT else os.getegid()
 OURS = {sys.base_prefix, sys.prefix, os.path.dirname(os.path.dirname(__file__))}
 """What other users must be able to read if they are to run what we run."""
 
-README = Path(__file__).parent.parent / "README.md"
-[BLOCK] = re.findall(r"^```sh\n(install -d .*?)^```$", README.read_text(), re.DOTALL | re.MULTILINE)
 RECIPE = (
-    BLOCK.replace("-g jobs", '-g "$GROUP"')
-    .replace("/srv/queue/prokerja.sqlite3", '"$FOLDER/queue.sqlite3"')
-    .replace("/srv/queue", '"$FOLDER"')
+    blocks(PAGES["sharing"], "sh")[0]
+    .text.replace("$(id -gn)", "$GROUP")
+    .replace("queue/prokerja.sqlite3", '"$FOLDER/queue.sqlite3"')
+    .replace(" queue\n", ' "$FOLDER"\n')
 )
-"""How the README shares a queue with a group, here ours."""
+"""How the guide shares a queue with a group, here ours."""
 
 
 def becoming(user: int) -> list[str]:

@@ -146,7 +146,7 @@ def test_a_worker_that_can_start_no_realizer_stops_when_it_is_told_to(home: Home
     wait_until(lambda: "no realizer could be started" in worker.said())
     worker.send(signal.SIGTERM)
     assert worker.end() == 0
-    assert worker.said().endswith("worker stopped: 0 attempts completed, 0 failed, 0 given back\n")
+    assert worker.said().endswith("worker stopped: 0 attempts completed, 0 failed\n")
 
 
 def test_a_command_without_a_free_descriptor_says_so_and_may_be_tried_again(home: Home) -> None:

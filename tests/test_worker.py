@@ -358,7 +358,7 @@ def test_until_empty_leaves_what_is_due_later(home: Home) -> None:
     home.work()
     assert home.ledger() == ["now"]
     assert home.statuses([now, later]) == ["completed", "pending"]
-    assert "not due until" in home.job(later)["why_not_running"]
+    assert "it is due in" in home.job(later)["why_not_running"]
 
 
 def test_max_jobs_ends_the_worker_after_just_so_many(home: Home) -> None:
@@ -510,7 +510,7 @@ def test_follow_ups_exist_if_and_only_if_the_job_has_completed(home: Home) -> No
         "pending", "run", "slow", 3,
     )  # fmt: skip
     assert (later["retries"], later["retry_after"], later["timeout"]) == (2, 5.0, 60.0)
-    assert "not due until" in later["why_not_running"]
+    assert "it is due in" in later["why_not_running"]
     for bad, end in (("raises", "raise ValueError"), ("dies", "os._exit(1)")):
         id = home.declare("parent", text=bad, end=end)
         home.open(f"gate-{bad}")

@@ -9,6 +9,7 @@ from prokerja import report
 from prokerja.commandline import Argument
 from prokerja.commands import Db, Jobs, Json
 from prokerja.console import print_json
+from prokerja.model import Status
 from prokerja.queue import Queue
 from prokerja.settings import settings
 from prokerja.text import escaped
@@ -48,10 +49,10 @@ def _show(record: Record, attempts: list[Attempt], why: str | None, now: float) 
     line("time limit", "none" if record.timeout is None else human(record.timeout))
     if record.result is not None:
         line("result", record.result)
-    if why is None and record.started_at is not None:
-        line("running", f"for {human(now - record.started_at)}")
-    elif why is not None:
+    if why is not None:
         line("not running", why)
+    elif record.status is Status.PROCESSING and record.started_at is not None:
+        line("running", f"for {human(now - record.started_at)}")
     for attempt in attempts:
         _show_attempt(attempt)
 

@@ -116,10 +116,9 @@ class WorkerLog:
     @tell.register
     def _(self, event: events.WorkerStopped) -> None:
         self._count()
-        self.say(
-            f"worker stopped: {plural(event.completed, 'attempt')} completed,"
-            f" {event.failed:,} failed, {event.returned:,} given back"
-        )
+        back = f", {event.returned:,} put back to pending" if event.returned else ""
+        done = f"{plural(event.completed, 'attempt')} completed, {event.failed:,} failed"
+        self.say(f"worker stopped: {done}{back}")
 
     def settled(self, completed: int, failed: int) -> None:
         """Some jobs have ended."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 CLOCK_SLACK_SECONDS = 2.0
 """What was written down so much later than now tells of another clock, not of a correction."""
 MAX_COUNTED = 1000
-"""How far the jobs ahead of one are with_progress, in each lane."""
+"""Jobs ahead of one that are counted in each lane, at most."""
 
 
 class Answers(NamedTuple):
@@ -30,11 +30,11 @@ class Answers(NamedTuple):
 
 
 def why_not_running(store: Answers, record: Record, now: float) -> str | None:
-    """Why a job is not running just now; None if it is."""
+    """Why a job is not running just now; None if it is, or has completed."""
     if record.status is Status.PROCESSING:
         return _why_not_yet(store, record)
     if record.status is Status.COMPLETED:
-        return "it is completed"
+        return None
     if record.status is Status.FAILED:
         return f"it has failed; `prokerja retry {record.id}` gives it a fresh start"
     if record.due_at > now:
@@ -43,7 +43,7 @@ def why_not_running(store: Answers, record: Record, now: float) -> str | None:
 
 
 def _why_not_due(store: Answers, record: Record, now: float) -> str:
-    when = f"it is not due until {iso(record.due_at)}, in {human(record.due_at - now)}"
+    when = f"it is due in {human(record.due_at - now)}, at {iso(record.due_at)}"
     moments = {"it was declared": record.declared_at}
     for attempt in store.attempts(record)[-1:]:
         moments = {"its last attempt ended": attempt.finished_at}
