@@ -125,7 +125,8 @@ def run_with_typer(words: list[str]) -> int:
     except usage_error as error:
         where = error.ctx.command_path if error.ctx else "prokerja"
         message = error.format_message()
-        hint = suggest(words, COMMANDS)
+        unknown_option = type(error).__name__ == "NoSuchOption"
+        hint = suggest(words, COMMANDS, unknown_option=unknown_option)
         if hint:  # which is better than Typer's
             message = message.partition(". Did you mean")[0]
         what = shortened(message.rstrip("."), MAX_USAGE_CHARACTERS)

@@ -80,7 +80,7 @@ class RealizerReplaced:
 
     pid: int
     name: str
-    """The job's; each is told of once."""
+    """The job's; reported once for each."""
     what: str
 
 
@@ -115,6 +115,8 @@ class QueueEmptied:
 @dataclass(frozen=True)
 class WorkerStopping:
     why: str
+    grace: float
+    """Seconds that running jobs have to end."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ class Settings(NamedTuple):
     jobs: str
     """Absolute path of the jobs directory, whether it is there or not."""
     jobs_named: bool
-    """Whether somebody asked for that directory; a default one may be missing."""
+    """Whether the directory was asked for; a default one may be missing."""
     keep_completed: float
     """Seconds for which completed jobs are kept."""
     keep_failed: float

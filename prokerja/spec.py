@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 MAX_FAULTS = 8
-"""Faults told in one message; the rest are counted."""
+"""Faults listed in one message; the rest are counted."""
 
 PLAIN = {
     str: "string",
@@ -96,8 +96,8 @@ class JobSpec(NamedTuple):
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object that `from_json` reads."""
-        told = {**self._asdict(), "fields": [field._asdict() for field in self.fields]}
-        return told if self.unsure else {key: told[key] for key in told if key != "unsure"}
+        values = {**self._asdict(), "fields": [field._asdict() for field in self.fields]}
+        return values if self.unsure else {key: values[key] for key in values if key != "unsure"}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> JobSpec:

@@ -87,7 +87,7 @@ def _patient(stream: Any, mode: str) -> io.TextIOWrapper:
     )
 
 
-def leave_if_nobody_reads(code: int) -> None:
+def leave_if_unread(code: int) -> None:
     """End the process if stderr takes nothing just now: Python would wait for it for ever."""
     from select import select
 

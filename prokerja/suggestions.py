@@ -30,13 +30,17 @@ AFTER = ("--db", "--jobs", "--json")
 """Options that belong to commands."""
 
 
-def suggest(words: Sequence[str], commands: Collection[str]) -> str:
+def suggest(
+    words: Sequence[str], commands: Collection[str], *, unknown_option: bool = False
+) -> str:
     """What to say of a command line that cannot be read; empty if its command's help tells."""
     word = words[0]
     if word.partition("=")[0] in AFTER:
         return f"{word.partition('=')[0]} goes after the command"
     if f"{word}:{''.join(words[1:2])}" in commands:
         return f"did you mean `prokerja {word}:{' '.join(words[1:])}`?"
+    if word == "declare:job" and unknown_option:
+        return "a payload is written key=value, in quotes if there are spaces: command='ls -l'"
     if word in commands:
         return ""
     if word in UNAVAILABLE:

@@ -1,1 +1,1 @@
-"""Finds job classes: without running them for whoever declares, by importing for the worker."""
+"""Finds job classes: by reading their text for declarations, by importing them for a worker."""

@@ -50,7 +50,7 @@ def field_of(name: str, annotation: str, default: Any = REQUIRED) -> Field:
 
 
 def schema_of(text: str) -> dict[str, Any]:
-    """The JSON Schema of what an annotation allows; `{}`, anything, if that cannot be told."""
+    """The JSON Schema of what an annotation allows; `{}`, anything, if that is unclear."""
     try:
         return _schema(_plain(_expression(text)))
     except UNREADABLE:

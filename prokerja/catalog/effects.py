@@ -1,7 +1,7 @@
 """What code at a file's top level, and functions that it may call, change in classes from outside.
 
-A change that cannot be told makes an attribute unsure; none is made out to be harmless because
-it is hard to read. Methods that set attributes of instances change no class.
+A change that cannot be determined makes an attribute unsure; none is taken for harmless because it
+is hard to read. Methods that set attributes of instances change no class.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class Effects:
                 self._block.scope.shaken.add(name)
 
     def touch(self, node: ast.AST) -> None:
-        """Mark that the classes that an expression mentions are given to somebody."""
+        """Mark that the classes that an expression mentions are passed on."""
         for one in _nodes([node]):
             if isinstance(one, ast.Name | ast.Attribute) and isinstance(one.ctx, ast.Load):
                 cls = evaluate(one, self._block)

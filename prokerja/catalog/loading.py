@@ -76,7 +76,7 @@ def rebuild(cls: type, payload: dict[str, Any]) -> Any:
 
 
 def spec_of(cls: type) -> JobSpec:
-    """What a class takes and asks for; CatalogError if that cannot be told or cannot be meant."""
+    """What a class takes and asks for; CatalogError if that is unclear or not allowed."""
     if fault := hidden_method(cls):
         raise CatalogError(fault)
     if not _is_job(cls):
@@ -125,7 +125,7 @@ def _doc(cls: type, signature: inspect.Signature) -> str:
 
 def _is_job(cls: type) -> bool:
     if issubclass(cls, Job) and hidden_method(cls):
-        return True  # as it was meant, so that it is told what is wrong with it
+        return True  # it was meant as one, so its fault is reported
     handle = getattr(cls, "handle", None)
     is_given = dataclasses.is_dataclass(cls) or issubclass(cls, Job)
     has_payload = is_given or callable(getattr(cls, "payload", None))
@@ -149,7 +149,7 @@ def _blaming(file: str, broken: list[Broken]) -> Iterator[None]:
     except CatalogError as error:
         broken.append(Broken(file, str(error)))
     except BaseException as error:  # noqa: BLE001  a file that exits is broken like any other
-        broken.append(Broken(file, _told(error, file)))
+        broken.append(Broken(file, _describe(error, file)))
 
 
 def _job_classes(module: ModuleType) -> list[type]:
@@ -158,11 +158,11 @@ def _job_classes(module: ModuleType) -> list[type]:
     return [cls for cls in own if not cls.__name__.startswith("_") and _is_job(cls)]
 
 
-def _told(error: BaseException, path: str) -> str:
+def _describe(error: BaseException, path: str) -> str:
     kind, line = type(error).__name__, _line(error, path)
     try:
         message = " ".join(str(error.msg if isinstance(error, SyntaxError) else error).split())
-    except Exception:  # noqa: BLE001  even this is somebody else's code
+    except Exception:  # noqa: BLE001  even this is code that is not ours
         message = ""
     text = brief(f"{kind}: {message}" if message else kind, MAX_ERROR_CHARACTERS)
     return f"{text} (line {line})" if line else text

@@ -37,12 +37,12 @@ class Modules:
         elif path not in self._scopes:
             self._scopes[path] = None  # until it is read: those who import each other end here
             if tree := _parsed(path):
-                with suppress(RecursionError):  # it is told when the file itself is read
+                with suppress(RecursionError):  # it is reported when the file itself is read
                     self._scopes[path] = Scope(path, tree, self)
         return self._scopes[path]
 
     def find(self, importer: str, module: str, level: int) -> Ours | None:
-        """What an import in a file means; None if it is none of ours."""
+        """What an import in a file means; None if it is not one of ours."""
         place = self._place(importer, module, level)
         return _module_at(place) if place else None
 
@@ -55,7 +55,7 @@ class Modules:
         return inner or Unknown()
 
     def public_names(self, path: str) -> Mapping[str, Bound] | None:
-        """What a star import of a file binds; None if that cannot be told."""
+        """What a star import of a file binds; None if that cannot be determined."""
         scope = self.scope(path)
         if scope is None or scope.top.is_hidden:
             return None

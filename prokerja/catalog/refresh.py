@@ -32,7 +32,7 @@ def known_job(repository: Repository, settings: Settings, name: str) -> KnownJob
     """What is known of a job, after a look at the files that are new or changed.
 
     It is one of the jobs directory in force, or of none. Where there is no such directory, and
-    nobody has named one, it is that of the only other directory that has the job.
+    none is named, it is that of the only other directory that has the job.
 
     Raises UnknownJob, naming jobs that sound alike, and a broken file if there is one.
     """
@@ -99,7 +99,7 @@ def refresh(repository: Repository, settings: Settings) -> list[CatalogError]:
                 del changed[file]  # what was known of it stands, until it can be read
             if faults:
                 broken += faults
-                changed[file] = ""  # read it again, so that they are told again
+                changed[file] = ""  # read it again, so that its faults are reported again
         repository.record(directory, changed, gone, specs)
     return broken
 

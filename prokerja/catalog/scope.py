@@ -29,7 +29,7 @@ class Scope:
         self.path = path
         self.modules = modules
         self.shaken: set[str] = set()
-        """Attributes that may be set from outside, of classes that cannot be told."""
+        """Attributes that may be set from outside, of classes that cannot be determined."""
         self.unclear: list[Class] = []
         """Classes whose names may stand for something else by now."""
         self.globals = {

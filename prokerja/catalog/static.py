@@ -86,7 +86,7 @@ def _source(path: str) -> bytes:
 
 
 def _encoding(source: bytes) -> str:
-    """What a file declares itself to be; the parser complains of an encoding that nobody knows."""
+    """What a file declares itself to be; the parser complains of an unknown encoding."""
     try:
         return detect_encoding(io.BytesIO(source).readline)[0]
     except SyntaxError:
@@ -104,7 +104,7 @@ def _is_job(cls: Class) -> bool:
     if cls.node.name.startswith("_") or "Protocol" in cls.bases or _is_abstract(cls):
         return False
     if cls.is_a("Job") and _hidden(cls):
-        return True  # as it was meant, so that it is told what is wrong with it
+        return True  # it was meant as one, so its fault is reported
     if isinstance(cls.defined("handle"), Known | None):
         return False
     is_dataclass = any(one.dataclass for one in cls.own)
@@ -156,7 +156,7 @@ def _spec(cls: Class, path: str) -> JobSpec:
 
 
 def _option(cls: Class, key: str, slots: Mapping[str, Slot | None]) -> Any:
-    """What a class sets, or what holds if it does not; COMPUTED if that cannot be told."""
+    """What a class sets, or what holds if it does not; COMPUTED if that cannot be determined."""
     if cls.is_unclear or cls.is_changed(key):
         return COMPUTED
     if slots.get(key):

@@ -22,7 +22,7 @@ def annotation_of(cls: type, name: str, annotation: Any) -> str:
                 hints = SimpleNamespace(__annotations__={name: annotation})
                 found = typing.get_type_hints(hints, scope, include_extras=True)
                 return text_of(found[name])
-            except Exception:  # noqa: BLE001, S112  somebody else's code: its text remains
+            except Exception:  # noqa: BLE001, S112  code that is not ours: its text remains
                 continue
         return annotation
     try:

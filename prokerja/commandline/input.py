@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from prokerja.declaring import MAX_PAYLOAD_BYTES, Options
-from prokerja.errors import BadPayload, RequestError
+from prokerja.errors import BadOption, BadPayload, RequestError
 from prokerja.text import quoted
 from prokerja.times import duration, moment
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 READ_BYTES = 2**16
 """Bytes that are read at once."""
 MAX_INPUT_BYTES = 2 * MAX_PAYLOAD_BYTES
-"""Bytes of JSON as somebody has written it; a payload may make up half of them."""
+"""Bytes of JSON input; whitespace may make up half of them."""
 
 
 def options_from(
@@ -32,6 +32,8 @@ def options_from(
     timeout: str | None,
 ) -> Options:
     """Options of a declaration from the texts of a command line; raises BadOption."""
+    if in_ is not None and at is not None:
+        raise BadOption("give either --in or --at, not both")
     return Options(
         queue,
         priority,

@@ -77,12 +77,20 @@ def run(
             ids = source.register((one,), now)
         else:
             ids = source.register(_each(job, payload, each, null, now, options), now)
-    if json:
-        answer: dict[str, Any] = {"ids": list(ids)} if each is not None else {"id": ids[0]}
-        print_json({**answer, "job": spec.name})
-    else:
-        sys.stdout.writelines(f"{id}\n" for id in ids)
-    hint(f"Declared {plural(len(ids), f'{spec.name} job')}; a worker will run it.")
+        if json:
+            answer: dict[str, Any] = {"ids": list(ids)} if each is not None else {"id": ids[0]}
+            print_json({**answer, "job": spec.name})
+        else:
+            sys.stdout.writelines(f"{id}\n" for id in ids)
+        hint(lambda: _declared(source, spec.name, len(ids)))
+
+
+def _declared(source: Queue, name: str, count: int) -> str:
+    it = "it" if count == 1 else "them"
+    what = f"Declared {plural(count, f'{name} job')} in {source.path}"
+    if source.summary().workers:
+        return f"{what}; a worker will run {it}."
+    return f"{what}. No worker is alive: `prokerja realization:start` runs {it}."
 
 
 def _payload(spec: JobSpec, pairs: list[str], data: str | None, each: str | None) -> Any:

@@ -28,7 +28,7 @@ def run(
     jobs: Jobs = None,
     json: Json = False,
 ) -> int:
-    """List the jobs, what they take, and which files are broken."""
+    """List the kinds of job, and which files are broken."""
     directory = settings(db, jobs).jobs
     if not os.path.isdir(directory):
         raise CatalogError(f"there is no jobs directory {directory}; make it or pass --jobs DIR")

@@ -1,4 +1,4 @@
-"""`prokerja purge`: delete jobs that nobody asks about any more."""
+"""`prokerja purge`: delete jobs that are no longer needed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def run(
     jobs: Jobs = None,
     json: Json = False,
 ) -> int:
-    """Delete completed jobs, or others if told to; never processing ones."""
+    """Delete completed jobs, or those of --status."""
     wanted = status_of(status)
     if wanted is Status.PROCESSING:
         raise BadOption("--status: processing jobs cannot be purged; wait until they have ended")

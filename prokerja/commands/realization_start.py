@@ -13,7 +13,7 @@ from prokerja.declaring import named
 from prokerja.errors import BadOption, TryAgain
 from prokerja.queue import Queue
 from prokerja.settings import settings
-from prokerja.streams import leave_if_nobody_reads
+from prokerja.streams import leave_if_unread
 from prokerja.times import duration
 from prokerja.worker.worker import Worker
 
@@ -47,7 +47,7 @@ def run(
     db: Db = None,
     jobs: Jobs = None,
 ) -> int:
-    """Start a worker: realize jobs until told to stop."""
+    """Start a worker, which runs jobs until it is stopped."""
     where = settings(db, jobs)
     patience = duration(grace, "--grace")
     if realizers > MAX_REALIZERS:
@@ -75,7 +75,7 @@ def run(
         worker.run()
     # Not 0: systemd's Restart=on-failure is to start the newer program.
     code = TryAgain.exit_code if worker.outdated else 0
-    leave_if_nobody_reads(code)
+    leave_if_unread(code)
     return code
 
 

@@ -34,7 +34,7 @@ def run(
     jobs: Jobs = None,
     json: Json = False,
 ) -> None:
-    """List jobs, the newest first.
+    """List what has been declared, newest first.
 
     With --status completed or failed, that is by their end; otherwise by their id.
     """

@@ -24,7 +24,7 @@ def run(
     jobs: Jobs = None,
     json: Json = False,
 ) -> None:
-    """Put failed jobs back to pending, for a fresh start; make pending ones due now."""
+    """Give failed jobs a fresh start; make pending ones due now."""
     if ids and failed:
         raise RequestError("give either ids or --failed, not both")
     if not (ids or failed):

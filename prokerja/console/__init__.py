@@ -9,21 +9,21 @@ from prokerja.errors import RequestError
 from prokerja.text import escaped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 T = TypeVar("T")
 STYLES = {"pending": "yellow", "processing": "cyan", "completed": "green", "failed": "red"}
 
 
 def on_terminal() -> bool:
-    """Whether somebody reads stdout, rather than something."""
+    """Whether stdout is a terminal."""
     return sys.stdout.isatty()
 
 
-def hint(sentence: str) -> None:
-    """A friendly sentence, if anybody is there to read it."""
+def hint(sentence: str | Callable[[], str]) -> None:
+    """A friendly sentence, or what makes one, if stderr is a terminal."""
     if sys.stderr.isatty():
-        print(sentence, file=sys.stderr)
+        print(sentence if isinstance(sentence, str) else sentence(), file=sys.stderr)
 
 
 def plural(count: int, noun: str) -> str:
@@ -63,9 +63,9 @@ def print_table(
 
 
 def confirm(question: str) -> bool:
-    """Ask whoever sits at the terminal; where nobody does, the command itself is the answer.
+    """Ask at the terminal; without one, the command itself is the answer.
 
-    Raises RequestError if there is somebody, who could not see the question.
+    Raises RequestError if stdin is a terminal and the question could not be seen.
     """
     if not sys.stdin.isatty():
         return True

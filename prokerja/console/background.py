@@ -1,4 +1,4 @@
-"""Telling in the background: whoever does the work waits for no reader, however slow."""
+"""Writing in the background, so that the work waits for no reader, however slow."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from prokerja.console.worker_log import WorkerLog
 
 MAX_WAITING_BYTES = 2**22
-"""Of lines that nobody has read yet; what comes then is lost, and counted."""
+"""Lines kept for a slow reader; further ones are dropped, and counted."""
 LINE_BYTES = 200
 """What a line takes, its error apart."""
 SETTLED_SECONDS = 0.1
@@ -95,5 +95,5 @@ class BackgroundLog:
     def _run(self) -> None:
         with suppress(OSError), self._log:
             for act in iter(self._acts.get, None):
-                with suppress(OSError, ValueError):  # nobody is there to read it any more
+                with suppress(OSError, ValueError):  # the reader is gone
                     act()

@@ -51,6 +51,8 @@ class WorkerLog:
             f"worker {event.worker} started: {plural(event.realizers, 'realizer')},"
             f" queues: {queues}, jobs: {', '.join(event.names) or 'none'}"
         )
+        if not event.names:
+            self.say("it has no jobs to run; put a job file into the jobs directory and restart it")
 
     @tell.register
     def _(self, event: events.FileBroken) -> None:
@@ -111,7 +113,10 @@ class WorkerLog:
 
     @tell.register
     def _(self, event: events.WorkerStopping) -> None:
-        self.say(f"stopping: {event.why}; running jobs may end, a second interrupt ends them")
+        self.say(
+            f"stopping: {event.why}; running jobs have {human(event.grace)} to end,"
+            " a second interrupt ends them now"
+        )
 
     @tell.register
     def _(self, event: events.WorkerStopped) -> None:

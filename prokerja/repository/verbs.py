@@ -36,7 +36,7 @@ class Membership(NamedTuple):
     worker: int
     """Its id."""
     lock: int
-    """An open descriptor: whoever has it is that worker, alive; -1 where there is no such thing."""
+    """A descriptor; the worker counts as alive while it is open. -1 if liveness needs none."""
 
 
 class Want(NamedTuple):
@@ -64,7 +64,7 @@ class Recovered(NamedTuple):
 
     worker: int
     settled: list[Settlement]
-    """What it had ended and not told."""
+    """Jobs that had ended and were not settled."""
     failed: list[FailedAttempt]
     names: dict[int, str]
     """Job names by lane."""
@@ -111,7 +111,7 @@ class Repository(Protocol):
         """Register all of them or none; returns their ids, in order, once they are durable.
 
         They may come as slowly as they like: the store is locked once the last of them is there.
-        With `within`, somebody's own connection, they stand or fall with its transaction.
+        With `within`, the caller's own connection, they stand or fall with its transaction.
         """
 
     def retry(self, ids: Sequence[int], now: float) -> None:
@@ -132,7 +132,7 @@ class Repository(Protocol):
         """
 
     def maintain(self) -> None:
-        """Give back what room the store can do without, if nobody is in the way."""
+        """Give back what room the store can do without, unless others are using it."""
 
     # Workers
 

@@ -28,7 +28,7 @@ class WorkerOptions(NamedTuple):
 
     def environment(self) -> dict[str, str]:
         """That of the realizers: what a job declares by itself goes where its worker looks."""
-        told = {"PROKERJA_DB": self.db}
+        paths = {"PROKERJA_DB": self.db}
         if self.jobs:
-            told["PROKERJA_JOBS"] = self.jobs
-        return {**os.environ, **told}
+            paths["PROKERJA_JOBS"] = self.jobs
+        return {**os.environ, **paths}

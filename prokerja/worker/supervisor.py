@@ -102,7 +102,7 @@ class Supervisor:
             pause = 0.0
         except TryAgain as error:
             if self._requests.forced and not isinstance(error, Busy):
-                raise  # nobody waits for room any longer; the next worker puts back what we hold
+                raise  # waiting for room was ended by force; the next worker puts back what we hold
             pause = self._backoff.failed(error)
         self._loop.wait(pause)
 
@@ -118,7 +118,7 @@ class Supervisor:
         self._duties: tuple[Duty, ...] = (
             self._writes, shutdown, self._pool, self._recovery, self._upgrade,
         )  # fmt: skip
-        # From here on, nobody's long write keeps this loop from its realizers.
+        # From here on, no other process's long write keeps this loop from its realizers.
         self._usual_patience, repository.patience = repository.patience, TURN_PATIENCE_SECONDS
         self._loop.add(self._requests, self._requests.drain)
         self._loop.add_watched(self._watch, self._writes.hear, self._writes.interest)

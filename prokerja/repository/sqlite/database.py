@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 READ = "BEGIN"
 UNREADABLE = (TypeError, ValueError, KeyError, OverflowError)
-"""What comes of reading what nobody of ours has written."""
+"""Errors of reading a file that another program has written or damaged."""
 PATIENCE_SECONDS = 30.0
-"""Seconds for which a write waits for its turn, unless told otherwise."""
+"""Seconds for which a write waits for the lock, by default."""
 MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.0003, 0.002
 OVERDUE_SECONDS, HOPELESS_SECONDS = 0.02, 0.5
 """Seconds of waiting between which a write asks more often."""
@@ -37,7 +37,7 @@ class Database:
         self.execute = connection.execute
         self.executemany = connection.executemany
         self.command = connection.cursor().execute
-        """For what every transaction says, and nobody reads for long: no new cursor each time."""
+        """For statements of every transaction, whose rows are read at once: one cursor for all."""
         self.patience = PATIENCE_SECONDS
         """Seconds for which a transaction waits for its turn."""
         self.lock = threading.RLock()
@@ -59,7 +59,7 @@ class Database:
         return Transaction(self, READ, refuses_newer=False)
 
     def aside(self) -> Transaction:
-        """A transaction on temporary tables, which nobody else has to wait for."""
+        """A transaction on temporary tables, for which no other process has to wait."""
         return Transaction(self, "BEGIN DEFERRED", refuses_newer=False)
 
     def write(self, statement: str, given: Sequence[object]) -> Any:
@@ -99,7 +99,7 @@ class Database:
             pass
 
     def shorten_log(self) -> None:
-        """Move the write-ahead log into the file and cut it off, if nobody is in the way."""
+        """Move the write-ahead log into the file and truncate it, unless others are using it."""
         with self.lock:
             try:
                 self.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
@@ -137,7 +137,7 @@ class Transaction:
             raise as_store_error(error, database.path) from error
         if self.refuses_newer:
             try:
-                database.refuse_newer()  # now that nobody else can write
+                database.refuse_newer()  # now that no other process can write
             except BaseException as error:
                 self.__exit__(type(error), error, None)
                 raise

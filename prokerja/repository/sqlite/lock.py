@@ -18,7 +18,7 @@ def hold(path: str, like: str) -> int:
     """Take the lock and empty its file; who inherits the returned descriptor holds it, too.
 
     It is free again when the last of them has closed it, or died. Whoever may use the file `like`
-    may use this one. Raises StoreError for a file in the way that belongs to somebody else.
+    may use this one. Raises StoreError for a file in the way that belongs to another user.
     """
     try:
         descriptor = _open(path)
@@ -76,5 +76,5 @@ def _share(descriptor: int, like: str) -> None:
     mode = stat.S_IMODE(wanted.st_mode) & 0o666
     if os.fstat(descriptor).st_gid != wanted.st_gid:
         mode &= ~stat.S_IRWXG
-    with contextlib.suppress(OSError):  # not ours, but somebody's who shares it with us
+    with contextlib.suppress(OSError):  # not ours, but of another user who shares the queue
         os.fchmod(descriptor, mode)

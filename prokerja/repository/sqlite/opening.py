@@ -97,7 +97,7 @@ def _connect(path: str) -> sqlite3.Connection:
 
 
 def _look(path: str) -> None:
-    """Refuse somebody else's file without moving their log into it, as closing it later would."""
+    """Refuse another program's file without checkpointing its log, as closing it later would."""
     from urllib.parse import quote
 
     name = quote(os.fsencode(path))

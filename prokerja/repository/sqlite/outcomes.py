@@ -104,8 +104,8 @@ class Outcomes:
         self, id: int, attempt: int, verdict: Failed, worker: int, *, crashed: bool
     ) -> None:
         times = (verdict.started_at, verdict.finished_at)
-        told = (crashed, verdict.error, verdict.traceback)
-        self._database.execute(INSERT_ATTEMPT, (id, attempt, worker, *times, *told))
+        details = (crashed, verdict.error, verdict.traceback)
+        self._database.execute(INSERT_ATTEMPT, (id, attempt, worker, *times, *details))
 
     def _row(self, columns: str, id: int) -> tuple[Any, ...]:
         query = f"SELECT {columns} FROM declaration WHERE id = ?"

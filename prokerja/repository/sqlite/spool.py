@@ -1,4 +1,4 @@
-"""Declarations put aside while they come in, where nobody else has to wait for them."""
+"""Declarations kept apart while they come in, so that no other process waits for them."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class Watch:
     """Watches a database's log and the lock files of workers.
 
     On Linux by inotify; a database in memory tells it of its own commits. `fileno()` becomes
-    readable. Elsewhere there is nothing to select on, and whoever waits looks again every `pace`
+    readable. Elsewhere there is nothing to select on, and a waiter looks again every `pace`
     seconds.
     """
 
@@ -35,7 +35,7 @@ class Watch:
         self._pipe: tuple[int, int] | None = None
         self.pace: float | None = None
         self.shortage = ""
-        """Why it cannot see all, if the system is short of something; whoever waits looks again."""
+        """Why it cannot see all, if the system is short of something; a waiter looks again."""
         if path == ":memory:":
             self._pipe = os.pipe()
             for end in self._pipe:

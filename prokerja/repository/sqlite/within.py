@@ -1,4 +1,4 @@
-"""Declaring inside somebody else's transaction, through their own connection."""
+"""Declaring within the caller's own transaction, through its connection."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _insert(database: Database, declarations: Sequence[Declaration], now: float)
         )
     _ensure_transaction(database.connection)
     # Their BEGIN may have locked nothing. To read first and write then would fail at once, however
-    # patient they are, if somebody else wrote in between.
+    # patient they are, if another process wrote in between.
     database.execute("UPDATE purged SET id = id WHERE 0")
     database.refuse_newer()
     return Declarations(database, Lanes(database)).insert(declarations, now)

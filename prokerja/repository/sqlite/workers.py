@@ -79,7 +79,7 @@ class Workers:
         if isinstance(watch, Watch):
             watch.locks(map(self.lock_path, ids))
         dead = [id for id in ids if not self.alive(id)]
-        # Of a lock that is closed to us nobody tells.
+        # Nothing can be known of a lock that we may not open.
         open_to_us = {id for id in ids if os.access(self.lock_path(id), os.R_OK)}
         return dead, open_to_us.difference(dead)
 

@@ -36,7 +36,7 @@ class Maintenance:
         self.due = None
 
     def on_idle(self, now: float) -> None:
-        """There is none, since now or since before."""
+        """Nothing is due or running, since now or since before."""
         if self.due is None:
             self.due = now + IDLE_SECONDS
 

@@ -66,7 +66,7 @@ class Recovery:
         self._stopped = True
 
     def run(self, now: float) -> None:
-        """Recover what the dead held, if somebody died."""
+        """Recover what dead workers held, if there are any."""
         others = {worker.id for worker in self._repository.workers()} - {self._own}
         try:
             if others != self._known or self.suspected:

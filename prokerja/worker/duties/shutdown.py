@@ -47,7 +47,7 @@ class Shutdown:
         requests, pool = self._requests, self._pool
         if not pool.stopping and self._is_to_stop():
             if requests.reason:
-                self._tell(WorkerStopping(requests.reason))
+                self._tell(WorkerStopping(requests.reason, self._grace))
             pool.stop()
             self._grace_ends = now + self._grace
         if requests.forced:

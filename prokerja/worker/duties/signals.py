@@ -23,7 +23,7 @@ class StopRequests:
 
     def __init__(self) -> None:
         self.reason = ""
-        """Why to stop, empty as long as nobody asked."""
+        """Why to stop, empty until somebody asks."""
         self.outdated = False
         """Whether that is because a newer program has migrated the file."""
         self.forced = False

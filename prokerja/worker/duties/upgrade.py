@@ -20,7 +20,7 @@ class UpgradeCheck:
     """Raises Outdated where no write of the worker's own would.
 
     Every write transaction checks by itself. A worker that has no room for more jobs may not begin
-    one for hours, so it checks when somebody has written; `is_full` tells whether it is one.
+    one for hours, so it checks after writes; `is_full` says whether the worker is busy.
     """
 
     def __init__(self, repository: Repository, is_full: Callable[[], bool]) -> None:
@@ -45,7 +45,7 @@ class UpgradeCheck:
         """Raise Outdated if it was one."""
         if self._is_full():
             self.due = now + CHECK_SECONDS
-            # A write wakes us before it can be read; whoever has the write lock sees all of them.
+            # A write wakes us before it can be read; the holder of the write lock sees all of them.
             with suppress(TryAgain):
                 self._repository.refuse_newer()
                 self.seen(now)

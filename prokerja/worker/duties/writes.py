@@ -31,8 +31,8 @@ class Writes:
         self._recovery = recovery
         self._upgrade = upgrade
         self._tell = tell
-        self._told = ""
-        """What was told of the watch."""
+        self._reported = ""
+        """The shortage last reported."""
         self._heard_at = 0.0
         self.woken = True
         """Whether anybody may have written since we last looked for work."""
@@ -61,10 +61,10 @@ class Writes:
 
     def _hear(self, now: float) -> None:
         self._heard_at = now
-        if self._watch.shortage != self._told:
-            self._told = self._watch.shortage
-            if self._told:
-                self._tell(FileUnwatched(self._told))
+        if self._watch.shortage != self._reported:
+            self._reported = self._watch.shortage
+            if self._reported:
+                self._tell(FileUnwatched(self._reported))
         if self._watch.drain():
             self._recovery.suspected = True
         self.woken = True

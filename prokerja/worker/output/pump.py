@@ -18,7 +18,7 @@ GATHER_SECONDS, FEW_BYTES = 0.02, 2**12
 class Pump:
     """Carries what realizers print to `target`, each line with a label, in a thread of its own.
 
-    A reader that is slow, or has stopped, holds up this thread and whoever prints, never the
+    A reader that is slow, or has stopped, holds up this thread and the jobs that print, never the
     supervisor.
     """
 
@@ -67,7 +67,7 @@ class Pump:
             self._target.write(key.data.feed(piece))
             self._target.flush()
         except (OSError, ValueError):
-            pass  # nobody reads the worker's stderr any more
+            pass  # the reader of the worker's stderr is gone
         if not piece:
             with self._lock:
                 self._selector.unregister(key.fd)

@@ -19,5 +19,5 @@ class Ending(Enum):
 
     @property
     def is_orderly(self) -> bool:
-        """Whether nobody is to blame for it."""
+        """Whether the job is not to blame for it."""
         return self in (Ending.CLOSED, Ending.STOPPED)

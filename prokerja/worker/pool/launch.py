@@ -32,7 +32,7 @@ forks, so it is loaded by itself before that."""
 def command(launch: Launch) -> list[str]:
     """The command line of a realizer and its reaper."""
     package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    told = msgspec.json.encode(launch).decode()
+    message = msgspec.json.encode(launch).decode()
     own = ",".join(map(str, launch.own))
     # Whatever the locale, a name in a payload means the bytes that were declared.
-    return [sys.executable, "-X", "utf8", "-P", "-c", BOOT, package, told, own, str(launch.lock)]
+    return [sys.executable, "-X", "utf8", "-P", "-c", BOOT, package, message, own, str(launch.lock)]

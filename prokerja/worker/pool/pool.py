@@ -57,7 +57,7 @@ class Pool:
         """Whether any realizer has loaded the jobs, and the supervisor knows."""
         self.stopping = False
         self._spoilers: set[str] = set()
-        """Jobs of which it was told that they change their process for good."""
+        """Jobs reported to change their process for good."""
 
     @property
     def busy(self) -> bool:
@@ -235,7 +235,7 @@ class Pool:
         self.loaded.append(loaded)
 
     def _replace(self, process: RealizerProcess, name: str, what: str) -> None:
-        """A job has changed its process for good; told once for each job name."""
+        """A job has changed its process for good; reported once for each job name."""
         if process.spoiled or not process.page.last_begun():
             raise WireError("it has no job to be spoiled by")
         process.spoiled = True

@@ -36,7 +36,7 @@ REVOKE_SETTLES_SECONDS = 0.002
 """After which a write to the shared page has been seen for certain."""
 MAX_LOADING_SECONDS = 60.0
 KILL_AGAIN_SECONDS = 0.1
-"""Before a kill that nobody died of is repeated."""
+"""Seconds before a kill that had no effect is repeated."""
 
 
 class RealizerProcess:
@@ -105,13 +105,13 @@ class RealizerProcess:
         self._long = 0
         """The last job that was seen to be long."""
         self._revoked = range(0)
-        """Jobs that it was told not to start."""
+        """Jobs that were revoked."""
         self._settled_at = 0.0
         """When it has seen that for certain."""
 
     @property
     def jobs(self) -> dict[int, Claimed]:
-        """What it has been sent and has not told the end of, by sequence number."""
+        """What it was sent and has not reported, by sequence number."""
         return self.in_flight.jobs
 
     def is_silent(self, now: float) -> bool:
@@ -140,7 +140,7 @@ class RealizerProcess:
                 self.check_at = time.monotonic() + LONG_JOB_SECONDS
 
     def has_to_do(self, sequence: int) -> bool:
-        """Whether it has this job, and was not told to leave it."""
+        """Whether it has this job, not revoked."""
         return sequence in self.jobs and sequence not in self._revoked
 
     def finish(self, sequences: Sequence[int]) -> list[Claimed | None]:

@@ -32,7 +32,7 @@ class Starter:
         """When to start the next one, in monotonic seconds."""
 
     def start(self, ring: int) -> RealizerProcess | None:
-        """A new realizer; None if the system has no room for one just now, which is told."""
+        """A new realizer; None, and an event, if the system has no room for one now."""
         try:
             return self._start(ring)
         except OSError as error:

@@ -20,7 +20,7 @@ def die_with_parent(descriptor: int) -> None:
         fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGKILL)
         flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
         fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_ASYNC)
-        if _hung_up(descriptor):  # it died before the kernel was told
+        if _hung_up(descriptor):  # it died before we asked the kernel
             os.killpg(0, signal.SIGKILL)
     else:
         threading.Thread(target=_wait, args=(descriptor,), daemon=True).start()

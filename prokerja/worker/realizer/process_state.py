@@ -59,7 +59,7 @@ class ProcessState:
 
     def __init__(self) -> None:
         self.touched = False
-        """Whether somebody has called what changes it."""
+        """Whether anything that changes it was called."""
         self._variables: set[str | bytes] = set()
         """Names of environment variables that were set or removed."""
         self._environment = os.environ

@@ -3,7 +3,7 @@
 On Linux it is a subreaper: a process that a job has started becomes its child as soon as its own
 parent dies, whatever session or process group it has moved to. So when the realizer is gone,
 however it went, what is left of its jobs are the reaper's children, and it ends them. It holds the
-worker's lock until then: nobody runs a job again while a part of its last attempt is still there.
+worker's lock until then: no job runs again while a part of its last attempt is still there.
 
 Elsewhere there is no reaper, and what has left the realizer's family by then is out of reach.
 """

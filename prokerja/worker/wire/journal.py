@@ -1,8 +1,8 @@
 """A journal of results in the worker's lock file, which outlives the process that writes it.
 
 Results reach the store within about 20 ms, and a kill -9 would take with it what has not. So
-a realizer writes how each job ended to a ring of its own, and whoever finds it dead, be it its
-supervisor or another worker, reads them there and settles those jobs instead of repeating them.
+a realizer writes how each job ended to a ring of its own. Its supervisor, or another worker that
+finds it dead, reads them there and settles those jobs instead of repeating them.
 
 It is for processes that die, not for machines: nothing here is synced. It is a favour, not a
 promise: there is none without a file, on a full disk, or for a result that is larger than a ring,
@@ -81,7 +81,7 @@ def read(descriptor: int, ring: int) -> dict[Claim, Ended]:
 
 
 def read_all(path: str, rings: int) -> dict[Claim, Ended]:
-    """What can be read of the first `rings` rings of a file that nobody writes to any more."""
+    """What can be read of the first `rings` rings of a file that is no longer written to."""
     found: dict[Claim, Ended] = {}
     with contextlib.suppress(OSError):
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)

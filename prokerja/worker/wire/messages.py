@@ -35,7 +35,7 @@ class Launch(Struct):
 
     @property
     def own(self) -> tuple[int, ...]:
-        """The descriptors that are nobody else's."""
+        """The descriptors that are for this realizer alone."""
         return self.channel, self.page, self.alive, self.requests
 
 

@@ -17,7 +17,7 @@ PAGE_BYTES = mmap.PAGESIZE
 RUNNING, SINCE, REVOKED, LAST = 0, 1, 2, 3
 """The job that runs, when it began, what is taken back; and the last job, once it has ended."""
 IDLE, JOURNALLING = 0, -1
-"""No job runs: there is none, or there is a journal to write, which no job's limit shall bear."""
+"""No job runs: there is none, or the journal is being written, which no job's limit includes."""
 
 
 class SharedPage:
