@@ -12,19 +12,18 @@ from prokerja.fields import field_names, hidden_method
 from prokerja.job import file_of, home_of, name_of, option, payload_fields
 from prokerja.model import Declaration, Lane
 from prokerja.names import portable
+from prokerja.terms import DEFAULTS, NAME, TERMS
 from prokerja.text import quoted
 from prokerja.times import MAX_SECONDS, MAX_TIMESTAMP
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from prokerja.spec import JobSpec
 
 MAX_PAYLOAD_BYTES = 2**20
 """Bytes of JSON that a payload may have."""
-PRIORITIES = range(-1000, 1001)
-RETRIES = range(1001)
 
 
 class Options(NamedTuple):
@@ -39,17 +38,6 @@ class Options(NamedTuple):
     retries: int | None = None
     retry_after: float | None = None
     timeout: float | None = None
-
-
-class Defaults(NamedTuple):
-    """What a job says of itself."""
-
-    name: str
-    queue: str
-    priority: int
-    retries: int
-    retry_after: float
-    timeout: float | None
 
 
 NO_OPTIONS = Options()
@@ -147,19 +135,10 @@ def due(options: Options, now: float) -> float:
     if options.delay is not None:
         if options.at is not None:
             raise BadOption("give either a delay or a time, not both")
-        return now + _number(options.delay, "delay", 0.0)
+        return now + _seconds(options.delay, "delay", 0.0, MAX_SECONDS)
     if options.at is None:
         return now
-    return max(now, _number(_epoch(options.at), "at", -MAX_TIMESTAMP, MAX_TIMESTAMP))
-
-
-def named(text: Any, what: str) -> str:
-    """A queue's or a job's name, if it is fit to be one: 1 to 255 printable characters."""
-    if not isinstance(text, str) or not 0 < len(text) <= 255 or not text.isprintable():
-        raise BadOption(
-            f"{what}: {quoted(str(text))} is not a name; use 1 to 255 printable characters"
-        )
-    return text
+    return max(now, _seconds(_epoch(options.at), "at", -MAX_TIMESTAMP, MAX_TIMESTAMP))
 
 
 def _cached(
@@ -179,49 +158,35 @@ def _cached(
 
 @lru_cache(maxsize=1024)
 def _of_class(cls: type, options: Options, directory: str) -> Declaration:
-    defaults = Defaults(name_of(cls), *(option(cls, field) for field in Defaults._fields[1:]))
-    return _merge(defaults, options, home_of(file_of(cls), directory))
+    own = [option(cls, key) for key in DEFAULTS]
+    return _merge(name_of(cls), own, options, home_of(file_of(cls), directory))
+
+
+@lru_cache(maxsize=1024)
+def _of_spec(named: tuple[Any, ...], options: Options, directory: str) -> Declaration:
+    name, *own = named
+    return _merge(name, own, options, directory)
+
+
+def _merge(name: str, own: Sequence[Any], options: Options, directory: str) -> Declaration:
+    """A job's own terms, or those that its declaration asks for instead."""
+    asked = (getattr(options, key) for key in DEFAULTS)
+    merged = (mine if want is None else want for mine, want in zip(own, asked, strict=True))
+    queue, priority, *rest = merged
+    return checked(Declaration(Lane(queue, name, priority, directory), "{}", 0.0, *rest))
 
 
 def checked(declaration: Declaration) -> Declaration:
     """The declaration, if all but its payload is fit for the store; raises BadOption."""
-    (queue, name, priority, directory), payload, due_at, retries, retry_after, timeout = declaration
-    if timeout is not None and _number(timeout, "timeout", 0.0) == 0:
-        raise BadOption("timeout: must be more than 0 s; leave it out for no limit")
-    return Declaration(
-        lane=Lane(
-            named(queue, "queue"), named(name, "job"), _whole(priority, "priority"), directory
-        ),
-        payload=payload,
-        due_at=_number(due_at, "due_at", -MAX_TIMESTAMP, MAX_TIMESTAMP),
-        retries=_whole(retries, "retries", RETRIES),
-        retry_after=_number(retry_after, "retry_after", 0.0),
-        timeout=timeout,
-    )
+    (queue, name, priority, _), _, due_at, *rest = declaration
+    NAME.check(name, "job")
+    for term, value in zip(TERMS, (queue, priority, *rest), strict=True):
+        term.rule.check(value, term.name)
+    moment = _seconds(due_at, "due_at", -MAX_TIMESTAMP, MAX_TIMESTAMP)
+    return declaration._replace(due_at=moment, retry_after=float(declaration.retry_after))
 
 
-@lru_cache(maxsize=1024)
-def _of_spec(defaults: tuple[Any, ...], options: Options, directory: str) -> Declaration:
-    return _merge(Defaults(*defaults), options, directory)
-
-
-def _merge(defaults: Defaults, options: Options, directory: str) -> Declaration:
-    own = {k: v for k in Defaults._fields[1:] if (v := getattr(options, k)) is not None}
-    name, queue, priority, retries, retry_after, timeout = defaults._replace(**own)
-    lane = Lane(queue, name, priority, directory)
-    return checked(Declaration(lane, "{}", 0.0, retries, retry_after, timeout))
-
-
-def _whole(value: Any, what: str, within: range = PRIORITIES) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value not in within:
-        text = quoted(str(value))
-        raise BadOption(
-            f"{what}: {text} is not a whole number from {within[0]} to {within[-1]}; give one"
-        )
-    return value
-
-
-def _number(value: Any, what: str, least: float, most: float = MAX_SECONDS) -> float:
+def _seconds(value: Any, what: str, least: float, most: float) -> float:
     real = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not real or not least <= value <= most:
         text = quoted(str(value))

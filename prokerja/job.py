@@ -8,21 +8,13 @@ import sys
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from prokerja.fields import field_names, give_no_default, hidden_method, lost_field
+from prokerja.terms import DEFAULTS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import Unpack
 
     from prokerja.terms import Runnable, Terms
 
-OPTIONS: Mapping[str, Any] = {
-    "queue": "default",
-    "priority": 0,
-    "retries": 0,
-    "retry_after": 60.0,
-    "timeout": None,
-}
-"""What a job class may set, and what holds when it does not; durations in seconds."""
 FOLLOW_UPS = "follow-ups"
 """Where a job keeps what it declares: no field can have this name."""
 
@@ -73,8 +65,8 @@ def name_of(cls: type) -> str:
 def option(cls: type, key: str) -> Any:
     """A class's option, or the default; a payload field of the same name is not an option."""
     if key in (field_names(cls) or ()):
-        return OPTIONS.get(key)
-    return getattr(cls, key, OPTIONS.get(key))
+        return DEFAULTS.get(key)
+    return getattr(cls, key, DEFAULTS.get(key))
 
 
 def has_own_payload(cls: type) -> bool:

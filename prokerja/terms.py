@@ -1,10 +1,18 @@
-"""What a declaration may ask for, as type checkers read it; nothing imports this at run time."""
+"""The terms of a declaration: what a job's class may set, and what a declaration may ask for.
+
+Defaults, checks, flags and their help follow from the table `TERMS`; type checkers read `Terms`.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypedDict
+
+from prokerja.errors import BadOption
+from prokerja.text import quoted
+from prokerja.times import MAX_SECONDS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
 
@@ -31,3 +39,65 @@ class Terms(TypedDict, total=False):
     """Seconds before the second attempt; doubles with each."""
     timeout: float | None
     """Seconds for which it may run."""
+
+
+class Rule(NamedTuple):
+    """What a value may be."""
+
+    fits: Callable[[Any], bool]
+    allowed: str
+    """The same in words."""
+
+    def check(self, value: Any, what: str) -> None:
+        """Raise BadOption, naming `what`, for a value that does not fit."""
+        if not self.fits(value):
+            text = quoted(str(value))
+            raise BadOption(f"{what}: {text} does not fit; give {self.allowed}")
+
+
+class Term(NamedTuple):
+    """One term: a column in the store, an attribute of job classes, an option of declarations."""
+
+    name: str
+    default: Any
+    """What holds when neither the class nor the declaration says; durations in seconds."""
+    rule: Rule
+    metavar: str
+    """What stands for its value on a command line; a DURATION is read as one."""
+    help: str
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= 255 and value.isprintable()
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _whole(least: int, most: int) -> Rule:
+    def fits(value: Any) -> bool:
+        return _is_number(value) and isinstance(value, int) and least <= value <= most
+
+    return Rule(fits, f"a whole number from {least} to {most}")
+
+
+NAME = Rule(_is_name, "1 to 255 printable characters")
+"""The name of a job or a queue."""
+WAIT = Rule(
+    lambda value: _is_number(value) and 0 <= value <= MAX_SECONDS,
+    "a number of seconds, 0 or more, up to 100 years",
+)
+LIMIT = Rule(
+    lambda value: value is None or (_is_number(value) and 0 < value <= MAX_SECONDS),
+    "a number of seconds above 0, up to 100 years, or leave it out",
+)
+
+TERMS = (
+    Term("queue", "default", NAME, "QUEUE", "The queue to declare it in."),
+    Term("priority", 0, _whole(-1000, 1000), "N", "Higher goes first; default: 0."),
+    Term("retries", 0, _whole(0, 1000), "N", "More attempts after the first; default: 0."),
+    Term("retry_after", 60.0, WAIT, "DURATION", "Wait before the second attempt; then it doubles."),
+    Term("timeout", None, LIMIT, "DURATION", "Stop the job if it runs longer than this."),
+)
+DEFAULTS = {term.name: term.default for term in TERMS}

@@ -892,8 +892,14 @@ def test_of_two_jobs_of_one_name_the_first_wins_and_both_are_named(put: Put, fol
         ("retry_after = '60'", "retry_after is '60'; make it a number of seconds, 0 or more"),
         ("retry_after = None", "retry_after is None; make it a number of seconds, 0 or more"),
         ("retry_after = 1e999", "retry_after is inf; make it a number of seconds, 0 or more"),
-        ("timeout = 0", "timeout is 0; make it a number of seconds above 0, or None"),
-        ("timeout = False", "timeout is False; make it a number of seconds above 0, or None"),
+        (
+            "timeout = 0",
+            "timeout is 0; make it a number of seconds above 0",
+        ),
+        (
+            "timeout = False",
+            "timeout is False; make it a number of seconds above 0",
+        ),
         ("timeout = 10**400", "timeout is 1000000"),
         ("timeout = float('nan')", "timeout is nan; make it a number of seconds above 0"),
         ("timeout = property()", "timeout is a property; make it a number of seconds above 0"),

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prokerja.catalog.annotations import REQUIRED, field_of, headline
 from prokerja.catalog.files import Stamp, scan
-from prokerja.catalog.options import FIT, check
+from prokerja.catalog.options import RULES, check
 from prokerja.catalog.package import import_file, install
 from prokerja.catalog.types import annotation_of
 from prokerja.errors import CatalogError
 from prokerja.fields import hidden_method
-from prokerja.job import OPTIONS, Job, file_of, name_of, option
+from prokerja.job import Job, file_of, name_of, option
 from prokerja.spec import Broken, Field, JobSpec
+from prokerja.terms import DEFAULTS
 from prokerja.text import brief, shown
 
 if TYPE_CHECKING:
@@ -95,13 +96,13 @@ def spec_of(cls: type) -> JobSpec:
     variadic = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
     spec = JobSpec(
         name=name_of(cls),
-        **{key: option(cls, key) for key in OPTIONS},
+        **{key: option(cls, key) for key in DEFAULTS},
         fields=tuple(_field(cls, one) for one in parameters if one.kind not in variadic),
         open=any(one.kind is one.VAR_KEYWORD for one in parameters),
         file=file_of(cls),
         doc=_doc(cls, signature),
     )
-    check(cls.__name__, {key: getattr(spec, key) for key in FIT})
+    check(cls.__name__, {key: getattr(spec, key) for key in RULES})
     return spec
 
 

@@ -15,8 +15,9 @@ from prokerja.catalog.options import check
 from prokerja.catalog.slots import constructor, is_unclear, slots_of
 from prokerja.errors import CatalogError
 from prokerja.fields import METHODS, hides
-from prokerja.job import OPTIONS, snake_case
+from prokerja.job import snake_case
 from prokerja.spec import JobSpec
+from prokerja.terms import DEFAULTS
 from prokerja.text import escaped
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def _spec(cls: Class, path: str) -> JobSpec:
     if hidden := _hidden(cls):
         raise CatalogError(f"{escaped(path)}: {hides(cls.node.name, hidden)}")
     slots = slots_of(cls)
-    values = {key: _option(cls, key, slots) for key in ("name", *OPTIONS)}
+    values = {key: _option(cls, key, slots) for key in ("name", *DEFAULTS)}
     unsure = [key for key in values if values[key] is COMPUTED]
     if cls.is_unclear or is_unclear(cls):
         unsure.append("fields")
@@ -139,7 +140,7 @@ def _spec(cls: Class, path: str) -> JobSpec:
     name = values["name"]
     told = {
         "name": name if isinstance(name, str) else snake_case(cls.node.name),
-        **{key: OPTIONS[key] if values[key] is COMPUTED else values[key] for key in OPTIONS},
+        **{key: DEFAULTS[key] if values[key] is COMPUTED else values[key] for key in DEFAULTS},
     }
     try:
         check(cls.node.name, told)
@@ -160,10 +161,10 @@ def _option(cls: Class, key: str, slots: Mapping[str, Slot | None]) -> Any:
     if cls.is_unclear or cls.is_changed(key):
         return COMPUTED
     if slots.get(key):
-        return OPTIONS.get(key)
+        return DEFAULTS.get(key)
     match cls.find(key):
         case None:
-            return OPTIONS.get(key)
+            return DEFAULTS.get(key)
         case Function(node) if key == "name" and not node.decorator_list:
             return None  # no text, so no name
         case Known(str(value)):

@@ -9,11 +9,11 @@ from prokerja.commandline import Option
 from prokerja.commands import Db, Duration, Jobs, Number
 from prokerja.console.background import BackgroundLog
 from prokerja.console.worker_log import ProgressLog, WorkerLog
-from prokerja.declaring import named
 from prokerja.errors import BadOption, TryAgain
 from prokerja.queue import Queue
 from prokerja.settings import settings
 from prokerja.streams import leave_if_unread
+from prokerja.terms import NAME
 from prokerja.times import duration
 from prokerja.worker.worker import Worker
 
@@ -52,18 +52,17 @@ def run(
     patience = duration(grace, "--grace")
     if realizers > MAX_REALIZERS:
         raise BadOption(f"realizers: {realizers} are too many; give {MAX_REALIZERS} or fewer")
-    queues = [named(name, "--queue") for name in queue]
+    for name in queue:
+        NAME.check(name, "--queue")
     source = Queue.of(where)
     talk = (
-        ProgressLog(_waiting(source, queues))
-        if until_empty and sys.stderr.isatty()
-        else WorkerLog()
+        ProgressLog(_waiting(source, queue)) if until_empty and sys.stderr.isatty() else WorkerLog()
     )
     background = BackgroundLog(talk)
     worker = Worker(
         source,
         where.jobs,
-        queues=queues,
+        queues=queue,
         realizers=realizers,
         until_empty=until_empty,
         max_jobs=max_jobs,
