@@ -8,7 +8,17 @@ from functools import partial
 from importlib import import_module
 from typing import Annotated, Any
 
-from prokerja.commandline import Argument, Command, Option, Parameter, parameters, parse, parse_int
+from prokerja.commandline import (
+    REQUIRED,
+    Argument,
+    Command,
+    Option,
+    Parameter,
+    call,
+    parameters,
+    parse,
+    parse_int,
+)
 from prokerja.errors import ProkerjaError, TryAgain
 from prokerja.streams import insist_on_utf8, let_go_of_broken_streams, open_standard_streams
 
@@ -89,7 +99,7 @@ def dispatch(words: list[str]) -> int:
         command = load(words[0])
         given = parse(command, words[1:])
         if given is not None:
-            return command(**given) or 0
+            return call(command, **given)
     return run_with_typer(words)
 
 
@@ -153,7 +163,7 @@ def app() -> Any:
     typer_app.callback(invoke_without_command=True)(_for_typer(_version, _version, typer))
     for name in COMMANDS:
         command = load(name)
-        typer_app.command(name)(_for_typer(command, partial(partial, command), typer))
+        typer_app.command(name)(_for_typer(command, partial(partial, call, command), typer))
     return typer.main.get_command(typer_app)
 
 
@@ -174,8 +184,6 @@ def _for_typer(command: Command, action: Any, typer: Any) -> Any:
     """`action` in the guise of a function that takes, in Typer's words, what `command` takes."""
     import inspect
 
-    defaults = command.__kwdefaults__ or {}
-
     def guise(**given: Any) -> Any:
         return action(**given)
 
@@ -183,7 +191,7 @@ def _for_typer(command: Command, action: Any, typer: Any) -> Any:
     guise.__annotations__ = {}
     takes = []
     for parameter in parameters(command):
-        default = defaults.get(parameter.name, inspect.Parameter.empty)
+        default = inspect.Parameter.empty if parameter.default is REQUIRED else parameter.default
         hint = guise.__annotations__[parameter.name] = _hint(parameter, default, typer)
         kind = inspect.Parameter.KEYWORD_ONLY
         takes.append(inspect.Parameter(parameter.name, kind, default=default, annotation=hint))

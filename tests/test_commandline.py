@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from prokerja import cli
-from prokerja.commandline import Argument, Parameter, parameters, parse, parse_int
+from prokerja.commandline import REQUIRED, Argument, Parameter, parameters, parse, parse_int
 
 NAMES = sorted(cli.COMMANDS)
 FLAGS = {name: [f for p in parameters(cli.load(name)) for f in p.flags] for name in NAMES}
@@ -51,7 +51,8 @@ def thoroughly(name: str, words: list[str]) -> dict[str, Any]:
 
 def filled(name: str, given: dict[str, Any]) -> dict[str, Any]:
     """The same with the defaults of what is not given."""
-    return {**(cli.load(name).__kwdefaults__ or {}), **given}
+    takes = parameters(cli.load(name))
+    return {**{p.name: p.default for p in takes if p.default is not REQUIRED}, **given}
 
 
 def values_of(parameter: Parameter) -> st.SearchStrategy[str]:
@@ -80,7 +81,7 @@ def command_lines(draw: st.DrawFn) -> tuple[str, list[str]]:
     """A command and words: what it takes, in any order, and now and then something else."""
     name = draw(st.sampled_from(NAMES))
     takes = parameters(cli.load(name))
-    needed = [p for p in takes if p.name not in (cli.load(name).__kwdefaults__ or {})]
+    needed = [p for p in takes if p.default is REQUIRED]
     some = draw(st.lists(st.sampled_from(takes), max_size=4))
     pieces = [draw(pieces_of(parameter)) for parameter in [*needed, *some]]
     noise = draw(st.lists(st.sampled_from([*VALUES, *EVERY_FLAG]), max_size=1))
@@ -178,7 +179,7 @@ def test_every_parameter_is_given_by_name_and_all_but_what_must_be_said_have_def
     signature = inspect.signature(cli.load(name))
     for parameter in signature.parameters.values():
         assert parameter.kind is parameter.KEYWORD_ONLY
-    needed = [p.name for p in signature.parameters.values() if p.default is p.empty]
+    needed = [p.name for p in parameters(cli.load(name)) if p.default is REQUIRED]
     assert needed == {"declare:job": ["name"], "report:job": ["id"], "wait": ["ids"]}.get(name, [])
 
 

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import re
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple, get_args, get_origin
 
 from prokerja.text import quoted
 
 Command = Callable[..., "int | None"]
+REQUIRED = ...
+"""Stands for the default of a parameter that has none."""
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 
 
@@ -41,6 +44,7 @@ class Parameter(NamedTuple):
     """str, int or bool."""
     many: bool
     marker: Argument | Option
+    default: Any = None
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -50,11 +54,33 @@ class Parameter(NamedTuple):
         return self.marker.flags or (f"--{self.name.replace('_', '-')}",)
 
 
+class Group(NamedTuple):
+    """Marks a parameter that is made of several, which commands take together."""
+
+    parameters: tuple[Parameter, ...]
+    make: Callable[[Mapping[str, Any]], Any]
+    """What the command gets, of their values by name; may raise ProkerjaError."""
+
+
 def parameters(command: Command) -> list[Parameter]:
-    """What a command takes, from its annotations."""
-    hints = typing.get_type_hints(command, include_extras=True)
-    hints.pop("return", None)
-    return [_parameter(name, *get_args(hint)) for name, hint in hints.items()]
+    """What a command takes, from its annotations; those of a group each by itself."""
+    defaults = command.__kwdefaults__ or {}
+    found: list[Parameter] = []
+    for name, (kind, marker) in _markers(command).items():
+        if isinstance(marker, Group):
+            found.extend(marker.parameters)
+        else:
+            found.append(_parameter(name, kind, marker, defaults.get(name, REQUIRED)))
+    return found
+
+
+def call(command: Command, /, **given: Any) -> int:
+    """Call a command with the values of its parameters, those of groups put together."""
+    for name, (_, marker) in _markers(command).items():
+        if isinstance(marker, Group):
+            members = {p.name: given.pop(p.name, p.default) for p in marker.parameters}
+            given[name] = marker.make(members)
+    return command(**given) or 0
 
 
 def parse(command: Command, words: Sequence[str]) -> dict[str, Any] | None:
@@ -77,7 +103,7 @@ def parse(command: Command, words: Sequence[str]) -> dict[str, Any] | None:
                 return None
         else:
             places.append(word)
-    return given if _keep_places(given, takes, places, command) else None
+    return given if _keep_places(given, takes, places) else None
 
 
 def parse_int(text: str) -> int:
@@ -87,10 +113,18 @@ def parse_int(text: str) -> int:
     return int(text)
 
 
-def _parameter(name: str, hint: Any, marker: Argument | Option) -> Parameter:
+@cache
+def _markers(command: Command) -> dict[str, tuple[Any, ...]]:
+    """The type and the marker of each parameter."""
+    hints = typing.get_type_hints(command, include_extras=True)
+    hints.pop("return", None)
+    return {name: get_args(hint) for name, hint in hints.items()}
+
+
+def _parameter(name: str, hint: Any, marker: Argument | Option, default: Any) -> Parameter:
     many = get_origin(hint) is list
     kinds = [kind for kind in get_args(hint) or (hint,) if kind is not type(None)]
-    return Parameter(name, kinds[0], many, marker)
+    return Parameter(name, kinds[0], many, marker, default)
 
 
 def _keep(given: dict[str, Any], parameter: Parameter, text: str | None) -> bool:
@@ -111,15 +145,12 @@ def _keep(given: dict[str, Any], parameter: Parameter, text: str | None) -> bool
     return True
 
 
-def _keep_places(
-    given: dict[str, Any], takes: list[Parameter], places: list[str], command: Command
-) -> bool:
+def _keep_places(given: dict[str, Any], takes: list[Parameter], places: list[str]) -> bool:
     arguments = [parameter for parameter in takes if isinstance(parameter.marker, Argument)]
-    defaults = command.__kwdefaults__ or {}
     for parameter in arguments:
         taken = places if parameter.many else places[:1]
         places = places[len(taken) :]
-        if not taken and parameter.name not in defaults:
+        if not taken and parameter.default is REQUIRED:
             return False
         if not all(_keep(given, parameter, text) for text in taken):
             return False

@@ -7,13 +7,15 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from prokerja.commandline import Option, Parameter
 from prokerja.declaring import MAX_PAYLOAD_BYTES, Options
 from prokerja.errors import BadOption, BadPayload, RequestError
+from prokerja.terms import TERMS
 from prokerja.text import quoted
 from prokerja.times import duration, moment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 READ_BYTES = 2**16
 """Bytes that are read at once."""
@@ -21,27 +23,41 @@ MAX_INPUT_BYTES = 2 * MAX_PAYLOAD_BYTES
 """Bytes of JSON input; whitespace may make up half of them."""
 
 
-def options_from(
-    *,
-    queue: str | None,
-    priority: int | None,
-    in_: str | None,
-    at: str | None,
-    retries: int | None,
-    retry_after: str | None,
-    timeout: str | None,
-) -> Options:
-    """Options of a declaration from the texts of a command line; raises BadOption."""
-    if in_ is not None and at is not None:
+TIMES = (
+    Parameter(
+        "delay", str, False, Option("Run it after this much time.", ("--in",), metavar="DURATION")
+    ),
+    Parameter(
+        "at", str, False, Option("Run it at this time: 2030-01-31T18:00, local.", metavar="TIME")
+    ),
+)
+TERM_OPTIONS = (
+    *TIMES,
+    *(
+        Parameter(
+            term.name, int if term.metavar == "N" else str, False,
+            Option(term.help, metavar=term.metavar),
+        )
+        for term in TERMS
+    ),
+)  # fmt: skip
+"""What each declaring command takes of a declaration's terms."""
+DURATIONS = {term.name for term in TERMS if term.metavar == "DURATION"}
+
+
+def options_from(given: Mapping[str, Any]) -> Options:
+    """Options of a declaration, as a command line or a batch spells them; raises BadOption."""
+    delay, at = given.get("delay"), given.get("at")
+    if delay is not None and at is not None:
         raise BadOption("give either --in or --at, not both")
+    terms = {term.name: given.get(term.name) for term in TERMS}
+    for key in DURATIONS:
+        if (text := terms[key]) is not None:
+            terms[key] = duration(text, f"--{key.replace('_', '-')}")
     return Options(
-        queue,
-        priority,
-        None if in_ is None else duration(in_, "--in"),
-        None if at is None else moment(at, "--at"),
-        retries,
-        None if retry_after is None else duration(retry_after, "--retry-after"),
-        None if timeout is None else duration(timeout, "--timeout"),
+        delay=None if delay is None else duration(delay, "--in"),
+        at=None if at is None else moment(at, "--at"),
+        **terms,
     )
 
 

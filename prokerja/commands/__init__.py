@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from prokerja.commandline import Option
+from prokerja.commandline import Group, Option, Parameter
+from prokerja.settings import Settings, settings
 
-Db = Annotated[
-    str | None, Option("The database file [env: PROKERJA_DB].", ("--db",), metavar="PATH")
-]
-Jobs = Annotated[
-    str | None, Option("The jobs directory [env: PROKERJA_JOBS].", ("--jobs",), metavar="DIR")
-]
-Json = Annotated[bool, Option("Answer in JSON.", ("--json",))]
-QueueOption = Annotated[str | None, Option("Only this queue.", ("--queue",), metavar="QUEUE")]
 Duration = "DURATION"
 Number = "N"
+PLACE = (
+    Parameter("db", str, False, Option("The database file [env: PROKERJA_DB].", metavar="PATH")),
+    Parameter(
+        "jobs", str, False, Option("The jobs directory [env: PROKERJA_JOBS].", metavar="DIR")
+    ),
+)
+"""Where the queue and the job files are, for every command."""
+
+Place = Annotated[Settings, Group(PLACE, lambda given: settings(**given))]
+Json = Annotated[bool, Option("Answer in JSON.", ("--json",))]
+QueueOption = Annotated[str | None, Option("Only this queue.", ("--queue",), metavar="QUEUE")]

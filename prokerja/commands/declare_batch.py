@@ -10,13 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 from msgspec.json import decode
 
 from prokerja.commandline import Argument, Option
-from prokerja.commandline.input import MAX_INPUT_BYTES, options_from, parse_json, unreadable
-from prokerja.commands import Db, Jobs, Json
+from prokerja.commandline.input import (
+    DURATIONS,
+    MAX_INPUT_BYTES,
+    options_from,
+    parse_json,
+    unreadable,
+)
+from prokerja.commands import Json, Place
 from prokerja.console import hint, plural, print_json, with_progress
 from prokerja.declaring import NO_OPTIONS, Options, of_spec
 from prokerja.errors import ProkerjaError, RequestError
 from prokerja.queue import Queue
-from prokerja.settings import settings
+from prokerja.terms import DEFAULTS
 from prokerja.text import quoted
 
 if TYPE_CHECKING:
@@ -25,17 +31,14 @@ if TYPE_CHECKING:
     from prokerja.catalog.refresh import KnownJob
     from prokerja.model import Declaration
 
-KEYS = frozenset(
-    ("job", "payload", "queue", "priority", "in", "at", "retries", "retry_after", "timeout")
-)
+KEYS = frozenset(["job", "payload", "in", "at", *DEFAULTS])
 
 
 def run(
     *,
     file: Annotated[str, Argument("JSON Lines, or - for stdin.", "[FILE]")] = "-",
     ids: Annotated[bool, Option("Print each id, one a line.")] = False,
-    db: Db = None,
-    jobs: Jobs = None,
+    place: Place,
     json: Json = False,
 ) -> None:
     """Declare many jobs from JSON Lines, all or nothing.
@@ -43,7 +46,7 @@ def run(
     Prints how many, the first id and the last.
     """
     now = time.time()
-    with Queue.of(settings(db, jobs)) as queue:
+    with Queue.of(place) as queue:
         known = cache(queue.known_job)
         with _opened(file) as source:
             declarations = with_progress(_declarations(source, known, now), "read")
@@ -107,12 +110,8 @@ def _read(line: bytes) -> Any:
 def _options(given: dict[str, Any]) -> Options:
     if given.keys() <= {"job", "payload"}:
         return NO_OPTIONS
-    texts = {key: _text(given.get(key), key) for key in ("in", "at", "retry_after", "timeout")}
-    return options_from(
-        queue=given.get("queue"), priority=given.get("priority"), in_=texts["in"],
-        at=texts["at"], retries=given.get("retries"), retry_after=texts["retry_after"],
-        timeout=texts["timeout"],
-    )  # fmt: skip
+    texts = {key: _text(given.get(key), key) for key in ("in", "at", *DURATIONS)}
+    return options_from({**given, **texts, "delay": texts["in"]})
 
 
 def _text(value: Any, key: str) -> str | None:

@@ -6,21 +6,19 @@ import sys
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 
-from prokerja.commandline import Argument, Option
-from prokerja.commandline.input import options_from, parse_json, read_all, values
-from prokerja.commands import Db, Duration, Jobs, Json, Number
+from prokerja.commandline import Argument, Group, Option
+from prokerja.commandline.input import TERM_OPTIONS, options_from, parse_json, read_all, values
+from prokerja.commands import Json, Place
 from prokerja.console import hint, plural, print_json
-from prokerja.declaring import of_spec
+from prokerja.declaring import Options, of_spec
 from prokerja.errors import BadPayload, ProkerjaError, RequestError
 from prokerja.queue import Queue
-from prokerja.settings import settings
 from prokerja.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from prokerja.catalog.refresh import KnownJob
-    from prokerja.declaring import Options
     from prokerja.model import Declaration
     from prokerja.spec import JobSpec
 
@@ -39,36 +37,15 @@ def run(
         str | None, Option("One job for each line of stdin, as the value of KEY.", metavar="KEY")
     ] = None,
     null: Annotated[bool, Option("With --each: values end in NUL.", ("-0", "--null"))] = False,
-    queue: Annotated[str | None, Option("The queue to declare it in.", metavar="QUEUE")] = None,
-    priority: Annotated[
-        int | None, Option("Higher goes first; default: 0.", metavar=Number)
-    ] = None,
-    in_: Annotated[
-        str | None, Option("Run it after this much time.", ("--in",), metavar=Duration)
-    ] = None,
-    at: Annotated[
-        str | None, Option("Run it at this time: 2030-01-31T18:00, local.", metavar="TIME")
-    ] = None,
-    retries: Annotated[int | None, Option("More attempts after the first.", metavar=Number)] = None,
-    retry_after: Annotated[
-        str | None, Option("Wait before the second attempt; then it doubles.", metavar=Duration)
-    ] = None,
-    timeout: Annotated[
-        str | None, Option("Stop the job if it runs longer than this.", metavar=Duration)
-    ] = None,
-    db: Db = None,
-    jobs: Jobs = None,
+    options: Annotated[Options, Group(TERM_OPTIONS, options_from)],
+    place: Place,
     json: Json = False,
 ) -> None:
     """Register a request to run a job, and print its id."""
     now = time.time()
-    options = options_from(
-        queue=queue, priority=priority, in_=in_, at=at, retries=retries,
-        retry_after=retry_after, timeout=timeout,
-    )  # fmt: skip
     if null and each is None:
         raise RequestError("-0 goes with --each; leave it out, or add --each KEY")
-    with Queue.of(settings(db, jobs)) as source:
+    with Queue.of(place) as source:
         job = source.known_job(name)
         spec, directory = job
         payload = _payload(spec, pairs, data, each)

@@ -10,10 +10,9 @@ from prokerja.catalog.files import scan
 from prokerja.catalog.modules import Modules
 from prokerja.catalog.static import read_file
 from prokerja.commandline import Option
-from prokerja.commands import Db, Jobs, Json
+from prokerja.commands import Json, Place
 from prokerja.console import on_terminal, print_fields, print_json, print_table
 from prokerja.errors import CatalogError
-from prokerja.settings import settings
 from prokerja.spec import Broken
 from prokerja.text import escaped
 
@@ -24,12 +23,11 @@ if TYPE_CHECKING:
 def run(
     *,
     load: Annotated[bool, Option("Import the files, as a worker does, which runs them.")] = False,
-    db: Db = None,
-    jobs: Jobs = None,
+    place: Place,
     json: Json = False,
 ) -> int:
     """List the kinds of job, and which files are broken."""
-    directory = settings(db, jobs).jobs
+    directory = place.jobs
     if not os.path.isdir(directory):
         raise CatalogError(f"there is no jobs directory {directory}; make it or pass --jobs DIR")
     specs, broken = _imported(directory) if load else _read(directory)

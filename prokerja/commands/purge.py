@@ -6,13 +6,12 @@ import time
 from typing import Annotated
 
 from prokerja.commandline import Option
-from prokerja.commands import Db, Duration, Jobs, Json, QueueOption
+from prokerja.commands import Duration, Json, Place, QueueOption
 from prokerja.commands.report_jobs import status_of
 from prokerja.console import confirm, hint, plural, print_json
 from prokerja.errors import BadOption
 from prokerja.model import Status
 from prokerja.queue import Queue
-from prokerja.settings import settings
 from prokerja.text import escaped, quoted
 from prokerja.times import duration, human
 
@@ -27,8 +26,7 @@ def run(
     ] = "0",
     queue: QueueOption = None,
     yes: Annotated[bool, Option("Do not ask.", ("--yes", "-y"))] = False,
-    db: Db = None,
-    jobs: Jobs = None,
+    place: Place,
     json: Json = False,
 ) -> int:
     """Delete completed jobs, or those of --status."""
@@ -39,7 +37,7 @@ def run(
     # Pending jobs that are due later have no age yet: without one given, they all go.
     before = time.time() - age if age or wanted is not Status.PENDING else float("inf")
     which = f"all {wanted.value} jobs{_of(queue)}{f' older than {human(age)}' if age else ''}"
-    with Queue.of(settings(db, jobs), create=False) as source:
+    with Queue.of(place, create=False) as source:
         if not yes and not confirm(f"Delete {which} from {escaped(source.repository.path)}?"):
             hint("Deleted nothing.")
             return 1

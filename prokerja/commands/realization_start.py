@@ -6,12 +6,11 @@ import sys
 from typing import Annotated
 
 from prokerja.commandline import Option
-from prokerja.commands import Db, Duration, Jobs, Number
+from prokerja.commands import Duration, Number, Place
 from prokerja.console.background import BackgroundLog
 from prokerja.console.worker_log import ProgressLog, WorkerLog
 from prokerja.errors import BadOption, TryAgain
 from prokerja.queue import Queue
-from prokerja.settings import settings
 from prokerja.streams import leave_if_unread
 from prokerja.terms import NAME
 from prokerja.times import duration
@@ -44,24 +43,22 @@ def run(
             metavar="DIR",
         ),
     ] = [],  # noqa: B006
-    db: Db = None,
-    jobs: Jobs = None,
+    place: Place,
 ) -> int:
     """Start a worker, which runs jobs until it is stopped."""
-    where = settings(db, jobs)
     patience = duration(grace, "--grace")
     if realizers > MAX_REALIZERS:
         raise BadOption(f"realizers: {realizers} are too many; give {MAX_REALIZERS} or fewer")
     for name in queue:
         NAME.check(name, "--queue")
-    source = Queue.of(where)
+    source = Queue.of(place)
     talk = (
         ProgressLog(_waiting(source, queue)) if until_empty and sys.stderr.isatty() else WorkerLog()
     )
     background = BackgroundLog(talk)
     worker = Worker(
         source,
-        where.jobs,
+        place.jobs,
         queues=queue,
         realizers=realizers,
         until_empty=until_empty,

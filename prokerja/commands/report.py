@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from prokerja import report
-from prokerja.commands import Db, Jobs, Json, QueueOption
+from prokerja.commands import Json, Place, QueueOption
 from prokerja.console import on_terminal, print_json, print_table
 from prokerja.queue import Queue
-from prokerja.settings import settings
 from prokerja.times import human
 
 if TYPE_CHECKING:
@@ -17,9 +16,9 @@ if TYPE_CHECKING:
 TITLE = "ProKerja Report"
 
 
-def run(*, queue: QueueOption = None, db: Db = None, jobs: Jobs = None, json: Json = False) -> None:
+def run(*, queue: QueueOption = None, place: Place, json: Json = False) -> None:
     """Count jobs by status."""
-    with Queue.of(settings(db, jobs), create=False) as source:
+    with Queue.of(place, create=False) as source:
         summary = source.summary(queue)
     if json:
         print_json(report.summary_json(summary))

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from prokerja import report
 from prokerja.commandline import Argument
-from prokerja.commands import Db, Jobs, Json
+from prokerja.commands import Json, Place
 from prokerja.console import print_json
 from prokerja.model import Status
 from prokerja.queue import Queue
-from prokerja.settings import settings
 from prokerja.text import escaped
 from prokerja.times import human, iso
 
@@ -22,13 +21,12 @@ if TYPE_CHECKING:
 def run(
     *,
     id: Annotated[int, Argument("The job's id.", "ID")],
-    db: Db = None,
-    jobs: Jobs = None,
+    place: Place,
     json: Json = False,
 ) -> None:
     """Show all about one job, and why it is not running."""
     now = time.time()
-    with Queue.of(settings(db, jobs), create=False) as queue:
+    with Queue.of(place, create=False) as queue:
         detail = queue.find(id)
     if json:
         print_json(report.detail_json(detail))

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from prokerja import report
 from prokerja.commandline import Option
-from prokerja.commands import Db, Jobs, Json, Number, QueueOption
+from prokerja.commands import Json, Number, Place, QueueOption
 from prokerja.console import on_terminal, print_fields, print_json, print_table
 from prokerja.errors import BadOption
 from prokerja.model import Status
 from prokerja.queue import Queue
-from prokerja.settings import settings
 from prokerja.text import quoted
 from prokerja.times import human, iso
 
@@ -30,8 +29,7 @@ def run(
     queue: QueueOption = None,
     job: Annotated[str | None, Option("Only jobs of this name.", metavar="NAME")] = None,
     limit: Annotated[int, Option("How many to list; default: 20.", metavar=Number)] = 20,
-    db: Db = None,
-    jobs: Jobs = None,
+    place: Place,
     json: Json = False,
 ) -> None:
     """List what has been declared, newest first.
@@ -41,7 +39,7 @@ def run(
     if limit < 1:
         raise BadOption(f"--limit: {limit} is too few; give 1 or more")
     wanted = None if status is None else status_of(status)
-    with Queue.of(settings(db, jobs), create=False) as source:
+    with Queue.of(place, create=False) as source:
         records = source.newest(wanted, queue, job, limit)
     if json:
         print_json([report.record_json(record) for record in records])

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 
 from prokerja.commandline import Argument, Option
-from prokerja.commands import Db, Jobs, Json
+from prokerja.commands import Json, Place
 from prokerja.console import hint, plural, print_json
 from prokerja.errors import RequestError
 from prokerja.queue import Queue
-from prokerja.settings import settings
 
 
 def run(
@@ -20,8 +19,7 @@ def run(
     failed: Annotated[bool, Option("All failed jobs.")] = False,
     queue: Annotated[str | None, Option("With --failed: of this queue.", metavar="QUEUE")] = None,
     job: Annotated[str | None, Option("With --failed: of this name.", metavar="NAME")] = None,
-    db: Db = None,
-    jobs: Jobs = None,
+    place: Place,
     json: Json = False,
 ) -> None:
     """Give failed jobs a fresh start; make pending ones due now."""
@@ -31,7 +29,7 @@ def run(
         raise RequestError("say which jobs to retry: ids, or --failed for all that have failed")
     if ids and (queue is not None or job is not None):
         raise RequestError("--queue and --job go with --failed; leave them out with ids")
-    with Queue.of(settings(db, jobs), create=False) as source:
+    with Queue.of(place, create=False) as source:
         if failed:
             count = source.retry_failed(queue, job)
         else:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 
 from prokerja.commandline import Argument, Option
-from prokerja.commands import Db, Duration, Jobs, Json
+from prokerja.commands import Duration, Json, Place
 from prokerja.console import print_json
 from prokerja.model import Status
 from prokerja.queue import Queue
-from prokerja.settings import settings
 from prokerja.times import duration
 
 
@@ -17,8 +16,7 @@ def run(
     *,
     ids: Annotated[list[int], Argument("The jobs to wait for.", "ID...")],
     timeout: Annotated[str | None, Option("Wait no longer than this.", metavar=Duration)] = None,
-    db: Db = None,
-    jobs: Jobs = None,
+    place: Place,
     json: Json = False,
 ) -> int:
     """Wait until jobs have ended.
@@ -26,7 +24,7 @@ def run(
     Exit code 0 if all completed, 1 if one failed, 124 if the time ran out.
     """
     limit = None if timeout is None else duration(timeout, "--timeout")
-    with Queue.of(settings(db, jobs), create=False) as queue:
+    with Queue.of(place, create=False) as queue:
         states = queue.wait(ids, limit)
     if json:
         print_json({str(id): state.value for id, state in states.items()})
