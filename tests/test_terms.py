@@ -57,7 +57,7 @@ def test_sql_may_ask_for_each(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("term", TERMS, ids=[term.name for term in TERMS])
-@pytest.mark.parametrize("value", ["\n", -1001, 1001.5, -1e300, 1e300, True, float("nan"), [], b""])
+@pytest.mark.parametrize("value", ["\n", -1001, -1e300, 1e300, True, float("nan"), [], b""])
 def test_a_value_that_fits_no_term_is_refused_with_what_is_allowed(term: Term, value: Any) -> None:
     assert term.rule.fits(term.default)
     with pytest.raises(BadOption, match=rf"^{term.name}: .* does not fit; give "):
