@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help run test check bench bench-plot crash format clean
+.PHONY: help run test check bench bench-plot crash mutants format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ bench-plot: $(READY) ## Draw how costs grow with the file: tests/bench/results/g
 
 crash: $(READY) ## Prove that faults lose nothing (CRASH=--short: the short form)
 	@$(BIN)/python -m tests.crash $(CRASH)
+
+mutants: $(READY) ## Break promises one by one, and see that the suite notices (MUTANTS="clock retried": some)
+	@$(BIN)/python -m tests.mutants $(MUTANTS)
 
 format: $(READY) ## Format the code
 	$(BIN)/ruff format

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from prokerja import declaring
 from prokerja.errors import BadPayload
+from prokerja.model import Declaration, Lane
 from prokerja.worker.realizer.run import fields
 
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -70,3 +71,9 @@ def test_a_python_without_the_quick_encoder_writes_the_same(value: Any) -> None:
         patch.delattr(json.encoder, "c_make_encoder")
         encode = declaring._encoder()
     assert encode(value) == declaring.encode(value, "job")
+
+
+def test_what_a_log_shows_of_a_declaration_hides_its_payload() -> None:
+    lane = Lane("default", "send", 0)
+    declaration = Declaration(lane, '{"password": "secret"}', 0.0, 0, 60.0, None)
+    assert str(declaration) == "<Declaration send on default, due 0.000>"

@@ -1,0 +1,158 @@
+"""The promises, each with a change that breaks it and the tests that must notice."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Mutation(NamedTuple):
+    """A promise, and how to break it."""
+
+    promise: str
+    file: str
+    """In the package."""
+    old: str
+    """Stands in the file just once."""
+    new: str
+    tests: str
+    """What pytest is to run, as words of its command line."""
+
+
+POOL, REALIZER = "worker/pool/", "worker/realizer/"
+SQLITE = "repository/sqlite/"
+
+MUTATIONS = (
+    # What is declared
+    Mutation("a payload has at most 1 MiB", "declaring.py",
+             "if len(text) > MAX_PAYLOAD_BYTES:", "if False:",
+             "test_bad_input.py test_python.py"),
+    Mutation("fields are checked when a job is declared from a shell", "spec.py",
+             "        if faults:", "        if False:",
+             "test_spec.py"),
+    Mutation("terms are checked", "terms.py",
+             "if not self.fits(value):", "if False:",
+             "test_terms.py"),
+    Mutation("a log does not show payloads", "model.py",
+             "due {self.due_at:.3f}>", "due {self.due_at:.3f} {self.payload}>",
+             "test_declaring.py"),
+    Mutation("a job within a transaction stands in the same file", f"{SQLITE}within.py",
+             "if not main or os.path.realpath(main) != database.path:", "if False:",
+             "test_python.py -k another_file"),
+    Mutation("the queue is private: its directory", f"{SQLITE}opening.py",
+             "os.makedirs(directory, mode=0o700", "os.makedirs(directory, mode=0o755",
+             "test_cli.py -k private"),
+    Mutation("the queue is private: its file", f"{SQLITE}opening.py",
+             "os.O_EXCL | os.O_CLOEXEC, 0o600)", "os.O_EXCL | os.O_CLOEXEC, 0o644)",
+             "test_cli.py -k private"),
+    Mutation("no queue lies on a network file system", f"{SQLITE}opening.py",
+             "if shared and not os.environ.get(FORCE):", "if False:",
+             "test_storage.py -k network"),
+    Mutation("what was acknowledged survives a power cut", f"{SQLITE}opening.py",
+             '"PRAGMA synchronous = FULL"', '"PRAGMA synchronous = OFF"',
+             "test_faults.py -k power"),
+    # Who gets it, and when
+    Mutation("a higher priority goes first", f"{SQLITE}lanes.py",
+             "(place.get(lane.queue, 0), -lane.priority)", "(place.get(lane.queue, 0), 0)",
+             "test_worker.py -k priority"),
+    Mutation("the queue that is named first goes first", f"{SQLITE}lanes.py",
+             "(place.get(lane.queue, 0), -lane.priority)", "(0, -lane.priority)",
+             "test_worker.py -k queues_are_served"),
+    Mutation("what is due first goes first", f"{SQLITE}claims.py",
+             "ORDER BY p.due_at, p.declaration", "ORDER BY p.declaration",
+             "test_worker.py test_repository.py -k 'due_first or order'"),
+    Mutation("an idle worker wakes up when a job is due", "worker/supervisor.py",
+             "due = self._next_due is not None and self._next_due <= time.time()", "due = False",
+             "test_worker.py -k job_is_due"),
+    Mutation("a clock that is put forward is noticed", "worker/supervisor.py",
+             "min(self._next_due - time.time(), RECHECK_CLOCK_SECONDS)",
+             "self._next_due - time.time()",
+             "test_upkeep.py -k clock"),
+    Mutation("--max-jobs ends a worker", "worker/supervisor.py",
+             "return self._left == 0 or (", "return False or (",
+             "test_worker.py -k max_jobs_ends"),
+    Mutation("--until-empty does all that is due", "worker/supervisor.py",
+             "(self._options.until_empty and self._idle)", "(self._options.until_empty)",
+             "test_worker.py -k completes_with_its_result"),
+    Mutation("a damaged queue is named as such", f"{SQLITE}claims.py",
+             "if next_due is not None and next_due <= now and not enough:", "if False:",
+             "test_upkeep.py -k damaged"),
+    # What comes of it
+    Mutation("only the holder of the claim settles a job", f"{SQLITE}claims.py",
+             "if held.pop(one[0], False) is None]", "if held.pop(one[0], None) is None]",
+             "test_repository.py"),
+    Mutation("follow-ups exist if their job completes", f"{SQLITE}outcomes.py",
+             "if verdict.follow_ups:", "if False:",
+             "test_worker.py -k follow_ups_exist"),
+    Mutation("a job is retried as often as it says", "lifecycle.py",
+             "return attempts <= retries", "return attempts < retries",
+             "test_lifecycle.py"),
+    Mutation("the pause doubles with each attempt", "lifecycle.py",
+             "2.0 ** min(attempt - 1, 64)", "1.0",
+             "test_lifecycle.py"),
+    Mutation("pauses have jitter", "lifecycle.py",
+             "(1 + JITTER * (2 * chance - 1))", "1",
+             "test_lifecycle.py"),
+    Mutation("a job that keeps coming back is set aside", "lifecycle.py",
+             "return releases < MAX_RELEASES", "return True",
+             "test_lifecycle.py"),
+    Mutation("a job that keeps killing its worker is set aside", "lifecycle.py",
+             "return crashes <= MAX_CRASHES", "return True",
+             "test_lifecycle.py"),
+    Mutation("a job that runs too long is ended", f"{POOL}pool.py",
+             "if limit is not None and now - since >= limit and process.ending is None:",
+             "if limit is not None and False:",
+             "test_worker.py -k runs_too_long_is_ended"),
+    Mutation("a job that ignores its end is killed", f"{POOL}pool.py",
+             "elif process.kill_at is not None and now >= process.kill_at:", "elif False:",
+             "test_worker.py -k ignores_the_end"),
+    Mutation("a realizer that hangs is replaced", f"{POOL}process.py",
+             "self.silent_since is not None and now - self.silent_since > SILENT_SECONDS", "False",
+             "test_stalled.py test_crashes.py -k 'stuck or stopped or hang'"),
+    Mutation("a long job holds no short ones up", f"{POOL}pool.py",
+             "            process.revoke()\n        process.request", "        process.request",
+             "test_worker.py -k 'short_jobs'"),
+    Mutation("a process that a job has changed is put back", f"{REALIZER}run.py",
+             "if not self._spoiled and (lost := self._state.restore()):", "if False:",
+             "test_leaks.py"),
+    Mutation("a child that a job has forked runs no other job", f"{REALIZER}run.py",
+             "if os.getpid() != self._process:", "if False:",
+             "test_worker.py -k forked_child"),
+    Mutation("what a job leaves running ends with its process", f"{REALIZER}reaper.py",
+             "    _kill_children()\n    _end_like", "    _end_like",
+             "test_strays.py test_worker.py -k 'daemon or left or leaves'"),
+    # Deaths
+    Mutation("a dead worker is known by its lock", f"{SQLITE}lock.py",
+             "BlockingIOError:\n        return True", "BlockingIOError:\n        return False",
+             "test_crashes.py test_report.py"),
+    Mutation("what a dead worker held goes back", "worker/duties/recovery.py",
+             "        if dead:", "        if False:",
+             "test_crashes.py -k takes_over"),
+    Mutation("what had ended when its worker died is not repeated", f"{REALIZER}run.py",
+             "        self._journal.add((claim, ended))\n", "",
+             "test_crashes.py -k not_repeated"),
+    Mutation("a worker leaves a migrated file with 75", "commands/realization_start.py",
+             "TryAgain.exit_code if worker.outdated else 0", "0",
+             "test_crashes.py -k newer_program_migrates"),
+    # A long life
+    Mutation("completed and failed jobs are deleted after a while", "worker/duties/maintenance.py",
+             "return self._repository.purge(status, before, most=ROWS_AT_ONCE)", "return 0",
+             "test_upkeep.py -k older_than"),
+    Mutation("realizers that cannot load are started ever more slowly", f"{POOL}starter.py",
+             "self.due = time.monotonic() + pause", "self.due = 0.0",
+             "test_upkeep.py -k slowly"),
+    Mutation("a realizer that has used up its numbers is replaced", f"{POOL}in_flight.py",
+             "return self._next > MAX_SEQUENCE", "return False",
+             "test_upkeep.py -k used_up"),
+    Mutation("a line without an end is printed piece by piece", "worker/output/prefix.py",
+             "if not piece or len(self._partial) > MAX_LINE_BYTES:", "if not piece:",
+             "test_upkeep.py -k line"),
+    Mutation("root runs no job files that others may write", "catalog/trust.py",
+             "if os.geteuid() != 0 or os.environ.get(ALLOW):", "if True:",
+             "test_trust.py"),
+    Mutation("a signal that was ignored at the start stays ignored", "worker/duties/signals.py",
+             "if signal.getsignal(number) is not signal.SIG_IGN:", "if True:",
+             "test_ignored_signals.py"),
+    Mutation("processing jobs are never purged", f"{SQLITE}repository.py",
+             "if status is Status.PROCESSING:", "if False:",
+             "test_repository.py"),
+)  # fmt: skip

@@ -1,0 +1,149 @@
+"""What a worker does for itself over a long life: purging, pauses, clocks, fresh realizers."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import sqlite3
+import threading
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from prokerja import Queue, Worker
+from prokerja.worker import supervisor
+from prokerja.worker.loop import EventLoop
+from prokerja.worker.output.prefix import MAX_LINE_BYTES, LinePrefixer
+from prokerja.worker.pool import in_flight
+from tests.support import PATIENCE, SOON, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support import Home
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
+    """For how long workers of this process have gone to sleep."""
+    waits: list[float | None] = []
+    wait = EventLoop.wait
+
+    def noted(loop: EventLoop, seconds: float | None) -> None:
+        waits.append(seconds)
+        wait(loop, seconds)
+
+    monkeypatch.setattr(EventLoop, "wait", noted)
+    return waits
+
+
+@pytest.fixture
+def worker(home: Home, waits: list[float | None]) -> Iterator[Worker]:
+    """One in a thread of this process, so that its clock and its limits can be changed."""
+    worker = Worker(Queue(home.db), jobs=home.jobs)
+    thread = threading.Thread(target=worker.run, daemon=True)
+    thread.start()
+    yield worker
+    worker.stop()
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+
+
+@pytest.mark.parametrize(("kept", "purged"), [("completed", "failed"), ("failed", "completed")])
+def test_an_idle_worker_deletes_jobs_that_are_older_than_the_settings_keep_them(
+    home: Home, kept: str, purged: str
+) -> None:
+    home.in_environment({f"PROKERJA_KEEP_{purged.upper()}": "0"})
+    home.run("pass")
+    home.run("raise ValueError")
+    home.worker().ready()
+    wait_until(lambda: home.counts()["completed"] == home.counts()["failed"] == 1)
+    wait_until(lambda: home.counts()[purged] == 0)
+    assert home.counts()[kept] == 1
+
+
+def test_realizers_that_die_while_they_load_the_jobs_are_replaced_ever_more_slowly(
+    home: Home,
+) -> None:
+    home.write(
+        "fatal.py",
+        f"""
+        import os, time
+        if os.path.exists({str(home.path / "fatal")!r}):
+            with open({str(home.path / "ledger")!r}, "a") as file:
+                file.write(f"{{time.monotonic()}}\\n")
+            os._exit(3)
+        """,
+    )
+    worker = home.worker().ready()
+    home.open("fatal")
+    [realizer] = worker.realizers()
+    realizer.kill()
+    wait_until(lambda: len(home.ledger()) == 3)
+    pauses = [later - sooner for sooner, later in itertools.pairwise(map(float, home.ledger()))]
+    assert pauses[0] > 1.5
+    assert pauses[1] > 3.5
+
+
+def test_a_clock_that_is_put_forward_makes_jobs_due_without_a_write(
+    home: Home, monkeypatch: pytest.MonkeyPatch, waits: list[float | None], worker: Worker
+) -> None:
+    assert supervisor.RECHECK_CLOCK_SECONDS <= 60
+    monkeypatch.setattr(supervisor, "RECHECK_CLOCK_SECONDS", 0.1)
+    later = home.run("pass", delay=3600.0)
+    home.wait(home.run("pass"))
+    wait_until(lambda: waits[-1] and waits[-1] >= 0.1)
+    clock = time.time
+    monkeypatch.setattr(time, "time", lambda: clock() + 3600)
+    wait_until(lambda: home.statuses([later]) == ["completed"], 2 * SOON)
+
+
+def test_a_queue_that_names_jobs_which_are_not_there_is_damaged(home: Home) -> None:
+    home.run("pass")
+    home.work()
+    with closing(sqlite3.connect(home.db)) as database, database:
+        database.execute("INSERT INTO pending (lane, due_at, declaration) VALUES (1, 0, 99)")
+        database.execute("UPDATE lane SET pending = 1")
+    worker = home.worker("--until-empty")
+    assert worker.end() == 1
+    assert "is damaged: it queues jobs that are not there; restore a backup" in worker.said()
+
+
+def test_a_line_that_does_not_end_is_printed_piece_by_piece() -> None:
+    prefixer = LinePrefixer()
+    held = prefixer.feed(b"\x1e7\x1e" + b"x" * MAX_LINE_BYTES)
+    assert held == b""
+    assert prefixer.feed(b"y") == b"[7] " + b"x" * MAX_LINE_BYTES + b"y\n"
+    assert prefixer.feed(b"z") == b""
+    assert prefixer.feed(b"") == b"[7] z\n"
+
+
+def test_a_running_jobs_endless_line_is_seen_before_it_ends(home: Home) -> None:
+    worker = home.worker()
+    id = home.run("print('x' * 50_000, end='', flush=True); wait_for('gate')")
+    wait_until(lambda: worker.lines(id))
+    assert home.counts()["completed"] == 0
+    home.open("gate")
+    home.wait(id)
+
+
+def test_a_realizer_that_has_used_up_its_numbers_is_replaced_and_no_job_is_lost(
+    home: Home, monkeypatch: pytest.MonkeyPatch, worker: Worker
+) -> None:
+    monkeypatch.setattr(in_flight, "MAX_SEQUENCE", 3)
+    processes = set()
+    for _ in range(3):
+        ids = home.run_each(["return os.getpid()"] * 4)
+        wait_until(lambda ids=ids: set(home.statuses(ids)) == {"completed"})  # type: ignore[misc]
+        processes |= {home.job(id)["result"] for id in ids}
+    assert len(processes) > 1
+
+
+def test_a_sleeping_worker_does_not_hold_a_stop_up(home: Home) -> None:
+    worker = home.worker().ready()
+    wait_until(worker.asleep)
+    os.kill(worker.pid, signal.SIGTERM)
+    assert worker.end() == 0
