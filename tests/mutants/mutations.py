@@ -46,7 +46,7 @@ MUTATIONS = (
              "test_cli.py -k private"),
     Mutation("no queue lies on a network file system", f"{SQLITE}opening.py",
              "if shared and not os.environ.get(FORCE):", "if False:",
-             "test_storage.py -k network"),
+             "sqlite/test_placement.py -k network"),
     Mutation("what was acknowledged survives a power cut", f"{SQLITE}opening.py",
              '"PRAGMA synchronous = FULL"', '"PRAGMA synchronous = OFF"',
              "test_faults.py -k power"),
@@ -59,7 +59,7 @@ MUTATIONS = (
              "test_worker.py -k queues_are_served"),
     Mutation("what is due first goes first", f"{SQLITE}claims.py",
              "ORDER BY p.due_at, p.declaration", "ORDER BY p.declaration",
-             "test_worker.py test_repository.py -k 'due_first or order'"),
+             "test_worker.py repository/test_claim.py -k 'due_first or order'"),
     Mutation("an idle worker wakes up when a job is due", "worker/supervisor.py",
              "due = self._next_due is not None and self._next_due <= time.time()", "due = False",
              "test_worker.py -k job_is_due"),
@@ -79,7 +79,7 @@ MUTATIONS = (
     # What comes of it
     Mutation("only the holder of the claim settles a job", f"{SQLITE}claims.py",
              "if held.pop(one[0], False) is None]", "if held.pop(one[0], None) is None]",
-             "test_repository.py"),
+             "repository/test_settle.py"),
     Mutation("follow-ups exist if their job completes", f"{SQLITE}outcomes.py",
              "if verdict.follow_ups:", "if False:",
              "test_worker.py -k follow_ups_exist"),
@@ -154,5 +154,5 @@ MUTATIONS = (
              "test_ignored_signals.py"),
     Mutation("processing jobs are never purged", f"{SQLITE}repository.py",
              "if status is Status.PROCESSING:", "if False:",
-             "test_repository.py"),
+             "repository/test_retry_and_purge.py"),
 )  # fmt: skip

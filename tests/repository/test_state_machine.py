@@ -1,0 +1,564 @@
+"""The store against a plain model of it, in any order of events."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+import sqlite3
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from prokerja.errors import NotFound, RequestError
+from prokerja.lifecycle import DAY, MAX_CRASHES, MAX_RELEASES, TRANSITIONS
+from prokerja.model import Declaration, Lane, Status
+from prokerja.repository.sqlite import history
+from prokerja.repository.sqlite.claims import TURNS
+from prokerja.repository.sqlite.repository import SQLiteRepository
+from prokerja.verdicts import Completed, Failed, Released
+from tests.repository.harness import (
+    COMPLETED,
+    DIRECTORIES,
+    FAILED,
+    LANES,
+    NAMES,
+    NOOP,
+    PENDING,
+    PROCESSING,
+    QUEUES,
+    START,
+    asked,
+    take,
+    turn,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from prokerja.model import FailedAttempt
+    from prokerja.verdicts import Settlement
+
+
+@dataclass
+class Model:
+    """One declaration as it should stand in the store."""
+
+    lane: Lane
+    due_at: float
+    payload: str
+    retries: int
+    retry_after: float
+    timeout: float | None
+    status: Status = PENDING
+    token: int | None = None
+    running: float | None = None
+    attempt: int = 0
+    forgiven: int = 0
+    returns: int = 0
+    result: str | None = None
+    finished_at: float | None = None
+    wrong: list[tuple[int, bool]] = field(default_factory=list)
+    """Of the attempts that went wrong: the number, and whether the worker died."""
+
+    @property
+    def crashes(self) -> int:
+        return sum(crashed for number, crashed in self.wrong if number > self.forgiven)
+
+
+class TurnedBackError(Exception):
+    """Descriptors a transaction in the middle."""
+
+
+class Machine(RuleBasedStateMachine):
+    """Several workers and two connections on one file, in any order of events."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+        self.repositories = [SQLiteRepository(str(path)) for _ in range(2)]
+        for repository in self.repositories:
+            repository.database.durable(False)  # no test here cuts the power
+        self.current = self.repositories[0]
+        self.door = sqlite3.connect(path, isolation_level=None)
+        self.door.execute("PRAGMA synchronous = OFF")
+        self.now = START
+        self.jobs: dict[int, Model] = {}
+        self.claims: dict[int, list[int]] = {}
+        self.newest = 0
+        self.turns = itertools.count(1)
+        self.worker = 1
+        self.old: list[tuple[int, int, int]] = []
+        """Token, id and lane of what was once claimed."""
+        self.before: dict[int, Status] = {}
+        self.lanes: dict[Lane, int] = {}
+
+    def teardown(self) -> None:
+        self.door.close()
+        for repository in self.repositories:
+            repository.close()
+
+    # Rules.
+
+    @rule(
+        lanes=st.lists(st.sampled_from(LANES), min_size=1, max_size=5),
+        delays=st.lists(st.sampled_from([0.0, 0.0, 5.0, 60.0, -30.0]), min_size=5, max_size=5),
+        retries=st.integers(0, 2),
+        retry_after=st.sampled_from([0.0, 1.0, 100_000.0]),
+    )
+    def declare(
+        self, lanes: list[Lane], delays: list[float], retries: int, retry_after: float
+    ) -> None:
+        requests = [
+            asked(
+                lane,
+                due_at=self.now + delay,
+                payload=json.dumps({"n": self.newest + n}),
+                retries=retries,
+                retry_after=retry_after,
+                timeout=n or None,
+            )
+            for n, (lane, delay) in enumerate(zip(lanes, delays, strict=False))
+        ]
+        if len(requests) == 1:
+            id = self.current.declarations.add_one(requests[0], self.now)
+            self.expect(range(id, id + 1), requests)
+        else:
+            self.expect(self.current.declarations.add(requests, self.now), requests)
+
+    @rule(lane=st.sampled_from(LANES), delay=st.sampled_from([0.0, 5.0]))
+    def declare_through_the_door(self, lane: Lane, delay: float) -> None:
+        request = asked(lane, due_at=self.now + delay, retries=1, retry_after=2.0, timeout=3.0)
+        self.door.execute(
+            "INSERT INTO declare"
+            " (job, queue, priority, jobs, due_at, retries, retry_after, timeout)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (lane.name, lane.queue, lane.priority, lane.directory, *request[2:]),
+        )
+        [[id]] = self.rows("SELECT max(id) FROM declaration")
+        self.expect(range(id, id + 1), [request])
+
+    @rule(
+        room=st.integers(0, 6),
+        queues=st.permutations(QUEUES).flatmap(
+            lambda order: st.integers(0, len(order)).map(lambda n: order[:n])
+        ),
+        names=st.sampled_from([None, {"noop"}, {"noop", "send"}, set()]),
+        directories=st.sampled_from([None, (), ("/a",), ("/b", "/a")]),
+    )
+    def take(
+        self,
+        room: int,
+        queues: list[str],
+        names: set[str] | None,
+        directories: tuple[str, ...] | None,
+    ) -> None:
+        due = [
+            (queues.index(job.lane.queue) if queues else 0, -job.lane.priority, job.due_at, id)
+            for id, job in self.jobs.items()
+            if job.status is PENDING
+            and job.due_at <= self.now
+            and (not queues or job.lane.queue in queues)
+            and (names is None or job.lane.name in names)
+            and (directories is None or job.lane.directory in ("", *directories))
+        ]
+        ids = [id for *_, id in sorted(due)][:room]
+        token = self.worker * TURNS + next(self.turns)
+        claimed = take(self.current, token, self.now, room, queues, names, directories)
+        assert [(c.id, c.lane, c.payload, c.attempt, c.timeout) for c in claimed] == [
+            (id, self.lanes[job.lane], job.payload, job.attempt + 1, job.timeout)
+            for id, job in ((id, self.jobs[id]) for id in ids)
+        ]
+        for id in ids:
+            self.jobs[id].status, self.jobs[id].token = PROCESSING, token
+            self.old.append((token, id, self.lanes[self.jobs[id].lane]))
+        if ids:
+            self.claims[token] = ids
+
+    @precondition(lambda self: self.claims)
+    @rule(data=st.data())
+    def begin(self, data: st.DataObject) -> None:
+        token, ids = self.some(data)
+        with self.current.database.writing():
+            self.current.claims.started(token, [(id, self.now) for id in ids])
+        for id in ids:
+            self.jobs[id].running = self.now
+
+    @precondition(lambda self: self.claims)
+    @rule(
+        data=st.data(),
+        chance=st.floats(0, 1, exclude_max=True),
+        follow_up=st.none() | st.sampled_from(LANES),
+        twice=st.booleans(),
+    )
+    def settle(
+        self, data: st.DataObject, chance: float, follow_up: Lane | None, twice: bool
+    ) -> None:
+        token, ids = self.some(data)
+        kinds = [data.draw(st.sampled_from(["completed", "failed", "free", "kept"])) for _ in ids]
+        more = () if follow_up is None else (asked(follow_up, due_at=self.now + 5),)
+        verdicts: list[Settlement] = []
+        for id, kind in zip(ids, kinds, strict=True):
+            lane = self.lanes[self.jobs[id].lane]
+            if kind == "completed":
+                verdicts.append((id, lane, Completed(self.now - 2, self.now, f"[{id}]", more)))
+            elif kind == "failed":
+                verdicts.append((id, lane, Failed(self.now - 2, self.now, f"E{id}", "at line 1")))
+            else:
+                verdicts.append((id, lane, Released(counted=kind == "free")))
+        with self.current.database.writing():
+            given = verdicts * 2 if twice else verdicts
+            fates = self.current.claims.settle(token, given, self.now, lambda: chance)
+        expected = []
+        for id, kind in zip(ids, kinds, strict=True):
+            self.leave(token, id)
+            if kind == "completed":
+                self.complete(id)
+                self.expect(range(self.newest + 1, self.newest + 1 + len(more)), more)
+            elif kind == "failed":
+                expected.append(self.fail(id, chance))
+            else:
+                self.come_back(id, free=kind == "free")
+        assert fates == expected
+
+    @precondition(lambda self: self.old)
+    @rule(data=st.data())
+    def settle_late(self, data: st.DataObject) -> None:
+        token, id, lane = data.draw(st.sampled_from(self.old))
+        if id in self.claims.get(token, ()):
+            token += TURNS * 1000  # a token that nobody holds
+        late: list[Settlement] = [
+            (id, lane, Completed(self.now, self.now, "1", (asked(),))),
+            (id, lane, Failed(self.now, self.now, "late")),
+            (id, lane, Released(counted=True)),
+            (id, lane, Released(counted=False)),
+        ]
+        verdict: Settlement = data.draw(st.sampled_from(late))
+        before = self.everything()
+        with self.current.database.writing():
+            assert self.current.claims.settle(token, [verdict], self.now, lambda: 0.5) == []
+        assert self.everything() == before
+
+    @rule()
+    def worker_dies(self) -> None:
+        held = [(token, ids) for token, ids in self.claims.items() if token // TURNS == self.worker]
+        with self.current.database.writing():
+            count = self.current.claims.put_back(self.worker, self.now)
+        assert count == sum(len(ids) for _, ids in held)
+        for token, ids in held:
+            for id in list(ids):
+                started = self.jobs[id].running is not None
+                self.leave(token, id)
+                if started:
+                    self.crash(id)
+                else:
+                    self.come_back(id, free=True)
+        self.worker += 1
+
+    @rule()
+    def another_worker_starts(self) -> None:
+        self.worker += 1
+
+    @precondition(lambda self: self.of(FAILED))
+    @rule(data=st.data())
+    def retry(self, data: st.DataObject) -> None:
+        ids = data.draw(st.lists(st.sampled_from(self.of(FAILED)), min_size=1, max_size=4))
+        self.current.declarations.retry(ids, self.now)
+        for id in set(ids):
+            self.refresh(id)
+
+    @precondition(lambda self: self.not_due())
+    @rule(data=st.data())
+    def make_due(self, data: st.DataObject) -> None:
+        id = data.draw(st.sampled_from(self.not_due()))
+        self.current.declarations.retry([id], self.now)
+        self.jobs[id].due_at = self.now
+
+    @rule(data=st.data())
+    def retry_what_has_not_failed(self, data: st.DataObject) -> None:
+        missing = [self.newest + 1, 0, -1]
+        fit = {*self.of(FAILED), *self.not_due()}
+        bad = data.draw(st.sampled_from([*missing, *set(self.jobs) - fit]))
+        ids = [*self.of(FAILED), bad]
+        before = self.everything()
+        with pytest.raises(NotFound if bad in missing else RequestError, match=rf"job {bad}\b"):
+            self.current.declarations.retry(ids, self.now)
+        assert self.everything() == before
+
+    @rule(lanes=st.lists(st.sampled_from(LANES), unique=True, max_size=6))
+    def retry_failed(self, lanes: list[Lane]) -> None:
+        ids = [id for id in self.of(FAILED) if self.jobs[id].lane in lanes]
+        known = [self.lanes[lane] for lane in lanes if lane in self.lanes]
+        assert self.current.declarations.retry_failed(known, self.now) == len(ids)
+        for id in ids:
+            self.refresh(id)
+
+    @rule(
+        status=st.sampled_from([PENDING, COMPLETED, FAILED]),
+        age=st.sampled_from([-1e9, -1.0, 0.0, 20.0]),
+        most=st.none() | st.integers(0, 4),
+    )
+    def purge(self, status: Status, age: float, most: int | None) -> None:
+        before = self.now - age
+        gone = [
+            (self.lanes[job.lane], job.due_at if status is PENDING else job.finished_at or 0.0, id)
+            for id, job in self.jobs.items()
+            if job.status is status
+            and (job.due_at if status is PENDING else job.finished_at or 0.0) < before
+        ]
+        count = len(gone) if most is None else min(most, len(gone))
+        lanes = sorted(self.lanes.values())
+        assert self.current.declarations.purge(lanes, status, before, most) == count
+        left = {id for (id,) in self.rows("SELECT id FROM declaration")}
+        went = [entry for entry in gone if entry[2] not in left]
+        assert len(went) == count
+        oldest = sorted(entry[:2] for entry in gone)[:count]
+        assert sorted(entry[:2] for entry in went) == oldest, "the oldest of a lane go first"
+        for *_, id in went:
+            del self.jobs[id]
+            del self.before[id]
+
+    @rule(seconds=st.sampled_from([0.5, 5.0, 60.0, 2 * DAY]))
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule()
+    def use_the_other_connection(self) -> None:
+        self.current = self.repositories[self.current is self.repositories[0]]
+
+    @rule(lane=st.sampled_from(LANES), known=st.booleans())
+    def turn_is_rolled_back(self, lane: Lane, known: bool) -> None:
+        """All verbs of a turn, and then an error: nothing has happened, and nothing is kept."""
+        new = lane if known else Lane("new", lane.name, lane.priority)
+        before = self.everything()
+        repository, token = self.current, self.worker * TURNS
+        with pytest.raises(TurnedBackError):
+            self.turn_back(repository, new, token)
+        assert self.everything() == before
+
+    def turn_back(self, repository: SQLiteRepository, lane: Lane, token: int) -> None:
+        with repository.database.writing():
+            repository.declarations.insert([asked(lane)], self.now)
+            taken = turn(repository, token, self.now)
+            repository.claims.started(token, [(claimed.id, self.now) for claimed in taken])
+            verdicts = [(c.id, c.lane, Failed(self.now, self.now, "E")) for c in taken[::2]]
+            repository.claims.settle(token, verdicts, self.now, lambda: 0.5)
+            raise TurnedBackError
+
+    # What each verb should do.
+
+    def expect(self, ids: range, requests: Sequence[Declaration]) -> None:
+        assert list(ids) == list(range(self.newest + 1, self.newest + 1 + len(requests)))
+        for id, request in zip(ids, requests, strict=True):
+            due_at = max(request.due_at, self.now)
+            self.jobs[id] = Model(
+                request.lane,
+                due_at,
+                request.payload,
+                request.retries,
+                request.retry_after,
+                request.timeout,
+            )
+            self.newest = id
+        self.lanes = {
+            Lane(*lane): id
+            for id, *lane in self.rows("SELECT id, queue, name, priority, directory FROM lane")
+        }
+
+    def complete(self, id: int) -> None:
+        job = self.jobs[id]
+        job.status, job.result, job.finished_at = COMPLETED, f"[{id}]", self.now
+        job.attempt += 1
+
+    def fail(self, id: int, chance: float) -> FailedAttempt:
+        from prokerja.model import FailedAttempt
+
+        job = self.jobs[id]
+        job.attempt += 1
+        job.wrong.append((job.attempt, False))
+        spent = job.attempt - job.forgiven
+        if spent > job.retries:
+            job.status, job.finished_at = FAILED, self.now
+            return FailedAttempt(id, self.lanes[job.lane], job.attempt, f"E{id}", None)
+        exact = min(job.retry_after * 2 ** (spent - 1), DAY)
+        [[due_at]] = self.rows(f"SELECT due_at FROM declaration WHERE id = {id}")
+        assert due_at == pytest.approx(self.now + exact * (0.9 + chance / 5), abs=1e-3)
+        job.status, job.due_at = PENDING, due_at
+        return FailedAttempt(id, self.lanes[job.lane], job.attempt, f"E{id}", due_at)
+
+    def crash(self, id: int) -> None:
+        job = self.jobs[id]
+        job.attempt += 1
+        job.wrong.append((job.attempt, True))
+        if job.crashes <= 5:
+            job.status, job.due_at = PENDING, self.now
+        else:
+            job.status, job.finished_at = FAILED, self.now
+
+    def come_back(self, id: int, *, free: bool) -> None:
+        job = self.jobs[id]
+        if free and job.returns == 20:
+            job.attempt += 1
+            job.wrong.append((job.attempt, False))
+            job.status, job.finished_at = FAILED, self.now
+        else:
+            job.status = PENDING
+            job.returns += free
+
+    def refresh(self, id: int) -> None:
+        job = self.jobs[id]
+        job.status, job.due_at, job.finished_at = PENDING, self.now, None
+        job.forgiven, job.returns = job.attempt, 0
+
+    def leave(self, token: int, id: int) -> None:
+        self.claims[token].remove(id)
+        if not self.claims[token]:
+            del self.claims[token]
+        self.jobs[id].token = self.jobs[id].running = None
+
+    # What must hold after each step.
+
+    @invariant()
+    def only_changes_of_the_table_happen(self) -> None:
+        for id, job in self.jobs.items():
+            last = self.before.get(id)
+            if last is None:
+                assert job.status is PENDING
+            elif last is not job.status:
+                assert (last, job.status) in TRANSITIONS
+            self.before[id] = job.status
+        for id, last in self.before.items():
+            assert id in self.jobs or last is not PROCESSING
+
+    @invariant()
+    def the_store_holds_what_the_model_holds(self) -> None:
+        stored = {row[0]: row[1:] for row in self.rows(STORED)}
+        codes = {PENDING: 0, PROCESSING: 0, COMPLETED: 1, FAILED: 2}
+        assert stored == {
+            id: (
+                *job.lane, codes[job.status], job.due_at, job.payload, job.retries,
+                job.retry_after, job.timeout, job.attempt, job.forgiven, job.returns,
+                job.finished_at, job.result,
+            )
+            for id, job in self.jobs.items()
+        }  # fmt: skip
+
+    @invariant()
+    def every_open_declaration_stands_in_exactly_one_place(self) -> None:
+        pending = self.rows("SELECT declaration, lane, due_at FROM pending")
+        assert len(pending) == len({id for id, *_ in pending})
+        assert set(pending) == {
+            (id, self.lanes[self.jobs[id].lane], self.jobs[id].due_at) for id in self.of(PENDING)
+        }
+        claims = self.rows("SELECT token, worker, declarations FROM claim")
+        assert {token: json.loads(ids) for token, _, ids in claims} == self.claims
+        assert all(worker == token // TURNS for token, worker, _ in claims)
+        claimed = [id for ids in self.claims.values() for id in ids]
+        assert sorted(claimed) == sorted(self.of(PROCESSING))
+
+    @invariant()
+    def what_runs_is_what_was_started_and_is_held(self) -> None:
+        assert set(self.rows("SELECT declaration, token, started_at FROM running")) == {
+            (id, job.token, job.running) for id, job in self.jobs.items() if job.running is not None
+        }
+
+    @invariant()
+    def the_tally_is_the_number_of_rows(self) -> None:
+        counts = Counter((job.lane, job.status) for job in self.jobs.values())
+        for id, *lane, pending, processing, completed, failed, home in self.rows(
+            "SELECT * FROM lane"
+        ):
+            queue, name, priority = lane
+            key = Lane(queue, name, priority, home)
+            assert self.lanes[key] == id
+            assert [pending, processing, completed, failed] == [counts[key, s] for s in Status]
+
+    @invariant()
+    def attempts_are_numbered_without_gaps_and_bounded(self) -> None:
+        wrong: dict[int, list[tuple[int, bool]]] = {id: [] for id in self.jobs}
+        for id, number, crashed in self.rows(
+            "SELECT declaration, number, crashed FROM attempt ORDER BY number"
+        ):
+            wrong[id].append((number, bool(crashed)))
+        for id, job in self.jobs.items():
+            assert wrong[id] == job.wrong
+            good = [job.attempt] if job.status is COMPLETED else []
+            assert [n for n, _ in wrong[id]] + good == list(range(1, job.attempt + 1))
+            assert job.returns <= MAX_RELEASES
+            assert job.crashes <= MAX_CRASHES + (job.status is FAILED)
+
+    @invariant()
+    def lists_and_counts_agree_with_the_model(self) -> None:
+        for status in Status:
+            records = self.current.history.newest(status, None, None, 10_000)
+            assert {record.id for record in records} == set(self.of(status))
+        for tally in self.current.lanes.tallies():
+            assert tally.counts() == {
+                status.value: sum(
+                    job.lane.queue == tally.queue and job.status is status
+                    for job in self.jobs.values()
+                )
+                for status in Status
+            }
+
+    # Helpers.
+
+    def rows(self, query: str) -> list[Any]:
+        return self.repositories[0].database.execute(query).fetchall()
+
+    def everything(self) -> list[Any]:
+        tables = self.rows("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
+        return [(table, self.rows(f"SELECT * FROM {table}")) for (table,) in tables]
+
+    def not_due(self) -> list[int]:
+        return [id for id in self.of(PENDING) if self.jobs[id].due_at > self.now]
+
+    def of(self, status: Status) -> list[int]:
+        return [id for id, job in self.jobs.items() if job.status is status]
+
+    def some(self, data: st.DataObject) -> tuple[int, list[int]]:
+        """Some of what one claim holds."""
+        token = data.draw(st.sampled_from(sorted(self.claims)))
+        ids = data.draw(st.lists(st.sampled_from(self.claims[token]), min_size=1, unique=True))
+        return token, ids
+
+
+STORED = """
+    SELECT d.id, queue, name, priority, directory, status, due_at, payload, retries, retry_after,
+        timeout, attempt, forgiven, returns, finished_at, result
+    FROM declaration AS d JOIN lane ON lane.id = d.lane"""
+
+
+def test_no_order_of_events_makes_the_store_and_a_plain_model_differ(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "EXACT_ROWS", 3)  # so that lists go beyond it
+    template = tmp_path / "template"
+    repository = SQLiteRepository(str(template))
+    specs = [NOOP._replace(name=name) for name in NAMES]
+    for directory in DIRECTORIES:
+        repository.catalog.record(directory, {}, (), specs)
+    repository.close()
+    numbers = itertools.count()
+
+    def machine() -> Machine:
+        path = tmp_path / f"{next(numbers)}.db"
+        shutil.copy(template, path)
+        return Machine(path)
+
+    run_state_machine_as_test(
+        machine,  # type: ignore[arg-type]
+        settings=settings(max_examples=50, stateful_step_count=40, deadline=None),
+    )

@@ -1,0 +1,30 @@
+"""Fixtures for the tests of the file."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "here" / "q.db"
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A directory that every user may look into; pytest's own are private."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    yield folder
+    for part in (folder, *folder.rglob("*")):
+        if part.is_dir():
+            part.chmod(0o755)
+    shutil.rmtree(folder)

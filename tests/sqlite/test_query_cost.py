@@ -1,0 +1,224 @@
+"""What a query costs in a file with many jobs."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+
+from prokerja.model import Status, Taking
+from prokerja.repository.sqlite import history
+from prokerja.repository.sqlite.claims import TURNS
+from prokerja.repository.sqlite.repository import SQLiteRepository
+from prokerja.spec import JobSpec
+from tests.sqlite.files import START, asked, settle, take
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+SPEC = JobSpec("noop", "default", 0, 0, 10.0, None, (), True, "/jobs/noop.py", "")
+
+
+def statements(repository: SQLiteRepository, action: Callable[[], object]) -> set[str]:
+    """Every statement that `action` executes, as it was written."""
+    seen: set[str] = set()
+    connection = repository.database.connection
+    connection.set_trace_callback(seen.add)
+    try:
+        action()
+    finally:
+        connection.set_trace_callback(None)
+    return {text for text in seen if not text.startswith(("BEGIN", "COMMIT", "PRAGMA", "--"))}
+
+
+def verbs(repository: SQLiteRepository) -> dict[str, Callable[[], object]]:
+    """Everything that is done with a file, by its name."""
+    past, lanes = repository.history, repository.lanes
+    ids = list(lanes.matching(None, None))
+    tokens = itertools.count(TURNS * 50)
+
+    def turn(code: int) -> None:
+        repository.declarations.add([asked() for _ in range(3)], START)
+        claimed = take(repository, next(tokens), 3)
+        with repository.database.writing():
+            ended = [(claim.id, START) for claim in claimed[:1]]
+            repository.claims.started(claimed[0].token, ended)
+        settle(repository, claimed, code)
+
+    def recover() -> None:
+        repository.declarations.add([asked() for _ in range(3)], START)
+        claimed = take(repository, 40 * TURNS, 3)
+        with repository.database.writing():
+            repository.claims.started(claimed[0].token, [(claimed[0].id, START)])
+            repository.claims.put_back(40, START)
+
+    def one() -> None:
+        record = past.one(1)
+        assert record is not None
+        past.attempts(record)
+        past.ahead(record, START)
+
+    def retry() -> None:
+        repository.declarations.retry([past.newest(Status.FAILED, None, None, 1)[0].id], START)
+
+    purge = repository.declarations.purge
+    found: dict[str, Callable[[], object]] = {
+        "declare": lambda: repository.declarations.add([asked()] * 3, START),
+        "complete": lambda: turn(1),
+        "fail": lambda: turn(2),
+        "return": lambda: turn(0),
+        "recover": recover,
+        "waiting": lambda: lanes.waiting(Taking()),
+        "next due": lambda: lanes.next_due(itertools.chain(*lanes.waiting(Taking()))),
+        "tallies": lanes.tallies,
+        "tallies of one": lambda: lanes.tallies("default"),
+        "longest waiting": lambda: past.longest_waiting(None, START),
+        "one": one,
+        "retry": retry,
+        "retry failed": lambda: repository.declarations.retry_failed(ids, START - 1e6),
+        "through the door": lambda: repository.database.execute(
+            "INSERT INTO declare (job) VALUES ('noop')"
+        ),
+    }
+    for status in (Status.PENDING, Status.COMPLETED, Status.FAILED):
+        found[f"purge {status}"] = partial(purge, ids, status, START - 1e6)
+    filters = itertools.product((None, *Status), (None, "default"), (None, "noop"))
+    for wanted, queue, name in filters:
+        found[f"newest {wanted} {queue} {name}"] = partial(past.newest, wanted, queue, name, 20)
+    return found
+
+
+VERBS = [
+    "declare", "complete", "fail", "return", "recover", "waiting", "next due", "tallies",
+    "tallies of one", "longest waiting", "one", "retry", "retry failed", "through the door",
+    *(f"purge {status}" for status in ("pending", "completed", "failed")),
+    *(
+        f"newest {status} {queue} {name}"
+        for status in (None, *Status) for queue in (None, "default") for name in (None, "noop")
+    ),
+]  # fmt: skip
+
+
+def filled(path: Path, count: int) -> SQLiteRepository:
+    """A file with so many jobs of each status that a worker does not hold, and three that one does.
+
+    Jobs of the past are written by SQL, in a moment.
+    """
+    repository = SQLiteRepository(str(path))
+    repository.database.durable(False)
+    repository.catalog.record("", {}, (), [SPEC])
+    repository.declarations.add([asked()] * 3, START)
+    take(repository, TURNS)
+    repository.declarations.add([asked() for _ in range(count)], START)
+    [lane] = repository.lanes.matching(None, None)
+    database = repository.database
+    with database.writing():
+        for code, column in ((1, "completed"), (2, "failed")):
+            database.execute(
+                "INSERT INTO declaration (lane, status, declared_at, due_at, payload, retries,"
+                " retry_after, attempt, started_at, finished_at)"
+                " SELECT lane, ?, declared_at, due_at, payload, 0, 10, 1, due_at, due_at + id"
+                " FROM declaration WHERE id BETWEEN 4 AND 3 + ?",
+                (code, count),
+            )
+            database.execute(f"UPDATE lane SET {column} = ? WHERE id = ?", (count, lane))
+        database.execute(
+            "INSERT INTO attempt SELECT id, 1, 1, started_at, finished_at, 0, 'no', NULL"
+            " FROM declaration WHERE status = 2"
+        )
+    return repository
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SQLiteRepository]:
+    repository = filled(tmp_path_factory.mktemp("small") / "q.db", 300)
+    yield repository
+    repository.close()
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lists look one by one at the newest hundred only, not at as many as a test's file holds."""
+    monkeypatch.setattr(history, "EXACT_ROWS", 100)
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SQLiteRepository]:
+    repository = filled(tmp_path_factory.mktemp("large") / "q.db", 15_000)
+    yield repository
+    repository.close()
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.usefixtures("narrow")
+def test_no_statement_of_a_verb_goes_through_all_declarations(
+    small: SQLiteRepository, verb: str
+) -> None:
+    seen = statements(small, verbs(small)[verb])
+    assert seen
+    explained = {
+        text: [row[3] for row in small.database.execute(f"EXPLAIN QUERY PLAN {text}")]
+        for text in seen
+    }
+    for text, plan in explained.items():
+        for step in plan:
+            if re.search(r"ORDER BY d\.id DESC LIMIT", text):
+                continue  # reads ids backwards and stops at its limit; measured below
+            assert not re.match(r"SCAN (declaration|d|pending|p|attempt)\b", step), text
+
+
+def test_a_claim_reads_its_lane_in_the_order_of_the_index_and_sorts_nothing(
+    small: SQLiteRepository,
+) -> None:
+    seen = statements(small, verbs(small)["complete"])
+    [ready] = [text for text in seen if "FROM pending AS p" in text]
+    plan = [row[3] for row in small.database.execute(f"EXPLAIN QUERY PLAN {ready}")]
+    assert plan == [
+        "SEARCH p USING PRIMARY KEY (lane=? AND due_at<?)",
+        "SEARCH d USING INTEGER PRIMARY KEY (rowid=?)",
+    ]
+
+
+@pytest.mark.usefixtures("narrow")
+@pytest.mark.parametrize("status", [Status.COMPLETED, Status.FAILED])
+def test_lists_of_ended_jobs_come_from_their_index_in_order(
+    small: SQLiteRepository, status: Status
+) -> None:
+    seen = statements(small, lambda: small.history.newest(status, None, None, 500))
+    [query] = [text for text in seen if "finished_at DESC" in text]
+    plan = [row[3] for row in small.database.execute(f"EXPLAIN QUERY PLAN {query}")]
+    assert plan[0].startswith("SEARCH d USING INDEX settled (lane=? AND status=?")
+    assert not any(step.startswith("USE TEMP B-TREE") for step in plan)
+
+
+def cost(repository: SQLiteRepository, action: Callable[[], object]) -> int:
+    """How many hundreds of steps SQLite takes for it."""
+    steps = 0
+
+    def count() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    connection = repository.database.connection
+    connection.set_progress_handler(count, 100)
+    try:
+        action()
+    finally:
+        connection.set_progress_handler(None, 0)
+    return steps
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.usefixtures("narrow")
+def test_a_verb_costs_no_more_in_a_file_with_fifty_times_the_jobs(
+    small: SQLiteRepository, large: SQLiteRepository, verb: str
+) -> None:
+    less, more = (cost(repository, verbs(repository)[verb]) for repository in (small, large))
+    # The window may be gone through to its end in the one, and not in the other.
+    assert more <= 1.5 * less + 30
