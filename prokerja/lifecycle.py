@@ -10,6 +10,8 @@ MAX_RELEASES = 20
 MAX_CRASHES = 5
 """How many attempts may die with their worker before the job is set aside."""
 JITTER = 0.1
+WORKER_DIED = "its worker died while the job was running"
+"""The error of an attempt that ended so."""
 
 TRANSITIONS: frozenset[tuple[Status, Status]] = frozenset(
     {

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from prokerja.catalog.package import PACKAGE
-from tests.repository.harness import Store
 from tests.support import Home
 
 if TYPE_CHECKING:
@@ -23,15 +22,6 @@ def home(tmp_path: Path) -> Iterator[Home]:
     home = Home(tmp_path)
     yield home
     home.close()
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    """An empty store."""
-    store = Store(str(tmp_path / "q.db"))
-    store.repository.database.durable(False)
-    yield store
-    store.repository.close()
 
 
 @pytest.fixture(autouse=True)

@@ -1,26 +1,32 @@
-"""What the tests of every store share: requests, and a store with short words for its verbs."""
+"""The conformance suite's words: a store that is spoken to through its verbs alone.
+
+A second store has to pass the tests beside this file as they stand; `open_store` is all that
+knows which one they are about.
+"""
 
 from __future__ import annotations
 
 import itertools
+import os
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
-from prokerja.model import Claimed, Declaration, Lane, Status, Taking
-from prokerja.repository.sqlite.claims import TURNS
+from prokerja import repository
+from prokerja.model import Attempt, Claimed, Declaration, Lane, Status, Taking
 from prokerja.repository.sqlite.repository import SQLiteRepository
+from prokerja.repository.verbs import Turn, Want
 from prokerja.spec import Field, JobSpec
 from prokerja.verdicts import Completed, Failed, Released
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator
 
     from prokerja.model import FailedAttempt, Record
+    from prokerja.repository.verbs import Membership, Repository
     from prokerja.verdicts import Settlement
 
 PENDING, PROCESSING, COMPLETED, FAILED = Status
+MANY = 1003
+"""More than any store writes at once."""
 START = 1_900_000_000.0
 """When most tests begin."""
 QUEUES = ("default", "mail", "ötå")
@@ -46,65 +52,63 @@ def asked(
     return Declaration(lane, payload, due_at, retries, retry_after, timeout)
 
 
-def turn(
-    repository: SQLiteRepository,
-    token: int,
-    now: float,
-    room: int = 1000,
-    queues: Sequence[str] = (),
-    names: set[str] | None = None,
-    directories: Sequence[str] | None = None,
-) -> list[Claimed]:
-    """One turn of a worker that has room for so many."""
-    taken: list[Claimed] = []
-
-    def choose(offered: Iterator[Claimed]) -> tuple[list[Claimed], bool]:
-        some = list(itertools.islice(offered, room - len(taken)))
-        taken.extend(some)
-        return some, len(taken) == room
-
-    ranks = repository.lanes.waiting(Taking(tuple(queues), names, directories))
-    repository.claims.take(token, ranks, now, choose)
-    return taken
-
-
-def take(
-    repository: SQLiteRepository,
-    token: int,
-    now: float,
-    room: int = 1000,
-    queues: Sequence[str] = (),
-    names: set[str] | None = None,
-    directories: Sequence[str] | None = None,
-) -> list[Claimed]:
-    """The same, in a transaction of its own."""
-    with repository.database.writing():
-        return turn(repository, token, now, room, queues, names, directories)
+def open_store(path: str) -> Repository:
+    """The store that the tests are about, without chance, and without waiting for the disk."""
+    opened = repository.open(path)
+    assert isinstance(opened, SQLiteRepository)
+    opened.claims.chance = lambda: 0.5
+    opened.database.durable(False)
+    return opened
 
 
 class Store:
-    """A repository with short words for what most tests do; its clock stands still."""
+    """A store and its worker, with short words for what most tests do; its clock stands still."""
 
     def __init__(self, path: str) -> None:
-        self.repository = SQLiteRepository(path)
+        self.path = path
+        self.repository = open_store(path)
         self.now = START
-        self.turns = itertools.count(TURNS + 1)
+        self._members: list[Membership] = []
+        self.worker = self.join()
+
+    def join(self) -> int:
+        """Have one more worker, which lives as long as this object."""
+        membership = self.repository.join(os.getpid(), self.now, 1, Taking())
+        self.repository.learn(membership.worker, NAMES)
+        self._members.append(membership)
+        return membership.worker
+
+    def close(self) -> None:
+        """Let go of the store and of its workers' locks."""
+        for membership in self._members:
+            os.close(membership.lock)
+        self.repository.close()
 
     def declare(self, *requests: Declaration) -> list[int]:
-        declarations = self.repository.declarations
-        if len(requests) > 1:
-            return list(declarations.add(requests, self.now))
-        return [declarations.add_one(requests[0] if requests else asked(), self.now)]
+        """Declare these, or one of no matter what."""
+        return list(self.repository.declare(requests or (asked(),), self.now))
 
-    def take(self, room: int = 1000, *queues: str) -> dict[int, tuple[int, int]]:
+    def turn(self, want: Want, worker: int = 0) -> Turn:
+        """A turn that only claims."""
+        return self.repository.turn(worker or self.worker, {}, (), want, self.now)
+
+    def take(
+        self, room: int = 10_000, *queues: str, names: set[str] | None = None, worker: int = 0
+    ) -> dict[int, tuple[int, int]]:
         """Claim; returns the token and the lane by id."""
-        token = next(self.turns)
-        taken = take(self.repository, token, self.now, room, queues)
-        return {claimed.id: (token, claimed.lane) for claimed in taken}
+        taken: list[Claimed] = []
+
+        def assign(offered: Iterator[Claimed]) -> tuple[list[Claimed], bool]:
+            some = list(itertools.islice(offered, room - len(taken)))
+            taken.extend(some)
+            return some, len(taken) == room
+
+        self.turn(Want(Taking(queues, names), assign), worker)
+        return {claimed.id: (claimed.token, claimed.lane) for claimed in taken}
 
     def settle(self, token: int, *verdicts: Settlement) -> list[FailedAttempt]:
-        with self.repository.database.writing():
-            return self.repository.claims.settle(token, verdicts, self.now, lambda: 0.5)
+        """Settle what that claim holds."""
+        return self.repository.turn(self.worker, {token: verdicts}, (), None, self.now).failed
 
     def complete(self, *ids: int, result: str | None = None) -> None:
         """Take everything that is due, complete these, and give the rest back."""
@@ -129,44 +133,51 @@ class Store:
         return [(one.id, one.number, one.retry_at) for one in failed_attempts]
 
     def begin(self, token: int, *ids: int) -> None:
-        with self.repository.database.writing():
-            self.repository.claims.started(token, [(id, self.now) for id in ids])
+        """Note that these of a claim are running."""
+        started = [(Claimed(token, self.now, id, 0, "{}", 1, None), self.now) for id in ids]
+        self.repository.turn(self.worker, {}, started, None, self.now)
 
-    def recover(self, worker: int = 1) -> int:
-        with self.repository.database.writing():
-            return self.repository.claims.put_back(worker, self.now)
+    def recover(self, worker: int = 0) -> int:
+        """Have a worker be dead, ours unless another is named; returns how many jobs it held."""
+        [recovered] = self.repository.recover([worker or self.worker], {}, self.now)
+        if not worker:
+            self.worker = self.join()
+        return recovered.returned
+
+    def purge(self, status: Status, before: float, most: int | None = None) -> int:
+        """Purge all queues."""
+        return self.repository.purge(status, before, None, most)
 
     def one(self, id: int) -> Record:
-        record = self.repository.history.one(id)
-        assert record is not None
-        return record
+        """A declaration that is there."""
+        detail = self.repository.find(id, self.now)
+        assert detail is not None
+        return detail.record
+
+    def attempts(self, id: int) -> list[Attempt]:
+        """Its attempts that have ended."""
+        detail = self.repository.find(id, self.now)
+        assert detail is not None
+        return detail.attempts
 
     def newest(
         self,
         status: Status | None = None,
         queue: str | None = None,
         name: str | None = None,
-        limit: int = 100,
+        limit: int = 10_000,
     ) -> list[int]:
-        return [r.id for r in self.repository.history.newest(status, queue, name, limit)]
+        """The ids of a list."""
+        return [record.id for record in self.repository.newest(status, queue, name, limit)]
 
-    def rows(self, query: str) -> list[Any]:
-        return self.repository.database.execute(query).fetchall()
+    def counts(self) -> list[int]:
+        """How many are pending, processing, completed and failed."""
+        return list(self.repository.summary(None, self.now).total.counts().values())
 
-    def everything(self) -> list[str]:
-        """All there is in the file."""
-        return list(self.repository.database.connection.iterdump())
-
-    def lanes(self) -> list[int]:
-        return list(self.repository.lanes.matching(None, None))
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(str(tmp_path / "q.db"))
-    store.repository.database.durable(False)
-    yield store
-    store.repository.close()
+    def everything(self) -> list[Any]:
+        """All that can be told of its declarations."""
+        details = [self.repository.find(id, self.now) for id in self.newest()]
+        return [details, self.repository.summary(None, self.now).queues]
 
 
 NOOP = JobSpec("noop", "default", 0, 0, 10.0, None, (), False, "/jobs/noop.py", "Does nothing.")
@@ -191,9 +202,11 @@ LOOSE = NOOP._replace(name="loose", open=True, file="/jobs/loose.py")
 def record(
     store: Store, *specs: JobSpec, gone: Iterable[str] = (), directory: str = "/jobs"
 ) -> None:
+    """Record job files and what they hold."""
     stamps = {spec.file: "1" for spec in specs}
-    store.repository.catalog.record(directory, stamps, gone, specs)
+    store.repository.record(directory, stamps, gone, specs)
 
 
 def known(store: Store, name: str, directory: str = "/jobs") -> JobSpec | None:
+    """What is known of a directory's job."""
     return store.repository.known(name).get(directory)

@@ -9,13 +9,16 @@ import pytest
 
 from prokerja.errors import StoreError
 from prokerja.model import Claimed, Lane, Taking
-from prokerja.repository.sqlite.claims import TURNS
+from prokerja.repository.verbs import Want
 from prokerja.verdicts import Completed, Released
-from tests.repository.harness import LANES, START, Store, asked, take
-from tests.repository.test_state_machine import TurnedBackError
+from tests.repository.harness import LANES, START, Store, asked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+class TurnedBackError(Exception):
+    """A worker cannot take what it is offered."""
 
 
 def test_jobs_are_claimed_by_queue_then_priority_then_due_time_then_id(store: Store) -> None:
@@ -46,15 +49,15 @@ def test_what_is_not_due_yet_is_not_claimed_however_high_its_priority(store: Sto
 
 def test_a_worker_takes_only_jobs_that_it_knows(store: Store) -> None:
     store.declare(asked(Lane("default", "noop", 0)), asked(Lane("default", "send", 0)))
-    assert [c.id for c in take(store.repository, TURNS, START, names={"send"})] == [2]
-    assert take(store.repository, TURNS + 1, START, names=set()) == []
+    assert list(store.take(names={"send"})) == [2]
+    assert store.take(names=set()) == {}
 
 
 def test_a_worker_takes_no_more_than_it_has_room_for(store: Store) -> None:
     ids = store.declare(*[asked(lane) for lane in LANES[:6]])
     assert len(store.take(4)) == 4
     assert len(store.take(0)) == 0
-    assert store.rows("SELECT count(*) FROM claim") == [(1,)]
+    assert store.counts() == [len(ids) - 4, 4, 0, 0]
     assert len(store.take(4)) == len(ids) - 4
 
 
@@ -67,16 +70,13 @@ def test_once_a_worker_leaves_a_job_it_is_offered_nothing_that_ranks_lower(store
         offers.append(first.id)
         return [first], True
 
-    with store.repository.database.writing():
-        ranks = store.repository.lanes.waiting(Taking())
-        store.repository.claims.take(TURNS, ranks, START, choose)
+    store.turn(Want(Taking(), choose))
     assert offers == [high]
     assert list(store.take(1)) == [other]
 
 
 def test_a_turn_that_fails_while_it_claims_leaves_nothing_to_the_next(store: Store) -> None:
     store.declare(asked(LANES[2]), asked(LANES[1]))
-    ranks = store.repository.lanes.waiting(Taking())
     calls = itertools.count()
 
     def choose(offered: Iterator[Claimed]) -> tuple[list[Claimed], bool]:
@@ -85,12 +85,11 @@ def test_a_turn_that_fails_while_it_claims_leaves_nothing_to_the_next(store: Sto
         return list(offered), False
 
     before = store.everything()
-    with pytest.raises(TurnedBackError), store.repository.database.writing():
-        store.repository.claims.take(TURNS, ranks, START, choose)
+    with pytest.raises(TurnedBackError):
+        store.turn(Want(Taking(), choose))
     assert store.everything() == before
     assert len(store.take()) == 2
-    [tally] = store.repository.lanes.tallies()
-    assert tally.counts() == {"pending": 0, "processing": 2, "completed": 0, "failed": 0}
+    assert store.counts() == [0, 2, 0, 0]
 
 
 def test_a_turn_that_fails_while_it_settles_leaves_nothing_to_the_next(store: Store) -> None:
@@ -107,8 +106,7 @@ def test_a_turn_that_fails_while_it_settles_leaves_nothing_to_the_next(store: St
         store.settle(token, *verdicts)
     assert store.everything() == before
     store.settle(token, verdicts[0], (bad, lane, Released(counted=False)))
-    [tally] = store.repository.lanes.tallies()
-    assert tally.counts() == {"pending": 1, "processing": 0, "completed": 1, "failed": 0}
+    assert store.counts() == [1, 0, 1, 0]
 
 
 def test_a_job_is_never_claimed_twice(store: Store) -> None:
@@ -119,8 +117,7 @@ def test_a_job_is_never_claimed_twice(store: Store) -> None:
 
 def test_when_the_next_job_is_due_is_known(store: Store) -> None:
     def next_due(*names: str) -> float | None:
-        ranks = store.repository.lanes.waiting(Taking((), set(names)))
-        return store.repository.lanes.next_due(itertools.chain(*ranks))
+        return store.turn(Want(Taking((), set(names)), lambda _: ([], False))).next_due
 
     assert next_due("noop") is None
     store.declare(

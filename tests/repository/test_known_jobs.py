@@ -13,22 +13,22 @@ def test_specs_are_read_back_as_they_were_recorded(store: Store) -> None:
     assert known(store, "send") == SEND
     assert known(store, "noop") == NOOP
     assert known(store, "nothing") is None
-    assert store.repository.catalog.names("/jobs") == ["noop", "send"]
+    assert store.repository.known_names("/jobs") == ["noop", "send"]
 
 
 def test_a_file_that_is_read_again_forgets_the_jobs_it_held_before(store: Store) -> None:
     record(store, SEND, NOOP)
     other = NOOP._replace(name="other")
-    store.repository.catalog.record("/jobs", {NOOP.file: "2"}, (), [other])
-    assert store.repository.catalog.names("/jobs") == ["other", "send"]
-    assert store.repository.catalog.stamps("/jobs") == {NOOP.file: "2", SEND.file: "1"}
+    store.repository.record("/jobs", {NOOP.file: "2"}, (), [other])
+    assert store.repository.known_names("/jobs") == ["other", "send"]
+    assert store.repository.sources("/jobs") == {NOOP.file: "2", SEND.file: "1"}
 
 
 def test_a_file_that_is_gone_is_forgotten_with_its_jobs(store: Store) -> None:
     record(store, SEND, NOOP)
-    store.repository.catalog.record("/jobs", {}, [SEND.file], ())
-    assert store.repository.catalog.names("/jobs") == ["noop"]
-    assert store.repository.catalog.stamps("/jobs") == {NOOP.file: "1"}
+    store.repository.record("/jobs", {}, [SEND.file], ())
+    assert store.repository.known_names("/jobs") == ["noop"]
+    assert store.repository.sources("/jobs") == {NOOP.file: "1"}
 
 
 def test_of_two_files_with_one_job_the_first_counts_and_the_other_stays_known(
@@ -56,7 +56,7 @@ def test_a_job_of_no_directory_that_moves_to_another_file_is_known_once(store: S
     spec = known(store, "noop", "")
     assert spec is not None
     assert spec.file == "/jobs/z.py"
-    assert store.rows("SELECT count(*) FROM catalog") == [(1,)]
+    assert store.repository.known_names("/jobs") == ["noop"]
 
 
 def test_each_directory_has_its_own_jobs_and_files_though_one_lies_in_the_other(
@@ -67,11 +67,11 @@ def test_each_directory_has_its_own_jobs_and_files_though_one_lies_in_the_other(
     record(store, inner._replace(doc="Seen from below."), directory="/jobs/deep")
     assert known(store, "noop") == inner
     assert known(store, "send", "/jobs/deep") is None
-    assert store.repository.catalog.stamps("/jobs/deep") == {inner.file: "1"}
+    assert store.repository.sources("/jobs/deep") == {inner.file: "1"}
     assert list(store.repository.known("noop")) == ["/jobs", "/jobs/deep"]
     record(store, gone=[inner.file])
     assert list(store.repository.known("noop")) == ["/jobs/deep"]
-    assert store.repository.catalog.stamps("/jobs") == {SEND.file: "1"}
+    assert store.repository.sources("/jobs") == {SEND.file: "1"}
 
 
 def test_a_job_of_no_directory_belongs_to_the_one_that_turns_out_to_hold_its_file(
@@ -85,10 +85,11 @@ def test_a_job_of_no_directory_belongs_to_the_one_that_turns_out_to_hold_its_fil
 
 def test_a_catalog_that_cannot_be_recorded_stays_as_it_was(store: Store) -> None:
     record(store, NOOP)
-    before = store.everything()
     with pytest.raises(ProkerjaError):
-        store.repository.catalog.record("/jobs", {"/jobs/\udcff.py": "1"}, [NOOP.file], [SEND])
-    assert store.everything() == before
+        store.repository.record("/jobs", {"/jobs/\udcff.py": "1"}, [NOOP.file], [SEND])
+    assert known(store, "noop") == NOOP
+    assert store.repository.known("send") == {}
+    assert store.repository.sources("/jobs") == {NOOP.file: "1"}
 
 
 def test_a_job_file_whose_name_is_not_unicode_is_refused_clearly(store: Store) -> None:

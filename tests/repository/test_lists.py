@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from prokerja.model import Lane, Status
-from prokerja.repository.sqlite import history
-from tests.repository.harness import (
-    COMPLETED,
-    FAILED,
-    PENDING,
-    PROCESSING,
-    START,
-    Store,
-    asked,
-)
+from tests.repository.harness import COMPLETED, FAILED, PENDING, PROCESSING, START, Store, asked
 
 
 @pytest.fixture
@@ -71,7 +64,7 @@ def test_the_newest_jobs_are_listed_by_every_filter_in_order_and_up_to_the_limit
     assert mixed.newest(status, queue, name) == ids
     for limit in range(len(ids) + 1):
         assert mixed.newest(status, queue, name, limit) == ids[:limit]
-    records = mixed.repository.history.newest(status, queue, name, 100)
+    records = mixed.repository.newest(status, queue, name, 100)
     assert all(status in (None, record.status) for record in records)
     assert all(queue in (None, record.lane.queue) for record in records)
     assert all(name in (None, record.lane.name) for record in records)
@@ -93,30 +86,18 @@ def test_a_filter_that_everything_passes_does_not_change_which_jobs_are_newest(
     assert store.newest(limit=1) == store.newest(queue="default", limit=1) == [second]
 
 
-def test_beyond_the_window_a_list_goes_on_with_what_ended_or_is_due_last(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # A file with more jobs than the window takes long to make; a smaller window does not.
-    monkeypatch.setattr(history, "EXACT_ROWS", 2)
-    store.declare(*[asked()] * 6)
-    for id in (6, 5, 4, 1, 2, 3):
-        store.now += 1
-        store.complete(id)
-    assert store.newest(COMPLETED, limit=2) == [6, 5]
-    assert store.newest(COMPLETED, limit=3) == [6, 5, 3]
-    assert store.newest(COMPLETED) == store.newest() == [6, 5, 4, 3, 2, 1]
-    assert store.newest(None, "default", "noop") == [6, 5, 4, 3, 2, 1]
-    store.declare(*[asked(due_at=START + 1000 - n) for n in range(6)])
-    assert store.newest(PENDING, limit=2) == [12, 11]
-    assert len(store.newest(PENDING, limit=3)) == 3
-    assert store.newest(PENDING) == [12, 11, 10, 9, 8, 7]
-    assert len(store.newest(FAILED)) == 0
+def ahead(store: Store, id: int) -> int:
+    """How many jobs come before one, as it is told why it does not run."""
+    detail = store.repository.find(id, store.now)
+    assert detail is not None
+    if detail.why == "it is the next; a worker takes it as soon as a realizer is free":
+        return 0
+    told = re.fullmatch(r"it waits its turn behind (\d+) other jobs?", detail.why or "")
+    assert told is not None, detail.why
+    return int(told[1])
 
 
 def test_how_many_jobs_come_before_one_counts_only_those_that_do(store: Store) -> None:
-    def ahead(id: int) -> int:
-        return store.repository.history.ahead(store.one(id), store.now)
-
     low, low2, high, later_high, mail = store.declare(
         asked(Lane("default", "noop", 0)),
         asked(Lane("default", "send", 0)),
@@ -125,13 +106,13 @@ def test_how_many_jobs_come_before_one_counts_only_those_that_do(store: Store) -
         asked(Lane("mail", "noop", 0)),
     )
     store.now += 1
-    assert ahead(high) == 0
-    assert ahead(low) == 1
-    assert ahead(low2) == 2
-    assert ahead(mail) == 3
+    assert ahead(store, high) == 0
+    assert ahead(store, low) == 1
+    assert ahead(store, low2) == 2
+    assert ahead(store, mail) == 3
     store.now += 100
-    assert ahead(low) == 2
-    assert ahead(later_high) == 1
+    assert ahead(store, low) == 2
+    assert ahead(store, later_high) == 1
 
 
 def test_jobs_of_a_higher_priority_that_fall_due_this_very_moment_come_before(
@@ -141,11 +122,13 @@ def test_jobs_of_a_higher_priority_that_fall_due_this_very_moment_come_before(
     order = list(store.take())
     store.recover()
     assert order.index(low) == 1
-    assert store.repository.history.ahead(store.one(low), store.now) == 1
+    assert ahead(store, low) == 1
 
 
 def test_how_long_the_first_in_line_has_been_due_is_known_by_queue(store: Store) -> None:
-    longest = store.repository.history.longest_waiting
+    def longest(queue: str | None, now: float) -> float | None:
+        return store.repository.summary(queue, now).waiting_since
+
     assert longest(None, store.now) is None
     store.declare(asked(due_at=START + 5), asked(Lane("mail", "noop", 0), due_at=START + 3))
     assert longest(None, START) is None
@@ -155,4 +138,4 @@ def test_how_long_the_first_in_line_has_been_due_is_known_by_queue(store: Store)
 
 
 def test_a_job_that_is_not_there_has_no_record(store: Store) -> None:
-    assert store.repository.history.one(1) is None
+    assert store.repository.find(1, store.now) is None

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from prokerja.repository.sqlite.claims import TURNS
-from prokerja.repository.sqlite.outcomes import DIED
+from prokerja.lifecycle import WORKER_DIED
 from prokerja.verdicts import Released
-from tests.repository.harness import FAILED, PENDING, START, Store, asked, take
+from tests.repository.harness import FAILED, PENDING, PROCESSING, START, Store, asked
 
 
 def test_a_dead_workers_jobs_come_back_at_once_and_only_running_ones_used_an_attempt(
@@ -15,23 +14,23 @@ def test_a_dead_workers_jobs_come_back_at_once_and_only_running_ones_used_an_att
     token = store.take()[ran][0]
     store.begin(token, ran)
     store.now += 5
-    assert store.recover(2) == 0
-    assert store.recover(1) == 2
-    assert store.recover(1) == 0
+    assert store.recover(store.join()) == 0
+    assert store.recover() == 2
+    assert store.recover() == 0
     assert [store.one(id).status for id in (waited, ran)] == [PENDING, PENDING]
     assert [store.one(id).attempts for id in (waited, ran)] == [0, 1]
     assert [store.one(id).returns for id in (waited, ran)] == [1, 0]
-    [attempt] = store.repository.history.attempts(store.one(ran))
-    assert attempt == (1, 1, START, START + 5, DIED, None)
+    [attempt] = store.attempts(ran)
+    assert attempt == (1, 1, START, START + 5, WORKER_DIED, None)
     assert set(store.take()) == {waited, ran}
 
 
 def test_recovery_leaves_the_claims_of_the_worker_next_door(store: Store) -> None:
     store.declare(asked(), asked(), asked())
-    for worker in (1, 2, 3):
-        assert len(take(store.repository, worker * TURNS, START, 1)) == 1
-    assert store.recover(2) == 1
-    assert store.rows("SELECT worker FROM claim ORDER BY 1") == [(1,), (3,)]
+    workers = [store.join() for _ in range(3)]
+    held = [list(store.take(1, worker=worker)) for worker in workers]
+    assert store.recover(workers[1]) == 1
+    assert [store.one(id).status for [id] in held] == [PROCESSING, PENDING, PROCESSING]
 
 
 def test_a_job_that_kills_six_workers_is_set_aside(store: Store) -> None:
@@ -42,8 +41,8 @@ def test_a_job_that_kills_six_workers_is_set_aside(store: Store) -> None:
         store.recover()
         assert store.one(id).attempts == death
         assert store.one(id).status is (PENDING if death <= 5 else FAILED)
-    assert store.one(id).error == DIED
-    store.repository.declarations.retry([id], store.now)
+    assert store.one(id).error == WORKER_DIED
+    store.repository.retry([id], store.now)
     for _ in range(5):
         [(token, _)] = store.take().values()
         store.begin(token, id)
@@ -63,7 +62,7 @@ def test_a_job_that_comes_back_for_nothing_a_21st_time_has_failed(store: Store) 
     record = store.one(id)
     assert (record.status, record.attempts) == (FAILED, 1)
     assert record.error == "came back 20 times without being run to its end"
-    store.repository.declarations.retry([id], store.now)
+    store.repository.retry([id], store.now)
     [(token, lane)] = store.take().values()
     store.settle(token, (id, lane, Released(counted=True)))
     assert (store.one(id).status, store.one(id).returns) == (PENDING, 1), "a fresh start"

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
 from prokerja.errors import NotFound, ProkerjaError, RequestError
 from prokerja.model import Lane
-from prokerja.repository.sqlite.declarations import SLICE_ROWS
-from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.verdicts import Completed, Failed, Released
 from tests.repository.harness import (
     COMPLETED,
     FAILED,
     LANES,
+    MANY,
     PENDING,
     PROCESSING,
     START,
     Store,
     asked,
-    take,
+    open_store,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_a_retry_counts_attempts_anew_and_keeps_those_before(store: Store) -> None:
@@ -33,14 +27,14 @@ def test_a_retry_counts_attempts_anew_and_keeps_those_before(store: Store) -> No
     store.now += 10
     store.fail(id)
     store.now += 1
-    store.repository.declarations.retry([id, id], store.now)
+    store.repository.retry([id, id], store.now)
     record = store.one(id)
     assert (record.status, record.due_at, record.attempts) == (PENDING, store.now, 2)
     assert record.finished_at is None
     assert store.fail(id) == [(id, 3, store.now + 10)]
     store.now += 10
     assert store.fail(id) == [(id, 4, None)]
-    attempts = store.repository.history.attempts(store.one(id))
+    attempts = store.attempts(id)
     assert [attempt.number for attempt in attempts] == [1, 2, 3, 4]
 
 
@@ -65,13 +59,13 @@ def test_a_retry_with_one_bad_id_changes_nothing_at_all(
     store.declare(asked())
     before = store.everything()
     with pytest.raises(kind, match=message):
-        store.repository.declarations.retry([1, bad], store.now)
+        store.repository.retry([1, bad], store.now)
     assert store.everything() == before
 
 
 def test_a_retry_of_a_number_too_large_for_any_id_says_there_is_no_such_job(store: Store) -> None:
     with pytest.raises(ProkerjaError):
-        store.repository.declarations.retry([2**63], store.now)
+        store.repository.retry([2**63], store.now)
 
 
 def test_retrying_all_failed_jobs_takes_those_of_the_given_lanes_only(store: Store) -> None:
@@ -79,56 +73,18 @@ def test_retrying_all_failed_jobs_takes_those_of_the_given_lanes_only(store: Sto
     one, other, good = store.declare(asked(), asked(mail), asked())
     store.fail(one, other)
     store.complete(good)
-    lanes = store.repository.lanes.matching("mail", None)
-    assert store.repository.declarations.retry_failed(lanes, store.now) == 1
+    assert store.repository.retry_failed("mail", None, store.now) == 1
     assert [store.one(id).status for id in (one, other, good)] == [FAILED, PENDING, COMPLETED]
 
 
 def test_retrying_all_failed_jobs_works_across_slices(store: Store) -> None:
-    count = 2 * SLICE_ROWS + 3
+    count = 2 * MANY + 3
     ids = store.declare(*[asked()] * count)
     taken = store.take(count)
     token, lane = taken[1]
     store.settle(token, *[(id, lane, Failed(START, START, "no")) for id in ids])
-    assert store.repository.declarations.retry_failed(store.lanes(), store.now) == count
-    [tally] = store.repository.lanes.tallies()
-    assert tally.counts() == {"pending": count, "processing": 0, "completed": 0, "failed": 0}
-
-
-class Meddler(Store):
-    """Whenever a transaction has ended, another worker fails at once all that is due."""
-
-    def meddle(self, times: int) -> None:
-        self.left = times
-        self.other = SQLiteRepository(self.repository.path)
-        self.other.database.durable(False)
-        self.repository.database.on_commit.append(self.fail_all)
-
-    def fail_all(self) -> None:
-        if not self.left:
-            return
-        self.left -= 1
-        self.now += 1
-        token = next(self.turns)
-        taken = take(self.other, token, self.now, 10_000)
-        with self.other.database.writing():
-            verdicts = [(c.id, c.lane, Failed(self.now, self.now, "again")) for c in taken]
-            self.other.claims.settle(token, verdicts, self.now, lambda: 0.5)
-
-
-def test_retrying_all_failed_jobs_ends_though_they_fail_again_meanwhile(tmp_path: Path) -> None:
-    store = Meddler(str(tmp_path / "q.db"))
-    store.repository.database.durable(False)
-    count = 2 * SLICE_ROWS + 1
-    ids = store.declare(*[asked()] * count)
-    token, lane = store.take(count)[1]
-    store.settle(token, *[(id, lane, Failed(START, START, "no")) for id in ids])
-    store.meddle(10)
-    assert store.repository.declarations.retry_failed(store.lanes(), START) == count
-    assert store.left == 10 - 3, "three slices, and none of them twice"
-    assert {a for (a,) in store.rows("SELECT attempt FROM declaration")} == {2}
-    store.other.close()
-    store.repository.close()
+    assert store.repository.retry_failed(None, None, store.now) == count
+    assert store.counts() == [count, 0, 0, 0]
 
 
 def test_purging_deletes_what_ended_before_with_all_its_attempts(store: Store) -> None:
@@ -138,21 +94,22 @@ def test_purging_deletes_what_ended_before_with_all_its_attempts(store: Store) -
     store.fail(failed)
     store.now += 10
     store.complete(new)
-    assert store.repository.declarations.purge(store.lanes(), COMPLETED, START + 10) == 1
+    assert store.purge(COMPLETED, START + 10) == 1
     assert store.newest() == [failed, new]
-    assert store.rows("SELECT declaration FROM attempt") == [(failed,)]
-    assert store.repository.declarations.purge(store.lanes(), FAILED, START + 10) == 1
+    assert store.repository.find(old, store.now) is None
+    assert len(store.attempts(failed)) == 1
+    assert store.purge(FAILED, START + 10) == 1
     assert store.newest() == [new]
 
 
 def test_purging_pending_jobs_goes_by_their_due_time(store: Store) -> None:
     now, later = store.declare(asked(), asked(due_at=START + 60))
-    assert store.repository.declarations.purge(store.lanes(), PENDING, START) == 0
-    assert store.repository.declarations.purge(store.lanes(), PENDING, START + 1) == 1
+    assert store.purge(PENDING, START) == 0
+    assert store.purge(PENDING, START + 1) == 1
     assert store.newest() == [later]
     assert now not in store.take()
-    assert store.repository.declarations.purge(store.lanes(), PENDING, float("inf")) == 1
-    assert store.rows("SELECT * FROM pending") == []
+    assert store.purge(PENDING, float("inf")) == 1
+    assert store.counts() == [0, 0, 0, 0]
 
 
 def test_purging_never_touches_what_a_worker_holds(store: Store) -> None:
@@ -161,7 +118,7 @@ def test_purging_never_touches_what_a_worker_holds(store: Store) -> None:
     store.settle(token, (given_back, lane, Released(counted=True)))
     store.now += 1e6
     for status in (PENDING, COMPLETED, FAILED):
-        store.repository.declarations.purge(store.lanes(), status, float("inf"))
+        store.purge(status, float("inf"))
     assert store.newest() == [held]
     store.settle(token, (held, lane, Completed(START, START, None)))
     assert store.one(held).status is COMPLETED
@@ -177,14 +134,13 @@ def test_purging_processing_jobs_is_refused_by_the_repository_too(store: Store) 
 
 
 def test_purging_works_across_slices_and_stops_at_the_most(store: Store) -> None:
-    count = 2 * SLICE_ROWS + 3
+    count = 2 * MANY + 3
     store.declare(*[asked(LANES[n % 2]) for n in range(count)])
-    purge = store.repository.declarations.purge
-    assert purge(store.lanes(), PENDING, float("inf"), 0) == 0
-    assert purge(store.lanes(), PENDING, float("inf"), 1) == 1
-    assert purge(store.lanes(), PENDING, float("inf"), SLICE_ROWS) == SLICE_ROWS
-    assert purge(store.lanes(), PENDING, float("inf")) == count - SLICE_ROWS - 1
-    assert store.rows("SELECT count(*) FROM declaration") == [(0,)]
+    assert store.purge(PENDING, float("inf"), 0) == 0
+    assert store.purge(PENDING, float("inf"), 1) == 1
+    assert store.purge(PENDING, float("inf"), MANY) == MANY
+    assert store.purge(PENDING, float("inf")) == count - MANY - 1
+    assert store.newest() == []
 
 
 def test_purging_in_pieces_takes_the_oldest_first(store: Store) -> None:
@@ -192,16 +148,16 @@ def test_purging_in_pieces_takes_the_oldest_first(store: Store) -> None:
     for id in reversed(ids):
         store.complete(id)
         store.now += 1
-    assert store.repository.declarations.purge(store.lanes(), COMPLETED, store.now, 1) == 1
+    assert store.purge(COMPLETED, store.now, 1) == 1
     assert store.newest() == [2, 1]
 
 
 def test_a_queue_that_was_emptied_can_be_used_again_by_a_connection_that_knew_it(
     store: Store,
 ) -> None:
-    other = SQLiteRepository(store.repository.path)
+    other = open_store(store.path)
     store.declare()
-    other.declarations.purge(other.lanes.matching(None, None), PENDING, float("inf"))
+    assert other.purge(PENDING, float("inf")) == 1
     other.close()
     assert list(store.take()) == []
     [id] = store.declare()

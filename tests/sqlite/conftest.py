@@ -9,8 +9,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.sqlite.store import SQLiteStore
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SQLiteStore]:
+    """An empty store."""
+    store = SQLiteStore(str(tmp_path / "q.db"))
+    yield store
+    store.close()
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from prokerja.model import Claimed
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 START = 1_900_000_000.0
 LANE = Lane("default", "noop", 0)
 COMPANIONS = ("-wal", "-shm", "-journal")

@@ -18,17 +18,8 @@ from prokerja.model import Detail, Lane
 from prokerja.report import detail_json, record_json
 from prokerja.repository.sqlite.claims import TURNS
 from prokerja.times import iso
-from tests.repository.harness import (
-    COMPLETED,
-    LOOSE,
-    NOOP,
-    PENDING,
-    SEND,
-    Store,
-    asked,
-    record,
-    take,
-)
+from tests.repository.harness import COMPLETED, LOOSE, NOOP, PENDING, SEND, asked, record
+from tests.sqlite.store import SQLiteStore, take
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +30,7 @@ if TYPE_CHECKING:
 class Door:
     """Somebody's own connection to the file, and our eyes on it."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: SQLiteStore) -> None:
         record(store, NOOP, SEND, LOOSE)
         self.store = store
         self.connection = sqlite3.connect(store.repository.path, isolation_level=None)
@@ -63,7 +54,7 @@ class Door:
 
 
 @pytest.fixture
-def door(store: Store) -> Iterator[Door]:
+def door(store: SQLiteStore) -> Iterator[Door]:
     door = Door(store)
     yield door
     door.connection.close()
@@ -454,6 +445,6 @@ def test_what_came_through_the_door_is_claimed_and_reported_like_any_other(door:
     assert record_json(record)["status"] == "pending"
     detail = door.store.repository.find(record.id, door.store.now)
     assert detail is not None
-    assert "no worker is alive" in str(detail.why)
+    assert "it was declared from /jobs, and living workers have" in str(detail.why)
     door.store.complete(record.id)
     assert door.newest().status is COMPLETED

@@ -28,7 +28,6 @@ INSERT_ATTEMPT = """
     INSERT INTO attempt
         (declaration, number, worker, started_at, finished_at, crashed, error, traceback)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
-DIED = "its worker died while the job was running"
 
 
 class Outcomes:
@@ -69,7 +68,7 @@ class Outcomes:
     def crash(self, id: int, lane: int, worker: int, started_at: float, now: float) -> None:
         """The worker died while it ran: try again at once, or no more."""
         attempt, forgiven = self._row("attempt + 1, forgiven", id)
-        verdict = Failed(started_at, now, DIED)
+        verdict = Failed(started_at, now, lifecycle.WORKER_DIED)
         self._insert_attempt(id, attempt, verdict, worker, crashed=True)
         query = """
             SELECT count(*) FROM attempt WHERE declaration = ? AND number > ? AND crashed"""

@@ -40,9 +40,8 @@ from tests.repository.harness import (
     QUEUES,
     START,
     asked,
-    take,
-    turn,
 )
+from tests.sqlite.store import take, turn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
