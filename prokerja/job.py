@@ -13,7 +13,7 @@ from prokerja.terms import DEFAULTS
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from prokerja.terms import Runnable, Terms
+    from prokerja.types import Runnable, Terms
 
 FOLLOW_UPS = "follow-ups"
 """Where a job keeps what it declares: no field can have this name."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from prokerja.catalog.refresh import KnownJob
     from prokerja.model import Declaration, Detail, Record, Status, Summary
     from prokerja.repository.verbs import Repository
-    from prokerja.terms import Runnable, Terms
+    from prokerja.types import Runnable, Terms
 
 KNOWN = frozenset(Options._fields)
 

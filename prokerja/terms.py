@@ -1,11 +1,11 @@
 """The terms of a declaration: what a job's class may set, and what a declaration may ask for.
 
-Defaults, checks, flags and their help follow from the table `TERMS`; type checkers read `Terms`.
+Defaults, checks, flags and their help follow from the table `TERMS`; `types` has it for mypy.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prokerja.errors import BadOption
 from prokerja.text import quoted
@@ -13,32 +13,6 @@ from prokerja.times import MAX_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
-
-
-class Runnable(Protocol):
-    """A job: an instance of a class with `handle()`."""
-
-    def handle(self) -> Any:
-        """Do the work."""
-
-
-class Terms(TypedDict, total=False):
-    """Options of a declaration; one that is left out is as the job's class says."""
-
-    queue: str | None
-    priority: int | None
-    """From -1000 to 1000; higher goes first."""
-    delay: float | None
-    """Seconds from now until it is due."""
-    at: float | datetime | None
-    """When it is due instead, in seconds since the epoch or as a datetime (naive is local)."""
-    retries: int | None
-    """More attempts after the first, 0 to 1000."""
-    retry_after: float | None
-    """Seconds before the second attempt; doubles with each."""
-    timeout: float | None
-    """Seconds for which it may run."""
 
 
 class Rule(NamedTuple):

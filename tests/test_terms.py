@@ -17,7 +17,8 @@ from prokerja.declaring import Options
 from prokerja.errors import BadOption
 from prokerja.model import Declaration, Lane
 from prokerja.spec import JobSpec
-from prokerja.terms import DEFAULTS, TERMS, Term, Terms
+from prokerja.terms import DEFAULTS, TERMS, Term
+from prokerja.types import Terms
 
 if TYPE_CHECKING:
     from pathlib import Path
