@@ -96,7 +96,7 @@ def test_an_unknown_job_is_named(shared: Shell, name: str) -> None:
         (["send", f"to:={json.dumps({LONG: LONG})}"], "'to' is an object"),
     ],
 )
-def test_a_payload_that_does_not_fit_is_told_with_what_the_job_takes(
+def test_a_payload_that_does_not_fit_is_reported_with_what_the_job_takes(
     shared: Shell, words: list[str], fault: str
 ) -> None:
     line = refused(shared, "declare:job", *words)
@@ -135,7 +135,7 @@ def test_a_payload_that_does_not_fit_is_told_with_what_the_job_takes(
         (["noop", "-0"], "-0 goes with --each"),
     ],
 )
-def test_a_payload_that_is_none_is_refused(shared: Shell, words: list[str], fault: str) -> None:
+def test_a_payload_that_is_not_one_is_refused(shared: Shell, words: list[str], fault: str) -> None:
     assert fault in refused(shared, "declare:job", *words, stdin="1\n")
 
 
@@ -145,7 +145,9 @@ def test_a_key_that_is_no_field_is_refused(shared: Shell, key: str) -> None:
     assert "is not a field" in line or "is unknown" in line
 
 
-def test_a_payload_above_a_mebibyte_is_refused_by_every_door(shared: Shell, tmp_path: Path) -> None:
+def test_a_payload_above_a_mebibyte_is_refused_however_it_is_declared(
+    shared: Shell, tmp_path: Path
+) -> None:
     big = "x" * 2 * 2**20
     (tmp_path / "big.json").write_text(json.dumps({"to": big}))
     (tmp_path / "big.jsonl").write_text(json.dumps({"job": "send", "payload": {"to": big}}))
@@ -244,13 +246,13 @@ DURATIONS += ["99999999999d", MANY_DIGITS, LONG]
 
 
 @pytest.mark.parametrize("text", DURATIONS)
-def test_a_duration_that_is_none_is_named_with_its_option(shared: Shell, text: str) -> None:
+def test_a_duration_that_is_not_one_is_named_with_its_option(shared: Shell, text: str) -> None:
     line = refused(shared, "declare:job", "noop", f"--in={text}")
     assert line.startswith("--in: ")
     assert "write 90, 30s, 5m, 2h or 7d" in line or "longer than a hundred years" in line
 
 
-def test_every_command_that_takes_a_duration_refuses_what_is_none(shared: Shell) -> None:
+def test_every_command_that_takes_a_duration_refuses_what_is_not_one(shared: Shell) -> None:
     for option, words in (
         ("--grace", ["realization:start", "--until-empty"]),
         ("--older-than", ["purge"]),
@@ -279,7 +281,7 @@ TIMES = [
 
 
 @pytest.mark.parametrize("text", [*TIMES, LONG, MANY_DIGITS])
-def test_a_time_that_is_none_is_refused(shared: Shell, text: str) -> None:
+def test_a_time_that_is_not_one_is_refused(shared: Shell, text: str) -> None:
     line = refused(shared, "declare:job", "noop", f"--at={text}")
     assert line.startswith("--at: ")
     assert "write 2030-01-31T18:00" in line
@@ -294,7 +296,7 @@ def test_a_time_in_the_past_is_due_now(shell: Shell, text: str) -> None:
     assert shell.ask("report:job", id)["status"] == "completed"
 
 
-def test_the_last_time_that_can_be_written_is_told_back(shell: Shell) -> None:
+def test_the_last_time_that_can_be_written_is_shown(shell: Shell) -> None:
     [id] = shell.declare("noop", "--at", "9999-12-31T23:59:59Z")
     assert shell.ask("report:job", id)["due_at"].startswith("9999-12-31T23:59:59")
     assert shell("report:job", id).code == 0
@@ -340,19 +342,19 @@ def test_an_option_out_of_its_range_is_named(shared: Shell, words: list[str], wh
 
 
 @pytest.mark.parametrize("id", ["99", "0", "9" * 18])
-def test_an_id_that_is_not_there_is_told(shared: Shell, id: str) -> None:
+def test_an_id_that_is_not_there_is_reported(shared: Shell, id: str) -> None:
     for name in ("retry", "wait", "report:job"):
         line = refused(shared, name, id, code=1)
         assert line == f"there is no job {id}; `prokerja report:jobs` lists them"
 
 
 @pytest.mark.parametrize("id", ["one", "", "1.0", "0x1", "9" * 19, MANY_DIGITS, *TEXTS.values()])
-def test_what_is_no_id_is_told(shared: Shell, id: str) -> None:
+def test_what_is_not_an_id_is_reported(shared: Shell, id: str) -> None:
     assert "not a whole number" in refused(shared, "report:job", "--", id)
 
 
 @pytest.mark.parametrize("name", ["retry", "wait"])
-def test_every_command_that_takes_ids_tells_what_is_none(shared: Shell, name: str) -> None:
+def test_every_command_that_takes_ids_names_what_is_not_one(shared: Shell, name: str) -> None:
     assert "'one' is not a whole number" in refused(shared, name, "2", "one")
 
 
@@ -409,7 +411,7 @@ def test_a_file_that_is_no_queue_is_left_as_it_is(shell: Shell, tmp_path: Path, 
     assert before == (file.read_bytes() if file.is_file() else b"")
 
 
-def test_a_path_that_is_too_long_is_shortened_where_it_is_told(shared: Shell) -> None:
+def test_a_path_that_is_too_long_is_shortened_where_it_is_reported(shared: Shell) -> None:
     for words in (
         ["report", "--db", LONG],
         ["jobs", "--jobs", LONG],

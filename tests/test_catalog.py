@@ -287,7 +287,7 @@ def test_a_missing_directory_is_named(tmp_path: Path, name: str) -> None:
     assert re.search(r": (No|no) such .*; create (it,.*|one$)|: File name too long; ", message)
 
 
-def test_what_to_do_about_a_missing_directory_is_told(tmp_path: Path) -> None:
+def test_what_to_do_about_a_missing_directory_is_reported(tmp_path: Path) -> None:
     assert refusal(scan, str(tmp_path / "no")) == (
         f"{tmp_path}/no: No such file or directory; create it, or name another with --jobs DIR"
     )
@@ -395,7 +395,7 @@ def test_an_option_that_is_no_literal_is_not_set(put: Put, value: str) -> None:
     assert only(path).priority == 0
 
 
-def test_a_file_is_reported_relative_to_nothing(
+def test_a_file_is_reported_by_its_whole_path(
     put: Put, folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = put("a.py", "class Dig(Job):\n    def handle(self): ...\n")

@@ -363,7 +363,7 @@ def test_no_file_is_misread(tmp_path: Path, what: str) -> None:
 
 
 @pytest.mark.parametrize("what", SURE)
-def test_what_can_be_told_is_told(tmp_path: Path, what: str) -> None:
+def test_what_a_file_tells_is_known(tmp_path: Path, what: str) -> None:
     put(tmp_path, SURE[what])
     told, broken = read(tmp_path)
     loaded = load(str(tmp_path))

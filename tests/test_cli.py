@@ -73,7 +73,7 @@ def test_python_m_prokerja_does_the_same(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize("words", [["dance"], ["report", "x"], ["report:job"]])
-def test_a_wrong_command_line_is_told_in_one_line_with_where_to_look(
+def test_a_wrong_command_line_is_reported_in_one_line_with_where_to_look(
     shell: Shell, words: list[str]
 ) -> None:
     told = shell(*words)
@@ -683,7 +683,7 @@ def test_a_complaint_that_nobody_reads_is_no_trouble(shell: Shell) -> None:
 @pytest.mark.parametrize(
     "words", ["report", "report --json", "declare:job noop", "jobs", "report --help"]
 )
-def test_an_output_that_takes_no_more_is_told_in_one_line(shell: Shell, words: str) -> None:
+def test_an_output_that_takes_no_more_is_reported_in_one_line(shell: Shell, words: str) -> None:
     shell.put("noop")
     told = shell.sh(f"prokerja {words} >/dev/full")
     assert told == (1, "", "prokerja: No space left on device; check the disk and the output\n")

@@ -296,7 +296,7 @@ while True:
 """
 
 
-def test_processes_that_open_declare_and_close_by_turns_never_meet_a_closed_door(
+def test_processes_that_open_declare_and_close_by_turns_never_meet_a_closed_file(
     path: Path,
 ) -> None:
     """The last to close a file holds it alone for a moment; who opens it then has to wait."""

@@ -97,7 +97,7 @@ def test_another_word_for_a_command_is_understood(shell: Shell, word: str, comma
         (["xyzzy"], "see `prokerja --help`"),
     ],
 )
-def test_a_command_line_that_is_nearly_right_is_told_how(
+def test_a_command_line_that_is_nearly_right_is_corrected(
     shell: Shell, words: list[str], hint: str | None
 ) -> None:
     told = shell(*words)

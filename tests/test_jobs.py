@@ -192,7 +192,7 @@ ON_FILES = pytest.mark.parametrize("kind", [ChecksumFile, CompressFile, BackupDa
 
 
 @ON_FILES
-def test_a_missing_file_is_told_and_not_created(kind: type[Job], tmp_path: Path) -> None:
+def test_a_missing_file_is_reported_and_not_created(kind: type[Job], tmp_path: Path) -> None:
     missing, into = tmp_path / "missing", tmp_path / "into"
     with pytest.raises(FileNotFoundError, match=rf"{missing}, .* give its absolute path"):
         job_on(kind, missing, into).handle()
@@ -216,7 +216,7 @@ def test_a_pipe_is_refused_rather_than_waited_for(kind: type[Job], tmp_path: Pat
 
 
 @ON_FILES
-def test_a_relative_path_is_told_as_where_it_was_looked_for(kind: type[Job]) -> None:
+def test_a_relative_path_is_reported_as_where_it_was_looked_for(kind: type[Job]) -> None:
     with pytest.raises(FileNotFoundError, match=str(Path.cwd() / "not-here")):
         job_on(kind, Path("not-here"), Path("into")).handle()
 
@@ -450,7 +450,7 @@ def test_an_open_transaction_is_not_in_the_backup(ledger: Path, tmp_path: Path) 
     assert rows(result["path"]) == (1, 0)
 
 
-def test_a_database_that_stays_locked_is_told(
+def test_a_database_that_stays_locked_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jobs.backup_database.BUSY_SECONDS", 0)
@@ -755,7 +755,9 @@ def test_what_is_no_message_id_is_refused(message_id: str) -> None:
 
 
 @pytest.mark.usefixtures("server")
-def test_whom_the_server_refuses_is_told_when_others_got_it(mailbox: Mailbox) -> None:
+def test_recipients_that_the_server_refuses_are_reported_though_others_got_the_mail(
+    mailbox: Mailbox,
+) -> None:
     result = mail(to="ann@example.com, nobody@example.com").handle()
     assert result["refused"] == [{"address": "nobody@example.com", "reason": "550 no such user"}]
     assert mailbox.envelopes[0].rcpt_tos == ["ann@example.com"]
@@ -775,7 +777,7 @@ def test_a_server_that_hangs_up_after_taking_the_mail_is_forgiven(mailbox: Mailb
     assert len(mailbox.messages) == 1
 
 
-def test_a_server_that_is_not_there_is_told() -> None:
+def test_a_server_that_is_not_there_is_reported() -> None:
     with socket.socket() as unheard:
         unheard.bind(("127.0.0.1", 0))
         port = unheard.getsockname()[1]
@@ -843,7 +845,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(
 
 
 @pytest.mark.usefixtures("server")
-def test_a_wrong_password_is_told_and_not_shown(
+def test_a_wrong_password_is_reported_and_not_shown(
     mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PROKERJA_SMTP_USER", "worker")

@@ -76,7 +76,7 @@ def by_sql(shell: Shell, **columns: object) -> int:
         return int(connection.execute("SELECT max(id) FROM declaration").fetchone()[0])
 
 
-def test_each_projects_worker_runs_its_own_job_of_a_name_by_every_door(
+def test_each_projects_worker_runs_its_own_job_of_a_name_however_it_is_declared(
     shell: Shell, a: Path, b: Path
 ) -> None:
     python = (

@@ -427,7 +427,7 @@ def test_declaring_through_a_connection_leaves_its_ways_alone(
     assert home.counts()["pending"] == 2
 
 
-def test_a_locked_file_is_told_as_such_through_a_connection(
+def test_a_locked_file_is_reported_as_such_through_a_connection(
     home: Home, begin: Callable[[], sqlite3.Connection]
 ) -> None:
     connection = begin()

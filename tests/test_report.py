@@ -194,7 +194,7 @@ def test_what_a_name_hides_is_made_visible(shell: Shell) -> None:
 # One job
 
 
-def test_everything_about_one_job_is_told(shell: Shell) -> None:
+def test_everything_about_one_job_is_reported(shell: Shell) -> None:
     options = ["--priority", "4", "--timeout", "90", "--retries", "1", "--retry-after", "0"]
     [id] = shell.declare("fail", "why=broken", *options)
     shell.work()
@@ -215,7 +215,7 @@ def test_everything_about_one_job_is_told(shell: Shell) -> None:
     assert any(line.startswith("attempt 2: ") for line in told.lines)
 
 
-def test_a_result_is_told(shell: Shell) -> None:
+def test_a_result_is_reported(shell: Shell) -> None:
     shell.put("noop", n=7)
     shell.work()
     answer = shell.ask("report:job", 1)

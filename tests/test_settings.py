@@ -106,7 +106,7 @@ def test_a_flag_comes_before_the_environment_before_the_file(
 
 
 @pytest.mark.parametrize("key", ["keep_completed", "keep_failed"])
-def test_for_how_long_to_keep_jobs_is_told_by_environment_or_file(
+def test_for_how_long_to_keep_jobs_is_set_by_environment_or_file(
     config: Path, monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
     other = ({"keep_completed", "keep_failed"} - {key}).pop()
@@ -205,7 +205,7 @@ def test_a_user_without_a_home_may_name_all_that_is_needed(
 
 @pytest.mark.usefixtures("_homeless")
 @pytest.mark.parametrize("db", [None, "~", "~/work.sqlite3"])
-def test_what_a_user_without_a_home_has_to_name_is_told(db: str | None) -> None:
+def test_what_a_user_without_a_home_has_to_name_is_reported(db: str | None) -> None:
     with pytest.raises(BadOption, match=f"uid {os.getuid()} has no home directory and HOME is not"):
         settings(db)
     assert not Path("~").exists()

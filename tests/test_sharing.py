@@ -229,7 +229,7 @@ def test_a_lock_is_private_where_the_queue_is(private: Place) -> None:
         wait_until(lambda: lock.stat().st_uid == ALICE)
 
 
-def test_whether_a_worker_lives_whose_lock_is_closed_to_us_is_told_all_the_same(
+def test_whether_a_worker_lives_whose_lock_is_closed_to_us_is_reported_all_the_same(
     private: Place,
 ) -> None:
     worker = private.holding(None)
@@ -281,7 +281,7 @@ def test_an_old_lock_of_another_user_in_the_way_of_a_new_worker_is_replaced(plac
     assert place.locks() == []
 
 
-def test_who_may_not_look_into_the_jobs_directory_declares_what_its_owner_has_told(
+def test_who_may_not_look_into_the_jobs_directory_declares_what_its_owner_has_recorded(
     shared: Place,
 ) -> None:
     shared.run(ALICE, "declare:job", "noop")

@@ -247,5 +247,7 @@ def test_without_a_free_descriptor_a_worker_works_on_while_others_come_and_go(ho
         (errno.EACCES, "/x/python: Permission denied"),
     ],
 )
-def test_whatever_a_process_lacks_is_told_with_where_there_is_more(code: int, told: str) -> None:
+def test_whatever_a_process_lacks_is_reported_with_where_there_is_more(
+    code: int, told: str
+) -> None:
     assert shortage.of_process(OSError(code, os.strerror(code), "/x/python")) == told

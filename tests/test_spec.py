@@ -117,7 +117,7 @@ def test_a_payload_that_fits_is_accepted() -> None:
     spec.check({"to": "", "n": -1, "any": {"x": [object()]}})
 
 
-def test_everything_that_is_wrong_is_told_at_once_and_then_what_the_job_takes() -> None:
+def test_everything_that_is_wrong_is_reported_at_once_and_then_what_the_job_takes() -> None:
     message = complaint(job(("to", "str"), ("n", "int", 0)), {"n": "abc", "extra": 1})
     assert message == (
         "send_email cannot take this payload: 'to' is missing, 'n' is 'abc', not int, "
@@ -180,7 +180,7 @@ def test_a_number_too_long_to_print_is_refused_like_any_other() -> None:
     assert "'x' is a huge number, not str" in complaint(job(("x", "str")), {"x": 10**5000})
 
 
-def test_of_thousands_of_faults_only_some_are_told() -> None:
+def test_of_thousands_of_faults_only_some_are_reported() -> None:
     message = complaint(job(("to", "str")), {f"x{number}": 1 for number in range(10_000)})
     assert "'x0' is unknown" in message
     assert ", and 9993 more; give" in message

@@ -683,7 +683,7 @@ def test_a_job_that_deletes_its_own_file_completes(home: Home) -> None:
     assert "ValueError: told" in home.job(ids[2])["history"][0]["traceback"]
 
 
-def test_a_job_file_that_kills_whoever_loads_it_is_told_of_and_starts_no_worker(home: Home) -> None:
+def test_a_job_file_that_kills_its_realizer_is_reported_and_starts_no_worker(home: Home) -> None:
     home.write("deadly.py", "import os; os._exit(7)")
     worker = home.worker("--realizers", 2)
     assert worker.end() == 2

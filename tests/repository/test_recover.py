@@ -25,7 +25,7 @@ def test_a_dead_workers_jobs_come_back_at_once_and_only_running_ones_used_an_att
     assert set(store.take()) == {waited, ran}
 
 
-def test_recovery_leaves_the_claims_of_the_worker_next_door(store: Store) -> None:
+def test_recovery_leaves_the_claims_of_other_workers(store: Store) -> None:
     store.declare(asked(), asked(), asked())
     workers = [store.join() for _ in range(3)]
     held = [list(store.take(1, worker=worker)) for worker in workers]

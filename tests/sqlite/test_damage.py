@@ -104,7 +104,7 @@ def test_a_file_with_flipped_bits_works_or_is_refused_in_one_clear_line(
     assert wrong == []
 
 
-def test_damage_is_told_in_one_line_even_where_sqlite_takes_several(
+def test_damage_is_reported_in_one_line_even_where_sqlite_takes_several(
     path: Path, whole: bytes
 ) -> None:
     path.parent.mkdir()
@@ -112,13 +112,15 @@ def test_damage_is_told_in_one_line_even_where_sqlite_takes_several(
     assert "is damaged (" in refusal(lambda: use(path))
 
 
-def test_damage_that_sqlite_cannot_even_put_into_words_is_told(path: Path, whole: bytes) -> None:
+def test_damage_that_sqlite_cannot_even_put_into_words_is_reported(
+    path: Path, whole: bytes
+) -> None:
     path.parent.mkdir()
     path.write_bytes(whole.replace(b") STRICT, WITHOUT ROWID", b") STR\xd2CT, WITHOUT ROWID"))
     refusal(lambda: use(path))
 
 
-def test_a_damaged_page_is_told_as_damage(path: Path, whole: bytes) -> None:
+def test_a_damaged_page_is_reported_as_damage(path: Path, whole: bytes) -> None:
     path.parent.mkdir()
     path.write_bytes(whole[:4096] + b"\xa5" * (len(whole) - 4096))
     assert "is damaged (" in refusal(lambda: use(path))

@@ -203,7 +203,7 @@ def test_two_databases_in_memory_have_nothing_in_common() -> None:
     other.close()
 
 
-def test_busy_is_told_as_try_again(path: Path) -> None:
+def test_busy_is_reported_as_try_again(path: Path) -> None:
     one, other = SQLiteRepository(str(path)), SQLiteRepository(str(path))
     other.database.patience = 0.0
     with one.database.writing(), pytest.raises(TryAgain, match="locked by another process; try ag"):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from prokerja.model import Record
 
 
-class Door:
+class Connection:
     """Somebody's own connection to the file, and our eyes on it."""
 
     def __init__(self, store: SQLiteStore) -> None:
@@ -54,31 +54,31 @@ class Door:
 
 
 @pytest.fixture
-def door(store: SQLiteStore) -> Iterator[Door]:
-    door = Door(store)
-    yield door
-    door.connection.close()
+def sql(store: SQLiteStore) -> Iterator[Connection]:
+    sql = Connection(store)
+    yield sql
+    sql.connection.close()
 
 
-def test_through_the_door_a_job_gets_the_defaults_of_the_catalog(door: Door) -> None:
+def test_in_sql_a_job_gets_the_defaults_of_the_catalog(sql: Connection) -> None:
     before = time.time()
-    door.insert(job="send", payload='{"to": "a"}')
-    record = door.newest()
+    sql.insert(job="send", payload='{"to": "a"}')
+    record = sql.newest()
     assert record.lane == Lane("mail", "send", 7, "/jobs")
     assert (record.retries, record.retry_after, record.timeout) == (3, 60.5, 120.0)
     assert record.payload == '{"to": "a"}'
     assert record.status is PENDING
     assert before - 0.002 <= record.declared_at <= time.time() + 0.002
     assert record.due_at == record.declared_at
-    door.insert(job="noop")
-    record = door.newest()
+    sql.insert(job="noop")
+    record = sql.newest()
     assert record.lane == Lane("default", "noop", 0, "/jobs")
     assert (record.payload, record.retries, record.timeout) == ("{}", 0, None)
-    door.assert_tidy()
+    sql.assert_tidy()
 
 
-def test_through_the_door_every_option_can_be_given(door: Door) -> None:
-    door.insert(
+def test_in_sql_every_option_can_be_given(sql: Connection) -> None:
+    sql.insert(
         job="send",
         payload='{"to":"b","n":2}',
         queue="ötå",
@@ -88,7 +88,7 @@ def test_through_the_door_every_option_can_be_given(door: Door) -> None:
         retry_after=0.5,
         timeout=1.25,
     )
-    record = door.newest()
+    record = sql.newest()
     assert record.lane == Lane("ötå", "send", -3, "/jobs")
     assert (record.due_at, record.retries, record.retry_after, record.timeout) == (
         4e9,
@@ -96,11 +96,11 @@ def test_through_the_door_every_option_can_be_given(door: Door) -> None:
         0.5,
         1.25,
     )
-    door.assert_tidy()
+    sql.assert_tidy()
 
 
-def test_through_the_door_an_option_that_is_null_is_one_not_given(door: Door) -> None:
-    door.insert(
+def test_in_sql_an_option_that_is_null_is_one_not_given(sql: Connection) -> None:
+    sql.insert(
         job="send",
         payload='{"to":""}',
         queue=None,
@@ -110,15 +110,15 @@ def test_through_the_door_an_option_that_is_null_is_one_not_given(door: Door) ->
         retry_after=None,
         timeout=None,
     )
-    assert door.newest().lane == Lane("mail", "send", 7, "/jobs")
-    assert door.newest().timeout == 120.0
-    door.insert(job="noop", payload=None)
-    assert door.newest().payload == "{}"
+    assert sql.newest().lane == Lane("mail", "send", 7, "/jobs")
+    assert sql.newest().timeout == 120.0
+    sql.insert(job="noop", payload=None)
+    assert sql.newest().payload == "{}"
 
 
-def test_through_the_door_zero_is_not_taken_for_nothing(door: Door) -> None:
-    door.insert(job="send", payload='{"to":""}', priority=0, retries=0, retry_after=0, due_at=0)
-    record = door.newest()
+def test_in_sql_zero_is_not_taken_for_nothing(sql: Connection) -> None:
+    sql.insert(job="send", payload='{"to":""}', priority=0, retries=0, retry_after=0, due_at=0)
+    record = sql.newest()
     assert (record.lane.priority, record.retries, record.retry_after) == (0, 0, 0.0)
     assert record.due_at == record.declared_at
 
@@ -137,37 +137,35 @@ def test_through_the_door_zero_is_not_taken_for_nothing(door: Door) -> None:
         ("2096-10-02", 4e9 - 25600),
     ],
 )
-def test_through_the_door_a_due_time_is_seconds_or_an_iso_time_in_utc(
-    door: Door, due_at: float | str, seconds: float
+def test_in_sql_a_due_time_is_seconds_or_an_iso_time_in_utc(
+    sql: Connection, due_at: float | str, seconds: float
 ) -> None:
-    door.insert(job="noop", due_at=due_at)
-    assert door.newest().due_at == pytest.approx(seconds, abs=0.002)
-    door.assert_tidy()
+    sql.insert(job="noop", due_at=due_at)
+    assert sql.newest().due_at == pytest.approx(seconds, abs=0.002)
+    sql.assert_tidy()
 
 
 @pytest.mark.parametrize(
     "text", [f"2096-10-02 07:06:{second:02}" for second in range(0, 60, 7)] + ["2030-01-31 18:00"]
 )
-def test_through_the_door_a_due_time_as_text_is_shown_as_it_was_written(
-    door: Door, text: str
-) -> None:
-    door.insert(job="noop", due_at=text)
-    assert iso(door.newest().due_at).startswith(text.replace(" ", "T"))
+def test_in_sql_a_due_time_as_text_is_shown_as_it_was_written(sql: Connection, text: str) -> None:
+    sql.insert(job="noop", due_at=text)
+    assert iso(sql.newest().due_at).startswith(text.replace(" ", "T"))
 
 
 @pytest.mark.parametrize("due_at", [0, -5, 1.5, "2001-01-01", "1969-12-31T23:59:59Z"])
-def test_through_the_door_a_due_time_in_the_past_means_now(door: Door, due_at: float | str) -> None:
-    door.insert(job="noop", due_at=due_at)
-    assert door.newest().due_at == door.newest().declared_at
-    door.assert_tidy()
+def test_in_sql_a_due_time_in_the_past_means_now(sql: Connection, due_at: float | str) -> None:
+    sql.insert(job="noop", due_at=due_at)
+    assert sql.newest().due_at == sql.newest().declared_at
+    sql.assert_tidy()
 
 
-def test_through_the_door_sqlites_own_times_can_be_used(door: Door) -> None:
-    door.connection.execute(
+def test_in_sql_sqlites_own_times_can_be_used(sql: Connection) -> None:
+    sql.connection.execute(
         "INSERT INTO declare (job, due_at) VALUES ('noop', datetime('now', '+1 day')),"
         " ('noop', unixepoch('now', '+1 day')), ('noop', 'now')"
     )
-    waits = door.store.rows("SELECT due_at - declared_at FROM declaration ORDER BY id")
+    waits = sql.store.rows("SELECT due_at - declared_at FROM declaration ORDER BY id")
     assert [wait for (wait,) in waits] == pytest.approx([DAY, DAY, 0], abs=2)
 
 
@@ -223,32 +221,30 @@ PAYLOAD = "the payload is no JSON object"
         ({"job": "noop", "due_at": b"2096-10-02"}, "."),
     ],
 )
-def test_through_the_door_a_bad_request_is_refused_and_changes_nothing(
-    door: Door, columns: dict[str, Any], message: str
+def test_in_sql_a_bad_request_is_refused_and_changes_nothing(
+    sql: Connection, columns: dict[str, Any], message: str
 ) -> None:
-    before = door.store.everything()
+    before = sql.store.everything()
     with pytest.raises(sqlite3.Error, match=message):
-        door.insert(**columns)
-    assert door.store.everything() == before
+        sql.insert(**columns)
+    assert sql.store.everything() == before
 
 
 @pytest.mark.parametrize("column", ["due_at", "retry_after", "timeout"])
 @pytest.mark.parametrize("seconds", [float("inf"), 1e300, 1e13])
-def test_through_the_door_no_time_without_end_comes_in(
-    door: Door, column: str, seconds: float
-) -> None:
+def test_in_sql_no_time_without_end_comes_in(sql: Connection, column: str, seconds: float) -> None:
     """A limit or a due time that no clock, select() or calendar can hold, as declare refuses it."""
     with pytest.raises(sqlite3.Error):
-        door.insert(**dict[str, Any]({"job": "noop", column: seconds}))
+        sql.insert(**dict[str, Any]({"job": "noop", column: seconds}))
 
 
-def test_through_the_door_a_payload_may_have_a_mebibyte_and_no_byte_more(door: Door) -> None:
+def test_in_sql_a_payload_may_have_a_mebibyte_and_no_byte_more(sql: Connection) -> None:
     largest = '{"a":"%s"}' % ("å" * ((2**20 - 8) // 2))
     assert len(largest.encode()) == 2**20
-    door.insert(job="loose", payload=largest)
-    assert door.newest().payload == largest
+    sql.insert(job="loose", payload=largest)
+    assert sql.newest().payload == largest
     with pytest.raises(sqlite3.IntegrityError, match="larger than 1 MiB; pass the path of a file"):
-        door.insert(job="loose", payload=largest + " ")
+        sql.insert(job="loose", payload=largest + " ")
 
 
 @pytest.mark.parametrize(
@@ -265,93 +261,93 @@ def test_through_the_door_a_payload_may_have_a_mebibyte_and_no_byte_more(door: D
         "\\u0000",
     ],
 )
-def test_through_the_door_every_string_survives_as_json_escapes_it(door: Door, text: str) -> None:
+def test_in_sql_every_string_survives_as_json_escapes_it(sql: Connection, text: str) -> None:
     payload = json.dumps({"a": text, text: 1})
-    door.insert(job="loose", payload=payload)
-    assert json.loads(door.newest().payload) == {"a": text, text: 1}
-    [claimed] = take(door.store.repository, TURNS, time.time() + 1)
+    sql.insert(job="loose", payload=payload)
+    assert json.loads(sql.newest().payload) == {"a": text, text: 1}
+    [claimed] = take(sql.store.repository, TURNS, time.time() + 1)
     assert json.loads(claimed.payload) == {"a": text, text: 1}
 
 
 @pytest.mark.parametrize("text", ["å∂ø 漢字 🙂", "\u202e\ufeff", "\x7f"])
-def test_through_the_door_text_survives_unescaped_too(door: Door, text: str) -> None:
-    door.insert(job="loose", payload=json.dumps({"a": text}, ensure_ascii=False))
-    assert json.loads(door.newest().payload) == {"a": text}
+def test_in_sql_text_survives_unescaped_too(sql: Connection, text: str) -> None:
+    sql.insert(job="loose", payload=json.dumps({"a": text}, ensure_ascii=False))
+    assert json.loads(sql.newest().payload) == {"a": text}
 
 
-def test_through_the_door_no_payload_comes_in_that_a_worker_cannot_read(door: Door) -> None:
+def test_in_sql_no_payload_comes_in_that_a_worker_cannot_read(sql: Connection) -> None:
     deep = '{"a": %s}' % ("[" * 1500 + "]" * 1500)
     try:
-        door.insert(job="loose", payload=deep)
+        sql.insert(job="loose", payload=deep)
     except sqlite3.Error:
         return  # refusing it is as good
-    detail_json(Detail(door.newest(), [], None))
+    detail_json(Detail(sql.newest(), [], None))
 
 
-def test_through_the_door_a_job_stands_or_falls_with_the_transaction_around_it(door: Door) -> None:
-    connection = door.connection
+def test_in_sql_a_job_stands_or_falls_with_the_transaction_around_it(sql: Connection) -> None:
+    connection = sql.connection
     connection.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, what TEXT)")
     connection.execute("BEGIN")
     connection.execute("INSERT INTO orders (what) VALUES ('tea')")
-    door.insert(job="noop", queue="new")
+    sql.insert(job="noop", queue="new")
     connection.execute("ROLLBACK")
-    assert door.store.newest() == []
-    assert door.store.rows("SELECT * FROM pending") == []
-    door.assert_tidy()
+    assert sql.store.newest() == []
+    assert sql.store.rows("SELECT * FROM pending") == []
+    sql.assert_tidy()
     connection.execute("BEGIN")
     connection.execute("INSERT INTO orders (what) VALUES ('tea')")
-    door.insert(job="noop", queue="new")
+    sql.insert(job="noop", queue="new")
     connection.execute("COMMIT")
-    assert door.store.newest() == [1]
-    door.assert_tidy()
+    assert sql.store.newest() == [1]
+    sql.assert_tidy()
 
 
-def test_through_the_door_a_bad_row_does_not_undo_the_good_ones_of_its_transaction(
-    door: Door,
+def test_in_sql_a_bad_row_does_not_undo_the_good_ones_of_its_transaction(
+    sql: Connection,
 ) -> None:
-    door.connection.execute("BEGIN")
-    door.insert(job="noop")
+    sql.connection.execute("BEGIN")
+    sql.insert(job="noop")
     with pytest.raises(sqlite3.IntegrityError):
-        door.insert(job="nothing")
-    door.insert(job="noop")
-    door.connection.execute("COMMIT")
-    assert len(door.store.newest()) == 2
-    door.assert_tidy()
+        sql.insert(job="nothing")
+    sql.insert(job="noop")
+    sql.connection.execute("COMMIT")
+    assert len(sql.store.newest()) == 2
+    sql.assert_tidy()
 
 
-def test_through_the_door_many_rows_come_from_one_statement_all_or_none(door: Door) -> None:
+def test_in_sql_many_rows_come_from_one_statement_all_or_none(sql: Connection) -> None:
     numbers = "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 100)"
-    door.connection.execute(
+    sql.connection.execute(
         f"{numbers} INSERT INTO declare (job, payload, priority)"
         " SELECT 'loose', json_object('n', n), n % 3 FROM n"
     )
-    assert len(door.store.newest()) == 100
-    door.assert_tidy()
+    assert len(sql.store.newest()) == 100
+    sql.assert_tidy()
     with pytest.raises(sqlite3.IntegrityError, match="unknown job"):
-        door.connection.execute(
+        sql.connection.execute(
             f"{numbers} INSERT INTO declare (job) SELECT iif(n = 100, 'nothing', 'noop') FROM n"
         )
-    assert len(door.store.newest()) == 100
-    door.assert_tidy()
+    assert len(sql.store.newest()) == 100
+    sql.assert_tidy()
 
 
-def test_jobs_from_both_doors_stand_in_one_line(door: Door) -> None:
-    door.store.now = time.time()
+def test_jobs_from_python_and_sql_wait_in_one_line(sql: Connection) -> None:
+    sql.store.now = time.time()
     lane = Lane("default", "noop", 0)
     ids = []
     for _ in range(3):
-        ids += door.store.declare(asked(lane))
-        door.insert(job="noop")
-        ids.append(door.newest().id)
+        ids += sql.store.declare(asked(lane))
+        sql.insert(job="noop")
+        ids.append(sql.newest().id)
     assert ids == [1, 2, 3, 4, 5, 6]
-    door.assert_tidy()
-    door.store.now += 60
-    assert sorted(door.store.take()) == ids
+    sql.assert_tidy()
+    sql.store.now += 60
+    assert sorted(sql.store.take()) == ids
 
 
-def test_the_door_shows_what_was_declared(door: Door) -> None:
-    door.insert(job="send", payload='{"to":"a"}', due_at=4e9)
-    rows = door.connection.execute("SELECT * FROM declare").fetchall()
+def test_the_view_shows_what_was_declared(sql: Connection) -> None:
+    sql.insert(job="send", payload='{"to":"a"}', due_at=4e9)
+    rows = sql.connection.execute("SELECT * FROM declare").fetchall()
     assert rows == [(1, "send", '{"to":"a"}', "mail", 7, 4e9, 3, 60.5, 120.0, "/jobs")]
 
 
@@ -359,35 +355,33 @@ def test_the_door_shows_what_was_declared(door: Door) -> None:
     "verb",
     ["INSERT OR ABORT", "INSERT OR FAIL", "INSERT OR ROLLBACK", "INSERT OR IGNORE", "REPLACE"],
 )
-def test_through_the_door_every_kind_of_insert_declares_and_harms_nothing(
-    door: Door, verb: str
-) -> None:
+def test_in_sql_every_kind_of_insert_declares_and_harms_nothing(sql: Connection, verb: str) -> None:
     """The outer statement's conflict clause takes the place of those inside a trigger."""
-    door.insert(job="noop")
+    sql.insert(job="noop")
     for _ in range(2):
-        door.insert(verb, job="noop")
-    assert door.store.newest() == [3, 2, 1]
-    door.assert_tidy()
+        sql.insert(verb, job="noop")
+    assert sql.store.newest() == [3, 2, 1]
+    sql.assert_tidy()
 
 
 @pytest.mark.parametrize("verb", ["INSERT", "INSERT OR IGNORE", "INSERT OR REPLACE"])
 @pytest.mark.parametrize(
     "columns", [{"priority": 5000}, {"retries": -1}, {"timeout": 0}, {"queue": ""}]
 )
-def test_a_request_that_is_refused_at_the_door_never_queues_another_job_again(
-    door: Door, verb: str, columns: dict[str, Any]
+def test_a_request_that_is_refused_in_sql_never_queues_another_job_again(
+    sql: Connection, verb: str, columns: dict[str, Any]
 ) -> None:
     """What would be realized twice is the job whose id is the connection's last row id."""
-    door.store.now = time.time() + 1
-    door.insert(job="noop")
-    door.store.complete(1)
-    door.connection.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY)")
-    door.connection.execute("INSERT INTO orders DEFAULT VALUES")
+    sql.store.now = time.time() + 1
+    sql.insert(job="noop")
+    sql.store.complete(1)
+    sql.connection.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY)")
+    sql.connection.execute("INSERT INTO orders DEFAULT VALUES")
     with contextlib.suppress(sqlite3.Error):
-        door.insert(verb, job="noop", **columns)
-    assert door.store.rows("SELECT declaration FROM pending") == []
-    assert door.store.one(1).status is COMPLETED
-    assert door.store.repository.lanes.tallies("default")[0].pending == 0
+        sql.insert(verb, job="noop", **columns)
+    assert sql.store.rows("SELECT declaration FROM pending") == []
+    assert sql.store.one(1).status is COMPLETED
+    assert sql.store.repository.lanes.tallies("default")[0].pending == 0
 
 
 SHELL = """
@@ -418,11 +412,11 @@ for line in sys.stdin:
 
 
 @pytest.mark.parametrize("shell", ["sqlite3", "python"])
-def test_a_shell_of_another_process_declares_through_the_door(door: Door, shell: str) -> None:
+def test_a_shell_of_another_process_declares_in_sql(sql: Connection, shell: str) -> None:
     found = shutil.which("sqlite3") if shell == "sqlite3" else None  # not every machine has it
     command = [found, "-bail"] if found else [sys.executable, "-c", OUR_SHELL]
     done = subprocess.run(
-        [*command, door.store.repository.path],
+        [*command, sql.store.repository.path],
         input=SHELL,
         capture_output=True,
         text=True,
@@ -433,18 +427,18 @@ def test_a_shell_of_another_process_declares_through_the_door(door: Door, shell:
     [line] = done.stdout.splitlines()
     assert line.split("|")[:2] == ["2", "noop"]
     assert float(line.split("|")[2]) == pytest.approx(4e9, abs=0.002)
-    assert door.store.newest() == [2, 1]
-    assert json.loads(door.store.one(1).payload) == {"to": "o'hara å"}
-    door.assert_tidy()
+    assert sql.store.newest() == [2, 1]
+    assert json.loads(sql.store.one(1).payload) == {"to": "o'hara å"}
+    sql.assert_tidy()
 
 
-def test_what_came_through_the_door_is_claimed_and_reported_like_any_other(door: Door) -> None:
-    door.insert(job="send", payload='{"to":"a"}')
-    door.store.now = time.time() + 1
-    record = door.newest()
+def test_what_was_declared_in_sql_is_claimed_and_reported_like_any_other(sql: Connection) -> None:
+    sql.insert(job="send", payload='{"to":"a"}')
+    sql.store.now = time.time() + 1
+    record = sql.newest()
     assert record_json(record)["status"] == "pending"
-    detail = door.store.repository.find(record.id, door.store.now)
+    detail = sql.store.repository.find(record.id, sql.store.now)
     assert detail is not None
     assert "it was declared from /jobs, and living workers have" in str(detail.why)
-    door.store.complete(record.id)
-    assert door.newest().status is COMPLETED
+    sql.store.complete(record.id)
+    assert sql.newest().status is COMPLETED
