@@ -14,20 +14,16 @@ import struct
 import subprocess
 import sys
 import termios
-import textwrap
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from prokerja import Queue
-from tests.support import wait_until
+from tests.place import PATIENCE, Place, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 PROGRAM = os.path.join(os.path.dirname(sys.executable), "prokerja")
-PATIENCE = 30.0
-"""Seconds for what happens soon, but on a busy machine."""
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 STATUSES = ("pending", "processing", "completed", "failed")
 CONTENT = ("declaration", "lane", "pending", "claim", "running", "attempt")
@@ -108,32 +104,18 @@ class Told(NamedTuple):
         return [line.split("\t") for line in self.lines]
 
 
-class Shell:
-    """A directory with a database, a jobs directory, and a home of its own."""
+class Shell(Place):
+    """A place whose commands are called as a user calls them."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.db = path / "queue.sqlite3"
-        self.jobs = path / "my jobs"
-        self.jobs.mkdir()
-        self.environment = {
-            **{
-                key: v for key, v in os.environ.items() if not key.startswith(("PROKERJA_", "XDG_"))
-            },
-            "HOME": str(path / "home"),
+        super().__init__(path, "my jobs")
+        self.environment |= {
             "PROKERJA_DB": str(self.db),
             "PROKERJA_JOBS": str(self.jobs),
             "PATH": os.pathsep.join([os.path.dirname(PROGRAM), os.environ.get("PATH", "")]),
         }
         self._started: list[subprocess.Popen[bytes]] = []
         self._connection: sqlite3.Connection | None = None
-
-    def write(self, name: str, source: str) -> Path:
-        """A job file."""
-        file = self.jobs / name
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(textwrap.dedent(source))
-        return file
 
     def __call__(
         self,
@@ -173,13 +155,6 @@ class Shell:
         told = self(*words, "--json")
         assert told.err == ""
         return json.loads(told.out)
-
-    def put(self, name: str, /, **payload: Any) -> int:
-        """Declare a job without the price of a process; its id."""
-        members = {"name": name, "payload": lambda _: payload, "handle": lambda _: None}
-        job = type(name, (), members)()
-        with contextlib.closing(Queue(self.db)) as queue:
-            return queue.declare(job)
 
     def declare(self, *words: object, stdin: str | bytes = b"") -> list[int]:
         """The ids that `declare:job` prints."""
@@ -242,6 +217,7 @@ class Shell:
             process.communicate()
         if self._connection is not None:
             self._connection.close()
+        super().close()
 
     def _greeted(self) -> list[Any]:
         return self.look("SELECT 1 FROM worker WHERE names <> '[]'")

@@ -1,34 +1,27 @@
-"""A queue of its own for each test, with real workers on it."""
+"""A place with real workers, whose jobs do what their payload says."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 import textwrap
-import time
-from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from prokerja import Queue
 from prokerja.report import detail_json
 from prokerja.repository.sqlite.repository import SQLiteRepository
+from tests.place import PATIENCE, Place, request, wait_until
 
 if TYPE_CHECKING:
     import signal
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-T = TypeVar("T")
+    from prokerja import Queue
 
-PATIENCE = 30.0
-"""Seconds for what happens soon, but on a busy machine."""
-SOON = 2.0
-"""Seconds for what is promised within one."""
 
 JOBS = '''
 import contextlib, ctypes, io, json, os, signal, subprocess, sys, textwrap, threading, time
@@ -71,16 +64,6 @@ class Run(Job):
 '''
 
 
-def wait_until(condition: Callable[[], T], limit: float = PATIENCE) -> T:
-    """What `condition` gives as soon as that is true; fails when it is not within the limit."""
-    give_up = time.monotonic() + limit
-    while not (value := condition()):
-        if time.monotonic() > give_up:
-            raise AssertionError(f"not within {limit:g} s; it is still {value!r}")
-        time.sleep(0.005)
-    return value
-
-
 def gone(process: psutil.Process) -> bool:
     """Whether a process runs no more; one that nobody has reaped yet does not."""
     try:
@@ -110,19 +93,6 @@ def kill(processes: Iterable[psutil.Process]) -> None:
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-
-
-def request(name: str, **payload: Any) -> Any:
-    """A request for a job that need not be known here."""
-    job = _named(name)()
-    job.given = payload
-    return job
-
-
-@cache
-def _named(name: str) -> type:
-    methods = {"payload": lambda self: self.given, "handle": lambda self: None}
-    return type("Request", (), {"name": name, **methods})
 
 
 class Worker:
@@ -207,29 +177,18 @@ def inside(queue: Queue) -> SQLiteRepository:
     return queue.repository
 
 
-class Home:
-    """A directory with a queue, jobs, a ledger that they write to, and the workers started here."""
+class Home(Place):
+    """A place with jobs that do what their payload says, a ledger, and the workers started here."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.db = path / "queue.db"
-        self.jobs = path / "jobs"
-        self.jobs.mkdir()
+        super().__init__(path)
         self.launcher: tuple[str, ...] = ()
         """Words before each command, which see to its surroundings and then run it."""
         self.interpreter = sys.executable
         self._workers: list[Worker] = []
         self._others: list[subprocess.Popen[str]] = []
         self._reapers = sys.platform == "linux"
-        self.environment = {
-            **{key: v for key, v in os.environ.items() if not key.startswith("PROKERJA_")},
-            "XDG_CONFIG_HOME": str(path / "config"),
-        }
         self.write("run.py", JOBS.format(home=str(path)))
-
-    @cached_property
-    def queue(self) -> Queue:
-        return Queue(self.db)
 
     def elsewhere(self) -> None:
         """Have all that is started from here on do without what only Linux has."""
@@ -240,19 +199,9 @@ class Home:
         (place / "sitecustomize.py").write_text(f"{first}sys.platform = 'darwin'\n")
         self.environment["PYTHONPATH"] = str(place)
 
-    def write(self, name: str, source: str) -> None:
-        """A job file."""
-        (self.jobs / name).write_text(textwrap.dedent(source))
-
-    def declare(
-        self, name: str, /, *, options: dict[str, Any] | None = None, **payload: Any
-    ) -> int:
-        """Declare a job of any name."""
-        return self.queue.declare(request(name, **payload), **options or {})
-
     def run(self, code: str, **options: Any) -> int:
         """Declare a job whose `handle()` has this body."""
-        return self.declare("run", code=textwrap.dedent(code), options=options)
+        return self.declare_job("run", code=textwrap.dedent(code), options=options)
 
     def run_each(self, codes: Iterable[str], **options: Any) -> range:
         """Declare one job for each body."""
@@ -277,10 +226,6 @@ class Home:
         return subprocess.run(
             words, input=text, capture_output=True, env=self.environment, check=False
         )
-
-    def in_environment(self, variables: Mapping[str, str]) -> None:
-        """Have all that is started from here on find these variables."""
-        self.environment.update(variables)
 
     def ask(self, *words: object) -> Any:
         """What a command answers as JSON."""
@@ -378,8 +323,7 @@ class Home:
         for other in self._others:
             with other:
                 other.kill()
-        if "queue" in self.__dict__:
-            self.queue.close()
+        super().close()
 
     def command(self, *words: object) -> list[str]:
         """The command line of a command on this queue."""

@@ -40,7 +40,7 @@ TEXTS = {
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     """One pending and one failed job; for what leaves no trace."""
     for shell in opened(tmp_path_factory.mktemp("bad")):
-        shell.put("fail")
+        shell.declare_job("fail")
         shell.work()
         shell.declare("noop", "--in", "1d")
         yield shell
@@ -544,7 +544,7 @@ def test_a_jobs_directory_with_a_file_that_cannot_be_imported_serves_the_others(
     shell: Shell,
 ) -> None:
     shell.write("lacking.py", "import nothing_of_that_name\n")
-    shell.put("noop")
+    shell.declare_job("noop")
     assert "lacking.py cannot be used: ModuleNotFoundError" in shell.work().err
     assert shell.report() == [0, 0, 1, 0]
 

@@ -25,7 +25,7 @@ from prokerja.catalog.loading import Loaded, load, load_classes, rebuild, spec_o
 from prokerja.catalog.static import read_file
 from prokerja.errors import CatalogError
 from prokerja.job import Job
-from tests.support import wait_until
+from tests.place import wait_until
 
 if TYPE_CHECKING:
     from prokerja.spec import JobSpec

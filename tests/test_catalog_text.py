@@ -15,7 +15,7 @@ from prokerja.catalog.loading import load
 from prokerja.catalog.modules import Modules
 from prokerja.catalog.static import read_file
 from prokerja.errors import CatalogError
-from tests.support import wait_until
+from tests.place import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path

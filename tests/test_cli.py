@@ -19,8 +19,8 @@ import pytest
 from prokerja import cli
 from prokerja.commandline import parameters
 from prokerja.repository.sqlite.repository import SQLiteRepository
+from tests.place import wait_until
 from tests.shell import PROGRAM, Shell, Terminal, opened, terminal
-from tests.support import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -213,7 +213,7 @@ def test_a_value_that_does_not_fit_is_numbered_and_nothing_is_declared(shell: Sh
 
 
 def test_a_slow_source_keeps_nobody_from_declaring(shell: Shell) -> None:
-    shell.put("noop")
+    shell.declare_job("noop")
     slow = [PROGRAM, "declare:job", "noop", "--each", "n"], [PROGRAM, "declare:batch"]
     sources = [
         subprocess.Popen(
@@ -284,9 +284,9 @@ def test_new_changed_and_deleted_files_are_noticed(shell: Shell) -> None:
 
 @pytest.mark.parametrize("words", [["declare:job", "noop"], ["report"], ["retry", "1"]])
 def test_starting_up_imports_nothing_heavy(shell: Shell, words: list[str]) -> None:
-    shell.put("fail")
+    shell.declare_job("fail")
     shell.work()
-    shell.put("noop")
+    shell.declare_job("noop")
     script = (
         f"import sys; sys.argv[1:] = {words!r}; sys.path.insert(0, '')\n"
         "from prokerja.cli import main\n"
@@ -353,7 +353,7 @@ def test_a_batch_takes_every_option(shell: Shell) -> None:
 def test_a_bad_line_is_numbered_and_nothing_of_the_batch_is_declared(
     shell: Shell, bad: str, why: str
 ) -> None:
-    shell.put("noop")
+    shell.declare_job("noop")
     before = shell.dump()
     told = shell("declare:batch", stdin='{"job": "noop"}\n\n' + bad + '\n{"job": "noop"}\n')
     assert (told.code, told.out) == (2, "")
@@ -397,7 +397,7 @@ def test_a_batch_counts_on_the_terminal(shell: Shell, tmp_path: Path) -> None:
 
 
 def test_retry_gives_failed_jobs_a_fresh_start_and_keeps_their_history(shell: Shell) -> None:
-    id = shell.put("fail", why="first")
+    id = shell.declare_job("fail", why="first")
     shell.work()
     assert shell("retry", id) == (0, "1\n", "")
     assert shell.report() == [1, 0, 0, 0]
@@ -437,7 +437,7 @@ def test_a_retry_that_cannot_be_changes_nothing(
     shell: Shell, words: list[str], code: int, why: str
 ) -> None:
     shell.declare("noop")
-    shell.put("fail")
+    shell.declare_job("fail")
     shell.work()
     before = shell.dump()
     told = shell("retry", *words)
@@ -448,7 +448,7 @@ def test_a_retry_that_cannot_be_changes_nothing(
 
 def test_purge_takes_completed_jobs_and_others_only_if_it_is_told_to(shell: Shell) -> None:
     shell.declare("noop", "--each", "n", stdin="1\n2\n3")
-    shell.put("fail")
+    shell.declare_job("fail")
     shell.declare("noop", "--in", "1h", "--queue", "late")
     shell.work()
     assert shell("purge", "--older-than", "1h").out == "0\n"
@@ -464,7 +464,7 @@ def test_purge_takes_completed_jobs_and_others_only_if_it_is_told_to(shell: Shel
 
 def test_purge_never_takes_what_is_running(shell: Shell) -> None:
     gate = shell.path / "gate"
-    shell.put("hold", gate=str(gate))
+    shell.declare_job("hold", gate=str(gate))
     worker = shell.worker("--max-jobs", "1")
     wait_until(lambda: shell.report()[1] == 1)
     told = shell("purge", "--status", "processing", "--yes")
@@ -479,7 +479,7 @@ def test_purge_never_takes_what_is_running(shell: Shell) -> None:
 
 @pytest.mark.parametrize(("answer", "left"), [("y", 0), ("yes", 0), ("n", 1), ("", 1), ("\x04", 1)])
 def test_purge_asks_at_a_terminal(shell: Shell, answer: str, left: int) -> None:
-    shell.put("noop")
+    shell.declare_job("noop")
     shell.work()
     screen = Terminal(shell, "purge", "--queue", "default")
     screen.expect("Delete all completed jobs of the queue 'default' from ")
@@ -492,7 +492,7 @@ def test_purge_asks_at_a_terminal(shell: Shell, answer: str, left: int) -> None:
 
 
 def test_purge_does_not_ask_who_has_said_yes(shell: Shell) -> None:
-    shell.put("noop")
+    shell.declare_job("noop")
     shell.work()
     code, text = terminal(shell, "purge", "-y")
     assert (code, text.splitlines()) == (0, ["1", "Deleted 1 completed job."])
@@ -501,7 +501,7 @@ def test_purge_does_not_ask_who_has_said_yes(shell: Shell) -> None:
 def test_purge_deletes_nothing_at_a_terminal_where_its_question_cannot_be_seen(
     shell: Shell,
 ) -> None:
-    shell.put("noop")
+    shell.declare_job("noop")
     shell.work()
     code, text = Terminal(shell, "purge", stderr=subprocess.DEVNULL).end()
     assert (code, text) == (2, "")
@@ -509,8 +509,8 @@ def test_purge_deletes_nothing_at_a_terminal_where_its_question_cannot_be_seen(
 
 
 def test_wait_tells_by_its_exit_code_how_jobs_have_ended(shell: Shell) -> None:
-    shell.put("noop")
-    shell.put("fail")
+    shell.declare_job("noop")
+    shell.declare_job("fail")
     shell.work()
     assert shell("wait", 1, 1) == (0, "", "")
     assert shell("wait", 1, 2).code == 1
@@ -522,7 +522,7 @@ def test_wait_tells_by_its_exit_code_how_jobs_have_ended(shell: Shell) -> None:
 
 def test_wait_ends_when_the_job_does(shell: Shell) -> None:
     gate = shell.path / "gate"
-    shell.put("hold", gate=str(gate))
+    shell.declare_job("hold", gate=str(gate))
     waiting = shell.start("wait", "1", "--timeout", "60")
     worker = shell.worker("--until-empty")
     wait_until(lambda: shell.report()[1] == 1)
@@ -546,7 +546,7 @@ def test_wait_runs_out_of_time(shell: Shell) -> None:
 
 @pytest.mark.parametrize("words", [["1"], ["+1"]])
 def test_an_interrupt_ends_a_wait_without_a_word(shell: Shell, words: list[str]) -> None:
-    shell.put("noop")
+    shell.declare_job("noop")
     waiting = shell.start("wait", *words)
     wait_until(lambda: os.path.exists(f"{shell.db}-wal") and sleeping_in(waiting.pid, "inotify"))
     waiting.send_signal(signal.SIGINT)
@@ -666,7 +666,7 @@ def test_a_jobs_directory_that_this_user_may_not_read_is_named(shell: Shell, pub
     "name", ["report", "report:jobs", "jobs", "report:job 1", "declare:job noop"]
 )
 def test_nobody_minds_a_reader_that_has_gone(shell: Shell, name: str) -> None:
-    shell.put("noop")
+    shell.declare_job("noop")
     told = shell.sh(f"exec 3>&1; {{ prokerja {name}; echo $? >&3; }} | head -c 0; wait")
     assert told.out in ("0\n", "141\n")
     assert told.err == ""
@@ -684,14 +684,14 @@ def test_a_complaint_that_nobody_reads_is_no_trouble(shell: Shell) -> None:
     "words", ["report", "report --json", "declare:job noop", "jobs", "report --help"]
 )
 def test_an_output_that_takes_no_more_is_reported_in_one_line(shell: Shell, words: str) -> None:
-    shell.put("noop")
+    shell.declare_job("noop")
     told = shell.sh(f"prokerja {words} >/dev/full")
     assert told == (1, "", "prokerja: No space left on device; check the disk and the output\n")
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_streams_that_are_closed_are_no_trouble(shell: Shell, closed: str) -> None:
-    shell.put("noop")
+    shell.declare_job("noop")
     for words in ("report", "declare:job noop --each n", "purge"):
         told = shell.sh(f"prokerja {words} {closed}")
         assert (told.code, told.err) == (0, ""), words
@@ -712,8 +712,8 @@ def test_an_ascii_terminal_gets_escapes_and_no_traceback(shell: Shell) -> None:
 
 
 def test_every_answer_is_json_if_asked_for(shell: Shell) -> None:
-    shell.put("noop")
-    shell.put("fail")
+    shell.declare_job("noop")
+    shell.declare_job("fail")
     shell.work()
     answers = {
         ("declare:job", "noop"): dict,
@@ -759,7 +759,7 @@ def test_every_answer_is_json_if_asked_for(shell: Shell) -> None:
 def test_every_error_is_one_line_and_json_if_asked_for(
     shell: Shell, code: int, words: list[str]
 ) -> None:
-    shell.put("noop")
+    shell.declare_job("noop")
     before = shell.dump()
     told = shell(*words, "--json")
     answer = json.loads(told.out)
@@ -772,7 +772,7 @@ def test_every_error_is_one_line_and_json_if_asked_for(
 
 
 def test_a_file_that_stays_locked_is_for_another_time(shell: Shell) -> None:
-    shell.put("noop")
+    shell.declare_job("noop")
     script = (
         "import sqlite3, sys\n"
         "from prokerja.repository.sqlite import database; database.PATIENCE_SECONDS = 0.1\n"
@@ -787,7 +787,7 @@ def test_a_file_that_stays_locked_is_for_another_time(shell: Shell) -> None:
 
 
 def test_a_file_that_others_are_just_closing_opens_all_the_same(shell: Shell) -> None:
-    shell.put("noop")
+    shell.declare_job("noop")
     script = (
         "import sqlite3\n"
         "for _ in range(500):\n"
@@ -805,8 +805,8 @@ def test_a_file_that_others_are_just_closing_opens_all_the_same(shell: Shell) ->
 
 
 def test_a_worker_says_on_stderr_what_it_does_one_line_an_event(shell: Shell) -> None:
-    shell.put("noop")
-    shell.put("fail", why="two\nlines")
+    shell.declare_job("noop")
+    shell.declare_job("fail", why="two\nlines")
     told = shell.work()
     names = "fail, hold, noop, send"
     assert (

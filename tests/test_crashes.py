@@ -26,7 +26,8 @@ from prokerja.worker.duties.recovery import Recovery
 from prokerja.worker.wire.journal import Journal
 from tests.crash import newer
 from tests.crash.work import take
-from tests.support import SOON, gone, kill, wait_until
+from tests.place import SOON, wait_until
+from tests.support import gone, kill
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -224,7 +225,7 @@ def test_a_death_is_noticed_even_if_somebody_else_asks_at_the_same_moment(home: 
     first = home.worker()
     wait_until(lambda: home.running(id))
     [realizer] = first.realizers()
-    [path] = map(str, home.path.glob("queue.db-worker-*"))
+    [path] = map(str, home.path.glob("queue.sqlite3-worker-*"))
     second = home.worker().ready()
     asking = home.python(SLOW_QUESTION, path)
     assert asking.stdout is not None
@@ -551,7 +552,7 @@ def test_an_idle_worker_is_woken_by_a_migration_and_leaves(home: Home) -> None:
     assert all(map(gone, family))
     assert "this one knows" in worker.said()
     assert "worker stopped: 0 attempts completed" in worker.said()
-    assert [path.name for path in home.path.glob("queue.db-worker-*")] == []
+    assert [path.name for path in home.path.glob("queue.sqlite3-worker-*")] == []
 
 
 def test_a_worker_that_leaves_to_a_newer_program_leaves_the_dead_to_it_too(home: Home) -> None:
@@ -611,5 +612,5 @@ def test_an_idle_worker_leaves_at_once_and_leaves_nothing_behind(home: Home) -> 
     assert worker.end(SOON) == 0
     assert all(map(gone, family))
     assert home.ask("report")["workers"] == []
-    assert [path.name for path in home.path.glob("queue.db-worker-*")] == []
+    assert [path.name for path in home.path.glob("queue.sqlite3-worker-*")] == []
     assert "worker stopped: 0 attempts completed, 0 failed" in worker.said()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from prokerja.worker.realizer.event_loop import cancel_tasks
-from tests.support import SOON, wait_until
+from tests.place import SOON, wait_until
 
 if TYPE_CHECKING:
     from types import FrameType

@@ -134,7 +134,7 @@ class Send(Job):
         return self._declared
 """,
     )
-    id = home.declare("send", _declared=[1])
+    id = home.declare_job("send", _declared=[1])
     assert result(home, id) == [1]
     assert home.statuses([id, id + 1]) == ["completed", "completed"]
 

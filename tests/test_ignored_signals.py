@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from tests.place import wait_until
 from tests.shell import PROGRAM, Shell, opened
-from tests.support import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,7 +67,7 @@ def test_a_worker_goes_on_at_a_signal_that_was_ignored_when_it_began(
     worker = start(shell, PROGRAM, "realization:start", ignored=(number,))
     wait_until(lambda: shell.look("SELECT 1 FROM worker WHERE names <> '[]'"))
     worker.send_signal(number)
-    id = shell.put("noop")
+    id = shell.declare_job("noop")
     wait_until(lambda: shell.ask("report:job", id)["status"] == "completed")
     worker.send_signal(other)
     _, err = worker.communicate(timeout=30)
@@ -83,7 +83,7 @@ def test_a_worker_in_python_goes_on_at_a_signal_that_was_ignored_when_it_began(
     worker = start(shell, *command, ignored=(signal.SIGHUP,))
     wait_until(lambda: shell.look("SELECT 1 FROM worker WHERE names <> '[]'"))
     worker.send_signal(signal.SIGHUP)
-    id = shell.put("noop")
+    id = shell.declare_job("noop")
     wait_until(lambda: shell.ask("report:job", id)["status"] == "completed")
     worker.send_signal(signal.SIGTERM)
     out, _ = worker.communicate(timeout=30)
@@ -98,7 +98,7 @@ def test_a_worker_whose_signals_are_all_ignored_leaves_its_callers_wake_up_as_it
 
 
 def test_wait_goes_on_at_a_signal_that_was_ignored_when_it_began(shell: Shell) -> None:
-    id = shell.put("noop")
+    id = shell.declare_job("noop")
     wait = start(shell, PROGRAM, "wait", id, ignored=(signal.SIGHUP, signal.SIGINT))
     wait_until(lambda: psutil.Process(wait.pid).name() != "sh")
     wait.send_signal(signal.SIGHUP)

@@ -51,7 +51,7 @@ def put(home: Home, name: str, source: str) -> None:
 
 def test_three_ways_to_import_a_neighbour_give_one_module(home: Home) -> None:
     put(home, "along.py", ALONG)
-    id = home.declare("along")
+    id = home.declare_job("along")
     home.work()
     assert home.job(id)["result"] == [True, True, "jobs.other"]
 
@@ -60,7 +60,7 @@ def test_what_is_installed_goes_before_a_neighbour_of_its_name(home: Home) -> No
     home.write("colorsys.py", "mine = True\n")
     source = "import colorsys\n@dataclass\nclass Which(Job):\n    def handle(self): "
     put(home, "which.py", f"{source}return hasattr(colorsys, 'mine')\n")
-    id = home.declare("which")
+    id = home.declare_job("which")
     home.work()
     assert home.job(id)["result"] is False
 
@@ -74,7 +74,7 @@ def test_a_package_beside_the_jobs_directory_can_be_imported(
     (package / "__init__.py").write_text("answer = 42\n")
     put(home, "ask.py", "import myproject\n@dataclass\nclass Ask(Job):\n    def handle(self):"
         " return myproject.answer\n")  # fmt: skip
-    id = home.declare("ask")
+    id = home.declare_job("ask")
     words = ["realization:start", "--until-empty", "--db", home.db, "--jobs", home.jobs]
     done = subprocess.run([*program, *map(str, words)], check=False, cwd="/", capture_output=True)
     assert done.returncode == 0
@@ -89,7 +89,7 @@ def test_functions_and_classes_of_job_files_work_in_pools(home: Home, how: str, 
     if name != "jobs":
         home.jobs.rename(directory)
         home.jobs = directory
-    id = home.declare("pool", how=how)
+    id = home.declare_job("pool", how=how)
     home.work()
     job = home.job(id)
     assert (job["result"], job["error"]) == ([0, 2, 4, 6], None)

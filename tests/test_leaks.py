@@ -133,7 +133,7 @@ def test_what_the_job_files_have_set_up_stays(home: Home) -> None:
                         signal.getsignal(signal.SIGUSR1)]
         """,
     )
-    ids = [home.declare("settled") for _ in range(2)]
+    ids = [home.declare_job("settled") for _ in range(2)]
     home.work()
     assert [home.job(id)["result"] for id in ids] == [["yes!", 40, 1, 1]] * 2
 

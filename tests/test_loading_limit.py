@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import wait_until
+from tests.place import wait_until
 
 if TYPE_CHECKING:
     from tests.support import Home

@@ -30,8 +30,9 @@ from prokerja.errors import (
 from prokerja.events import JobFailed, JobsSettled, WorkerStarted, WorkerStopped
 from prokerja.report import record_json
 from tests.crash import newer
-from tests.support import PATIENCE, SOON, inside, wait_until
-from tests.support import request as asked
+from tests.place import PATIENCE, SOON, wait_until
+from tests.place import request as asked
+from tests.support import inside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -472,7 +473,7 @@ def test_a_connection_to_a_file_that_a_newer_program_has_migrated_is_refused(
 def test_a_connection_by_another_path_to_the_same_file_is_accepted(home: Home) -> None:
     link = home.path / "link"
     link.symlink_to(home.path)
-    with closing(Queue(link / "queue.db")) as queue:
+    with closing(Queue(link / "queue.sqlite3")) as queue:
         queue.declare(Plain(1))
         with closing(sqlite3.connect(home.db)) as connection:
             queue.declare(Plain(2), connection=connection)
@@ -508,7 +509,7 @@ def test_processes_that_make_a_new_file_at_the_same_moment_all_succeed(home: Hom
     script = """
         import sys
         from prokerja import Queue
-        from tests.support import request
+        from tests.place import request
 
         print("ready", flush=True)
         sys.stdin.readline()
@@ -534,7 +535,7 @@ def test_a_forked_child_may_use_the_queue_that_it_inherits(home: Home) -> None:
     script = """
         import os, sys
         from prokerja import Queue
-        from tests.support import request
+        from tests.place import request
 
         queue = Queue(sys.argv[1])
         queue.declare(request("noop"))

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.place import wait_until
 from tests.shell import Shell, opened
-from tests.support import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

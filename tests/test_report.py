@@ -20,8 +20,8 @@ from prokerja.repository.sqlite.claims import TURNS
 from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.verdicts import Failed
 from tests.crash.work import take
+from tests.place import wait_until
 from tests.shell import Shell, opened, terminal
-from tests.support import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,11 +36,11 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
 @pytest.fixture
 def busy(shell: Shell) -> Iterator[Shell]:
     """A job that runs, one that failed, two that completed on two queues, one that waits."""
-    shell.put("fail", why="first line\nsecond line")
+    shell.declare_job("fail", why="first line\nsecond line")
     shell.declare("noop", "n=1")
     shell.declare("noop", "n=2", "--queue", "other")
     shell.work()
-    shell.put("hold", gate=str(shell.path / "gate"))
+    shell.declare_job("hold", gate=str(shell.path / "gate"))
     shell.worker("--max-jobs", "1")
     wait_until(lambda: shell.report()[1] == 1)
     shell.declare("send", "to=x")
@@ -98,7 +98,7 @@ def test_a_report_at_a_terminal_is_a_table(busy: Shell) -> None:
 
 
 def test_a_report_of_one_queue_at_a_terminal_needs_no_queue_column(shell: Shell) -> None:
-    shell.put("noop")
+    shell.declare_job("noop")
     code, text = terminal(shell, "report")
     lines = [line.split() for line in text.splitlines()]
     assert code == 0
@@ -160,11 +160,11 @@ def test_a_list_may_be_narrowed(finished: Shell, words: list[str], ids: list[str
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     """The same jobs as `busy` has, for tests that only look at them."""
     for shell in opened(tmp_path_factory.mktemp("finished")):
-        shell.put("fail")
+        shell.declare_job("fail")
         shell.declare("noop", "n=1")
         shell.declare("noop", "n=2", "--queue", "other")
         shell.work()
-        shell.put("hold", gate=str(shell.path / "gate"))
+        shell.declare_job("hold", gate=str(shell.path / "gate"))
         shell.worker("--max-jobs", "1")
         wait_until(lambda shell=shell: shell.report()[1] == 1)  # type: ignore[misc]
         shell.declare("send", "to=x")
@@ -216,7 +216,7 @@ def test_everything_about_one_job_is_reported(shell: Shell) -> None:
 
 
 def test_a_result_is_reported(shell: Shell) -> None:
-    shell.put("noop", n=7)
+    shell.declare_job("noop", n=7)
     shell.work()
     answer = shell.ask("report:job", 1)
     assert (answer["result"], answer["error"]) == ({"n": 7}, None)
@@ -235,13 +235,13 @@ def test_a_job_that_is_not_due_says_when_it_will_be(shell: Shell) -> None:
 
 
 def test_without_a_worker_a_job_says_that_none_is_alive(shell: Shell) -> None:
-    shell.put("noop")
+    shell.declare_job("noop")
     assert why(shell, 1) == "no worker is alive; start one with `prokerja realization:start`"
 
 
 def test_a_job_on_a_queue_that_no_worker_takes_from_says_so(shell: Shell) -> None:
     shell.worker("--queue", "other")
-    shell.put("noop")
+    shell.declare_job("noop")
     assert why(shell, 1) == (
         "no living worker takes from the queue default; start one with --queue default"
     )
@@ -260,11 +260,11 @@ def test_a_job_that_no_worker_knows_says_so(shell: Shell) -> None:
 
 def test_jobs_behind_others_say_behind_how_many(shell: Shell) -> None:
     gate = shell.path / "gate"
-    shell.put("hold", gate=str(gate))
+    shell.declare_job("hold", gate=str(gate))
     worker = shell.worker("--max-jobs", "4")
     wait_until(lambda: shell.report()[1] == 1)
     for n in (1, 2, 3):
-        shell.put("noop", n=n)
+        shell.declare_job("noop", n=n)
     assert why(shell, 1) is None
     assert why(shell, 2) == "it is the next; a worker takes it as soon as a realizer is free"
     assert why(shell, 3) == "it waits its turn behind 1 other job"
@@ -275,12 +275,12 @@ def test_jobs_behind_others_say_behind_how_many(shell: Shell) -> None:
 
 def test_jobs_that_no_worker_could_take_first_are_not_counted_as_ahead(shell: Shell) -> None:
     for _ in range(5):
-        shell.put("nobody_knows_it")
+        shell.declare_job("nobody_knows_it")
     gate = shell.path / "gate"
-    shell.put("hold", gate=str(gate))
+    shell.declare_job("hold", gate=str(gate))
     worker = shell.worker("--max-jobs", "2")
     wait_until(lambda: shell.report()[1] == 1)
-    shell.put("noop")
+    shell.declare_job("noop")
     assert why(shell, 7) == "it is the next; a worker takes it as soon as a realizer is free"
     gate.touch()
     assert worker.wait(30) == 0
@@ -300,8 +300,8 @@ def test_a_job_whose_worker_is_dead_does_not_claim_to_run(busy: Shell) -> None:
 
 
 def test_jobs_that_have_ended_say_so(shell: Shell) -> None:
-    shell.put("noop")
-    shell.put("fail")
+    shell.declare_job("noop")
+    shell.declare_job("fail")
     shell.work()
     assert why(shell, 1) is None
     assert why(shell, 2) == "it has failed; `prokerja retry 2` gives it a fresh start"

@@ -21,8 +21,9 @@ import psutil
 import pytest
 
 from tests.documents import PAGES, blocks
+from tests.place import PATIENCE, wait_until
 from tests.shell import JOBS, PROGRAM
-from tests.support import PATIENCE, kill, wait_until
+from tests.support import kill
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from prokerja import shortage
-from tests.support import SOON, wait_until
+from tests.place import SOON, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from prokerja import Queue
+from tests.place import wait_until
 from tests.shell import PROGRAM, Shell, opened
-from tests.support import inside, wait_until
+from tests.support import inside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import wait_until
+from tests.place import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

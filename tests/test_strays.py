@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from tests.support import SOON, gone, wait_until
+from tests.place import SOON, wait_until
+from tests.support import gone
 
 if TYPE_CHECKING:
     from tests.support import Home
@@ -146,6 +147,6 @@ def test_pools_within_pools_work(home: Home) -> None:
                     return list(pool.map(outer, range(5)))
         """,
     )
-    id = home.declare("nest")
+    id = home.declare_job("nest")
     home.work()
     assert home.job(id)["result"] == [0, 0, 1, 5, 14]

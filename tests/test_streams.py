@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import psutil
 import pytest
 
+from tests.place import wait_until
 from tests.shell import PROGRAM, Shell, opened
-from tests.support import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -103,7 +103,7 @@ def test_warnings_may_be_errors(shell: Shell) -> None:
 
 def test_warnings_may_be_errors_at_a_terminal(shell: Shell) -> None:
     shell.environment["PYTHONWARNINGS"] = "error"
-    shell.put("noop")
+    shell.declare_job("noop")
     for words in (["realization:start", "--until-empty"], ["report"], ["report:jobs"], ["jobs"]):
         code, text = Terminal(shell, *words).end()
         assert code == 0, text

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from tests.support import Home
 
-LOUD = "import os\nopen(os.environ['XDG_CONFIG_HOME'] + '-ran', 'w')\n"
+LOUD = "import os\nopen(os.environ['HOME'] + '-ran', 'w')\n"
 ROOT = os.geteuid() == 0
 
 
@@ -43,7 +43,7 @@ WAYS: dict[str, Callable[[Path], object]] = {
 
 def test_a_listing_runs_no_code_unless_asked(home: Home) -> None:
     home.write("loud.py", LOUD)
-    ran = home.path / "config-ran"
+    ran = home.path / "home-ran"
     listed = home.cli("jobs", "--jobs", home.jobs)
     assert "run(code: str)" in listed
     assert not ran.exists()
@@ -63,10 +63,10 @@ if ROOT:
             assert (told.returncode, told.stderr.count(b"\n")) == (2, 1)
             assert b"belongs to uid" in told.stderr
             assert b"PROKERJA_ALLOW_FOREIGN_JOBS=1" in told.stderr
-            assert not (home.path / "config-ran").exists()
+            assert not (home.path / "home-ran").exists()
         home.in_environment({"PROKERJA_ALLOW_FOREIGN_JOBS": "1"})
         assert home.call(home.command("realization:start", "--until-empty")).returncode == 0
-        assert (home.path / "config-ran").exists()
+        assert (home.path / "home-ran").exists()
 
     def test_a_link_to_the_jobs_directory_is_followed(home: Home) -> None:
         way = home.path / "way"

@@ -18,7 +18,7 @@ from prokerja.worker import supervisor
 from prokerja.worker.loop import EventLoop
 from prokerja.worker.output.prefix import MAX_LINE_BYTES, LinePrefixer
 from prokerja.worker.pool import in_flight
-from tests.support import PATIENCE, SOON, wait_until
+from tests.place import PATIENCE, SOON, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

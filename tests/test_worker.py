@@ -20,7 +20,8 @@ import psutil
 import pytest
 
 import prokerja
-from tests.support import PATIENCE, SOON, gone, request, wait_until
+from tests.place import PATIENCE, SOON, request, wait_until
+from tests.support import gone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -325,7 +326,7 @@ def test_with_one_realizer_short_jobs_wait_unclaimed_and_none_is_held_back_unrep
 
 
 def test_a_job_that_no_worker_knows_stays_pending_until_its_file_is_there(home: Home) -> None:
-    id = home.declare("stranger", text="hello")
+    id = home.declare_job("stranger", text="hello")
     known = home.run("note('known')")
     worker = home.worker().ready()
     home.wait(known)
@@ -411,10 +412,10 @@ def test_what_is_due_first_goes_first_then_what_was_declared_first(home: Home) -
     home.queue.declare(request("stranger"))  # makes the file, which may take a while
     start = time.time() + 1.0
     home.run("note('fourth')", at=start + 0.03)
-    home.declare("other", text="third", options={"at": start + 0.02})
+    home.declare_job("other", text="third", options={"at": start + 0.02})
     home.run("note('second')", at=start + 0.01)
-    home.declare("other", text="first", options={"at": start})
-    home.declare("other", text="fifth", options={"at": start + 0.04})
+    home.declare_job("other", text="first", options={"at": start})
+    home.declare_job("other", text="fifth", options={"at": start + 0.04})
     home.run_each([f"note('and {n}')" for n in range(50)], at=start + 0.04)
     assert time.time() < start
     wait_until(lambda: time.time() > start + 0.1)
@@ -498,7 +499,7 @@ def test_follow_ups_exist_if_and_only_if_the_job_has_completed(home: Home) -> No
                 return self.text
         """,
     )
-    good = home.declare("parent", text="good")
+    good = home.declare_job("parent", text="good")
     worker = home.worker()
     wait_until(lambda: home.ledger() == ["good has declared"])
     wait_until(lambda: home.running(good))
@@ -512,7 +513,7 @@ def test_follow_ups_exist_if_and_only_if_the_job_has_completed(home: Home) -> No
     assert (later["retries"], later["retry_after"], later["timeout"]) == (2, 5.0, 60.0)
     assert "it is due in" in later["why_not_running"]
     for bad, end in (("raises", "raise ValueError"), ("dies", "os._exit(1)")):
-        id = home.declare("parent", text=bad, end=end)
+        id = home.declare_job("parent", text=bad, end=end)
         home.open(f"gate-{bad}")
         home.wait(id, "failed")
     total = sum(home.counts().values())

@@ -11,8 +11,8 @@ import pytest
 from prokerja.errors import NotFound
 from prokerja.model import Lane, Taking
 from prokerja.verdicts import Completed, Ended, Failed
+from tests.place import PATIENCE
 from tests.repository.harness import COMPLETED, PENDING, START, Store, asked, open_store
-from tests.support import PATIENCE
 
 
 def test_a_worker_is_on_the_books_from_its_first_moment_to_its_last(store: Store) -> None:
