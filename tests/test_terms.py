@@ -27,11 +27,11 @@ WHEN = {"delay", "at"}
 """When it is due is asked of a declaration, and of no class."""
 
 
-def test_a_program_may_ask_for_each(tmp_path: Path) -> None:
+def test_a_program_may_ask_for_each() -> None:
     assert set(Terms.__annotations__) == set(Options._fields) == WHEN | set(DEFAULTS)
 
 
-def test_a_class_may_set_each(tmp_path: Path) -> None:
+def test_a_class_may_set_each() -> None:
     assert set(DEFAULTS) <= set(Job.__annotations__)
     assert set(RULES) == {"name", *DEFAULTS}
     assert JobSpec._fields[: len(RULES)] == ("name", *DEFAULTS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 from prokerja.commandline import Argument, Group, Option
@@ -65,9 +66,10 @@ def run(
 def _declared(source: Queue, name: str, count: int) -> str:
     it = "it" if count == 1 else "them"
     what = f"Declared {plural(count, f'{name} job')} in {source.path}"
-    if source.summary().workers:
-        return f"{what}; a worker will run {it}."
-    return f"{what}. No worker is alive: `prokerja realization:start` runs {it}."
+    with suppress(ProkerjaError, OSError):  # it is declared, whatever becomes of this question
+        if not source.summary().workers:
+            return f"{what}. No worker is alive: `prokerja realization:start` runs {it}."
+    return f"{what}; a worker will run {it}."
 
 
 def _payload(spec: JobSpec, pairs: list[str], data: str | None, each: str | None) -> Any:

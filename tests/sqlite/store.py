@@ -9,7 +9,7 @@ from prokerja.model import Claimed, Taking
 from tests.repository.harness import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from prokerja.repository.sqlite.repository import SQLiteRepository
 
@@ -33,9 +33,7 @@ def turn(
     token: int,
     now: float,
     room: int = 1000,
-    queues: Sequence[str] = (),
-    names: set[str] | None = None,
-    directories: Sequence[str] | None = None,
+    taking: Taking = Taking(),  # noqa: B008  immutable
 ) -> list[Claimed]:
     """One turn of a worker that has room for so many."""
     taken: list[Claimed] = []
@@ -45,7 +43,7 @@ def turn(
         taken.extend(some)
         return some, len(taken) == room
 
-    ranks = repository.lanes.waiting(Taking(tuple(queues), names, directories))
+    ranks = repository.lanes.waiting(taking)
     repository.claims.take(token, ranks, now, choose)
     return taken
 
@@ -55,10 +53,8 @@ def take(
     token: int,
     now: float,
     room: int = 1000,
-    queues: Sequence[str] = (),
-    names: set[str] | None = None,
-    directories: Sequence[str] | None = None,
+    taking: Taking = Taking(),  # noqa: B008  immutable
 ) -> list[Claimed]:
     """The same, in a transaction of its own."""
     with repository.database.writing():
-        return turn(repository, token, now, room, queues, names, directories)
+        return turn(repository, token, now, room, taking)

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 
 from prokerja.errors import NotFound, RequestError
 from prokerja.lifecycle import DAY, MAX_CRASHES, MAX_RELEASES, TRANSITIONS
-from prokerja.model import Declaration, Lane, Status
+from prokerja.model import Declaration, Lane, Status, Taking
 from prokerja.repository.sqlite import history
 from prokerja.repository.sqlite.claims import TURNS
 from prokerja.repository.sqlite.repository import SQLiteRepository
@@ -175,7 +175,9 @@ class Machine(RuleBasedStateMachine):
         ]
         ids = [id for *_, id in sorted(due)][:room]
         token = self.worker * TURNS + next(self.turns)
-        claimed = take(self.current, token, self.now, room, queues, names, directories)
+        claimed = take(
+            self.current, token, self.now, room, Taking(tuple(queues), names, directories)
+        )
         assert [(c.id, c.lane, c.payload, c.attempt, c.timeout) for c in claimed] == [
             (id, self.lanes[job.lane], job.payload, job.attempt + 1, job.timeout)
             for id, job in ((id, self.jobs[id]) for id in ids)
