@@ -36,8 +36,8 @@ class Term(NamedTuple):
     default: Any
     """What holds when neither the class nor the declaration says; durations in seconds."""
     rule: Rule
-    metavar: str
-    """What stands for its value on a command line; a DURATION is read as one."""
+    type: type
+    """Of its values; a float is a duration."""
     help: str
 
 
@@ -68,10 +68,16 @@ LIMIT = Rule(
 )
 
 TERMS = (
-    Term("queue", "default", NAME, "QUEUE", "The queue to declare it in."),
-    Term("priority", 0, _whole(-1000, 1000), "N", "Higher goes first; default: 0."),
-    Term("retries", 0, _whole(0, 1000), "N", "More attempts after the first; default: 0."),
-    Term("retry_after", 60.0, WAIT, "DURATION", "Wait before the second attempt; then it doubles."),
-    Term("timeout", None, LIMIT, "DURATION", "Stop the job if it runs longer than this."),
+    Term("queue", "default", NAME, str, "The queue to declare it in."),
+    Term("priority", 0, _whole(-1000, 1000), int, "Higher goes first; default: the job's, else 0."),
+    Term(
+        "retries",
+        0,
+        _whole(0, 1000),
+        int,
+        "More attempts after the first; default: the job's, else 0.",
+    ),
+    Term("retry_after", 60.0, WAIT, float, "Wait before the second attempt; then it doubles."),
+    Term("timeout", None, LIMIT, float, "Stop the job if it runs longer than this."),
 )
 DEFAULTS = {term.name: term.default for term in TERMS}

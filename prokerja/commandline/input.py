@@ -23,6 +23,7 @@ MAX_INPUT_BYTES = 2 * MAX_PAYLOAD_BYTES
 """Bytes of JSON input; whitespace may make up half of them."""
 
 
+METAVARS = {int: "N", float: "DURATION"}
 TIMES = (
     Parameter(
         "delay", str, False, Option("Run it after this much time.", ("--in",), metavar="DURATION")
@@ -35,14 +36,14 @@ TERM_OPTIONS = (
     *TIMES,
     *(
         Parameter(
-            term.name, int if term.metavar == "N" else str, False,
-            Option(term.help, metavar=term.metavar),
+            term.name, int if term.type is int else str, False,
+            Option(term.help, metavar=METAVARS.get(term.type, term.name.upper())),
         )
         for term in TERMS
     ),
 )  # fmt: skip
 """What each declaring command takes of a declaration's terms."""
-DURATIONS = {term.name for term in TERMS if term.metavar == "DURATION"}
+DURATIONS = {term.name for term in TERMS if term.type is float}
 
 
 def options_from(given: Mapping[str, Any]) -> Options:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import re
@@ -15,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from prokerja.errors import StoreError
-from prokerja.model import Declaration, Lane, Taking
+from prokerja.model import Declaration, Lane
 from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.verdicts import Completed, Failed, Released
+from tests.sqlite import store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from prokerja.model import Claimed
 
@@ -58,16 +58,8 @@ def refusal(action: Callable[[], object], kind: type[StoreError] = StoreError) -
 
 
 def take(repository: SQLiteRepository, token: int, room: int = 10**6) -> list[Claimed]:
-    taken: list[Claimed] = []
-
-    def choose(offered: Iterator[Claimed]) -> tuple[list[Claimed], bool]:
-        some = list(itertools.islice(offered, room - len(taken)))
-        taken.extend(some)
-        return some, len(taken) == room
-
-    with repository.database.writing():
-        repository.claims.take(token, repository.lanes.waiting(Taking()), START, choose)
-    return taken
+    """Claim what is due at the start."""
+    return store.take(repository, token, START, room)
 
 
 def settle(repository: SQLiteRepository, claimed: list[Claimed], code: int) -> None:
