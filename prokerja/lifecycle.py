@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from prokerja.backoff import doubled
 from prokerja.model import Status
 
 DAY = 86400.0
@@ -25,14 +26,13 @@ TRANSITIONS: frozenset[tuple[Status, Status]] = frozenset(
 """Every change of status that there is; purging ends any status but processing."""
 
 
-def backoff(retry_after: float, attempt: int, chance: float) -> float:
+def retry_pause(retry_after: float, attempt: int, chance: float) -> float:
     """How long to wait after failed attempt number `attempt` (from 1 since the last fresh start).
 
     Doubles with each attempt, at most a day, then moved by up to 10 % either way: `chance` is
     a random number in [0, 1).
     """
-    doubled = retry_after * 2.0 ** min(attempt - 1, 64)
-    return min(doubled, DAY) * (1 + JITTER * (2 * chance - 1))
+    return doubled(retry_after, attempt, DAY) * (1 + JITTER * (2 * chance - 1))
 
 
 def may_retry(attempts: int, retries: int) -> bool:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from typing import Any, NamedTuple
 
+from prokerja import repository
 from prokerja.errors import BadOption
 from prokerja.times import duration
 
 FILE = "prokerja.toml"
-UNREACHABLE = ":memory: of a worker"
+UNREACHABLE = "in the memory of a worker"
 """Stands for its database in the environment of a job whose worker keeps it in memory."""
 KEYS = ("db", "jobs", "keep_completed", "keep_failed")
 
@@ -18,7 +19,7 @@ class Settings(NamedTuple):
     """What every entry point agrees on."""
 
     db: str
-    """Absolute path of the database file, or `:memory:`."""
+    """URL of the store; a path is absolute."""
     jobs: str
     """Absolute path of the jobs directory, whether it is there or not."""
     jobs_named: bool
@@ -76,7 +77,7 @@ def _directory(kind: str) -> str:
 
 def _path(key: str, text: str, folder: str = "") -> str:
     """The absolute path that a text means, from `folder` or from the current directory."""
-    if key == "db" and text == ":memory:":
+    if key == "db" and not repository.is_path(text):
         return text
     if text == UNREACHABLE:
         raise BadOption(

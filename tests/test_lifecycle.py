@@ -14,9 +14,9 @@ from prokerja.lifecycle import (
     MAX_CRASHES,
     MAX_RELEASES,
     TRANSITIONS,
-    backoff,
     may_release,
     may_retry,
+    retry_pause,
     survives_crash,
 )
 from prokerja.model import Status
@@ -69,14 +69,14 @@ def test_only_what_was_in_a_workers_hands_can_end() -> None:
 def test_the_wait_doubles_with_each_attempt_up_to_a_day(
     retry_after: float, attempt: int, seconds: float
 ) -> None:
-    assert backoff(retry_after, attempt, 0.5) == seconds
+    assert retry_pause(retry_after, attempt, 0.5) == seconds
 
 
 def test_chance_moves_the_wait_by_ten_per_cent_either_way_and_no_more() -> None:
-    assert backoff(100, 1, 0.0) == pytest.approx(90)
-    assert backoff(100, 1, 0.25) == pytest.approx(95)
-    assert backoff(100, 1, 0.75) == pytest.approx(105)
-    assert backoff(100, 1, 1 - 1e-12) == pytest.approx(110)
+    assert retry_pause(100, 1, 0.0) == pytest.approx(90)
+    assert retry_pause(100, 1, 0.25) == pytest.approx(95)
+    assert retry_pause(100, 1, 0.75) == pytest.approx(105)
+    assert retry_pause(100, 1, 1 - 1e-12) == pytest.approx(110)
     assert pytest.approx(0.1) == JITTER
 
 
@@ -84,15 +84,15 @@ def test_chance_moves_the_wait_by_ten_per_cent_either_way_and_no_more() -> None:
 def test_no_wait_is_negative_endless_or_longer_than_a_day_and_a_tenth(
     retry_after: float, attempt: int, chance: float
 ) -> None:
-    assert 0 <= backoff(retry_after, attempt, chance) <= DAY * 1.1
+    assert 0 <= retry_pause(retry_after, attempt, chance) <= DAY * 1.1
 
 
 @given(WAITS, ATTEMPTS, CHANCES)
 def test_every_wait_lies_within_ten_per_cent_of_the_doubled_one(
     retry_after: float, attempt: int, chance: float
 ) -> None:
-    exact = backoff(retry_after, attempt, 0.5)
-    wait = backoff(retry_after, attempt, chance)
+    exact = retry_pause(retry_after, attempt, 0.5)
+    wait = retry_pause(retry_after, attempt, chance)
     assert exact * 0.9 <= wait * (1 + 1e-12)
     assert wait <= exact * 1.1 * (1 + 1e-12)
 
@@ -101,7 +101,8 @@ def test_every_wait_lies_within_ten_per_cent_of_the_doubled_one(
 def test_the_next_wait_is_twice_as_long_until_the_day_is_full(
     retry_after: float, attempt: int, chance: float
 ) -> None:
-    wait, following = (backoff(retry_after, number, chance) for number in (attempt, attempt + 1))
+    wait = retry_pause(retry_after, attempt, chance)
+    following = retry_pause(retry_after, attempt + 1, chance)
     doubled = min(2 * wait, DAY * (1 + JITTER * (2 * chance - 1)))
     assert following == pytest.approx(doubled)
 
@@ -111,7 +112,7 @@ def test_more_chance_is_never_a_shorter_wait(
     retry_after: float, attempt: int, one: float, other: float
 ) -> None:
     less, more = sorted((one, other))
-    assert backoff(retry_after, attempt, less) <= backoff(retry_after, attempt, more)
+    assert retry_pause(retry_after, attempt, less) <= retry_pause(retry_after, attempt, more)
 
 
 @pytest.mark.parametrize("retries", [0, 1, 3, 1000])

@@ -8,6 +8,15 @@ if TYPE_CHECKING:
     from prokerja.repository.verbs import Repository
 
 
+MEMORY = ":memory:"
+"""The store that lives in this process, as long as it is open."""
+
+
+def is_path(url: str) -> bool:
+    """Whether a store's URL is the path of a file."""
+    return url != MEMORY
+
+
 def open(url: str, *, create: bool = True, local: bool = False) -> Repository:
     """The store that a URL names: the path of an SQLite file, or `:memory:`.
 

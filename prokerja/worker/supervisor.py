@@ -19,7 +19,6 @@ from prokerja.events import Event, FileBroken, QueueEmptied, StoreTroubled, Work
 from prokerja.model import Taking
 from prokerja.repository.verbs import Want
 from prokerja.verdicts import Released
-from prokerja.worker.backoff import StoreBackoff
 from prokerja.worker.duties.recovery import Recovery
 from prokerja.worker.duties.shutdown import Shutdown
 from prokerja.worker.duties.upgrade import UpgradeCheck
@@ -27,6 +26,7 @@ from prokerja.worker.duties.writes import Writes
 from prokerja.worker.loop import EventLoop
 from prokerja.worker.pool.pool import Pool
 from prokerja.worker.pool.process import RealizerProcess
+from prokerja.worker.refusals import Refusals
 from prokerja.worker.totals import Totals
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Supervisor:
         self._loop = EventLoop()
         self._pool = Pool(options.realizers, self._start, self._release, tell, options.grace)
         self._totals = Totals(self._pool.results.job_names, tell)
-        self._backoff = StoreBackoff(tell)
+        self._refusals = Refusals(tell)
         self._left = options.max_jobs
         """How many jobs may still be claimed; None for any number."""
         self._names: set[str] = set()
@@ -96,14 +96,14 @@ class Supervisor:
                     duty.run(now)
             self._turn()
             pause = self._pause()
-            self._backoff.reset()
+            self._refusals.reset()
         except Outdated as error:
             self._stop_outdated(error)
             pause = 0.0
         except TryAgain as error:
             if self._requests.forced and not isinstance(error, Busy):
                 raise  # waiting for room was ended by force; the next worker puts back what we hold
-            pause = self._backoff.failed(error)
+            pause = self._refusals.pause(error)
         self._loop.wait(pause)
 
     def _join(self) -> None:

@@ -34,7 +34,7 @@ SMALL = "12m"
 BALLAST = 65536
 
 
-class StoreBackoff:
+class Trouble:
     """One queue on a disk that can be made to fail, with a worker that must outlive it."""
 
     def __init__(self, site: Site, seed: int, ledger: Ledger) -> None:
@@ -110,7 +110,7 @@ def prove(seed: int, ledger: Ledger, *, short: bool) -> None:
     """Every trouble in turn, on one queue; then a disk that is really full."""
     jobs = SHORT if short else FULL
     with Site() as site:
-        trouble = StoreBackoff(site, seed, ledger)
+        trouble = Trouble(site, seed, ledger)
         for what, error in (("a full disk", errno.ENOSPC), ("write errors", errno.EIO)):
             trouble.declare(jobs // 5, "a sound disk")
             trouble.plan.fail(error, writes=0.05)
@@ -134,7 +134,7 @@ def prove(seed: int, ledger: Ledger, *, short: bool) -> None:
 def _fill(folder: str, seed: int, jobs: int, ledger: Ledger) -> None:
     what = "a small disk that is full"
     with Site(store=folder) as site:  # what jobs and workers write has room elsewhere
-        trouble = StoreBackoff(site, seed, ledger)
+        trouble = Trouble(site, seed, ledger)
         trouble.declare(jobs // 5, "a small disk")
         ballast = os.path.join(folder, "ballast")
         with open(ballast, "wb", buffering=0) as file, suppress(OSError):

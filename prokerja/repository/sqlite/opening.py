@@ -8,6 +8,7 @@ import stat
 from contextlib import closing
 
 from prokerja.errors import NotFound, StoreError
+from prokerja.repository import is_path
 from prokerja.repository.sqlite import schema
 from prokerja.repository.sqlite.database import Database, as_store_error, outdated, retry_while_busy
 
@@ -44,7 +45,7 @@ def open_database(path: str, *, create: bool = True) -> Database:
             f"SQLite {sqlite3.sqlite_version} is too old; prokerja needs 3.37 or newer:"
             " use a Python that is built with one"
         )
-    if path != ":memory:":
+    if is_path(path):
         _prepare(path, create)
     connection: sqlite3.Connection | None = None
     try:

@@ -59,7 +59,7 @@ class Outcomes:
         self._insert_attempt(id, attempt, verdict, worker, crashed=False)
         spent = attempt - forgiven
         if lifecycle.may_retry(spent, retries):
-            retry_at = now + lifecycle.backoff(retry_after, spent, chance)
+            retry_at = now + lifecycle.retry_pause(retry_after, spent, chance)
             self._requeue(id, lane, attempt, retry_at)
             return FailedAttempt(id, lane, attempt, verdict.error, retry_at)
         self._fail_for_good(id, lane, attempt, verdict)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from prokerja.errors import NotFound, StoreError
 from prokerja.model import Detail, Status, Summary
+from prokerja.repository import is_path
 from prokerja.repository.sqlite.catalog import Catalog
 from prokerja.repository.sqlite.declarations import Declarations
 from prokerja.repository.sqlite.lanes import Lanes
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from prokerja.repository.verbs import Watch as AnyWatch
     from prokerja.verdicts import Settlement
 
-MEMORY = ":memory:"
-
 
 class SQLiteRepository:
     """See `prokerja.repository.verbs`."""
@@ -34,7 +33,7 @@ class SQLiteRepository:
     def __init__(self, path: str, *, create: bool = True, local: bool = False) -> None:
         if "\0" in path:
             raise StoreError(f"{path!r} contains a NUL; pass a --db without one")
-        self.is_shared = path != MEMORY
+        self.is_shared = is_path(path)
         self.path = os.path.realpath(path) if self.is_shared else path
         if local and self.is_shared:
             refuse_network(self.path)

@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from prokerja import shortage
+from prokerja.repository import is_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -36,7 +37,7 @@ class Watch:
         self.pace: float | None = None
         self.shortage = ""
         """Why it cannot see all, if the system is short of something; a waiter looks again."""
-        if path == ":memory:":
+        if not is_path(path):
             self._pipe = os.pipe()
             for end in self._pipe:
                 os.set_blocking(end, False)

@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from prokerja.model import Taking, WorkerRow
+from prokerja.repository import is_path
 from prokerja.repository.sqlite import lock
 from prokerja.repository.sqlite.watch import Watch
 from prokerja.repository.verbs import Membership
@@ -64,7 +65,7 @@ class Workers:
 
     def delete_lock(self, id: int) -> OSError | None:
         """Delete the lock file of a worker that is struck off; returns what failed."""
-        if self._database.path != ":memory:":
+        if is_path(self._database.path):
             try:
                 os.unlink(self.lock_path(id))
             except FileNotFoundError:
@@ -102,7 +103,7 @@ class Workers:
 
     def alive(self, id: int) -> bool:
         """Whether anyone holds the worker's lock; in memory, workers live as long as we do."""
-        if self._database.path == ":memory:":
+        if not is_path(self._database.path):
             return True
         try:
             return lock.held(self.lock_path(id))
@@ -114,7 +115,7 @@ class Workers:
         return f"{self._database.path}-worker-{id}"
 
     def _lock(self, id: int) -> int:
-        if self._database.path == ":memory:":
+        if not is_path(self._database.path):
             return -1
         return lock.hold(self.lock_path(id), self._database.path)
 

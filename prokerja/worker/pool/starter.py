@@ -6,9 +6,9 @@ import time
 from typing import TYPE_CHECKING
 
 from prokerja import shortage
+from prokerja.backoff import Backoff
 from prokerja.errors import CatalogError
 from prokerja.events import RealizerNotStarted
-from prokerja.worker.backoff import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from prokerja.events import Event
     from prokerja.worker.pool.process import RealizerProcess
 
+FIRST_PAUSE_SECONDS = 2.0
 MAX_PAUSE_SECONDS = 30.0
 
 
@@ -27,7 +28,7 @@ class Starter:
     ) -> None:
         self._start = start
         self._tell = tell
-        self._backoff = Backoff(MAX_PAUSE_SECONDS)
+        self._backoff = Backoff(FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS)
         self.due = 0.0
         """When to start the next one, in monotonic seconds."""
 

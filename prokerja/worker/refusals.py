@@ -1,4 +1,8 @@
-"""How long to wait after a failure before another try."""
+"""Turns that the store refuses, and when to ask for the next.
+
+The waits do not grow: nobody keeps an order among those who wait for a lock, and what takes longer,
+such as a full disk, is to be noticed soon after it has passed.
+"""
 
 from __future__ import annotations
 
@@ -18,31 +22,14 @@ BUSY_SECONDS = 0.001
 REFUSED_SECONDS = 1.0
 
 
-class Backoff:
-    """Doubles with each failure in a row, from 2 s to `longest` seconds."""
-
-    def __init__(self, longest: float) -> None:
-        self._longest = longest
-        self._failures = 0
-
-    def failed(self) -> float:
-        """One more failure; returns for how many seconds to wait."""
-        self._failures += 1
-        return min(2.0**self._failures, self._longest)
-
-    def reset(self) -> None:
-        """It went well."""
-        self._failures = 0
-
-
-class StoreBackoff:
-    """For a store that refuses a turn; `tell` hears of what is worth a line."""
+class Refusals:
+    """`tell` hears of what is worth a line."""
 
     def __init__(self, tell: Callable[[Event], None]) -> None:
         self._tell = tell
         self._busy_since: float | None = None
 
-    def failed(self, error: TryAgain) -> float:
+    def pause(self, error: TryAgain) -> float:
         """A turn was refused; returns for how many seconds to wait."""
         if isinstance(error, Busy):
             now = time.monotonic()
