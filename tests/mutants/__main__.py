@@ -66,7 +66,7 @@ def run(mutation: Mutation, copy: Path) -> int:
         f"tests/{word}" if word.endswith(".py") else word for word in shlex.split(mutation.tests)
     ]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *words],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *words],
         cwd=copy,
         env={**os.environ, "PYTHONPATH": str(copy)},
         stdin=subprocess.DEVNULL,
