@@ -8,20 +8,29 @@ from typing import TYPE_CHECKING
 import pytest
 
 from prokerja.catalog.package import PACKAGE
-from tests.support import Home
+from tests.harness.home import opened
+from tests.harness.jobs import RUN, SOME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
     from types import ModuleType
 
+    from tests.harness.home import Home
+
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
-    """A queue, a jobs directory, a ledger, and the means to start real workers."""
-    home = Home(tmp_path)
-    yield home
-    home.close()
+    """With one job, which does what its payload says."""
+    with opened(tmp_path, "run.py", RUN.format(home=str(tmp_path))) as home:
+        yield home
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Home]:
+    """With jobs that a user might have, in a directory whose name has a space."""
+    with opened(tmp_path, "some.py", SOME, "my jobs") as home:
+        yield home
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from tests.shell import PROGRAM, Shell, Told, opened
+from tests.harness.home import PROGRAM, Home, Told, opened
+from tests.harness.jobs import SOME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,21 +38,16 @@ TEXTS = {
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     """One pending and one failed job; for what leaves no trace."""
-    for shell in opened(tmp_path_factory.mktemp("bad")):
+    with opened(tmp_path_factory.mktemp("bad"), "some.py", SOME, "my jobs") as shell:
         shell.declare_job("fail")
         shell.work()
         shell.declare("noop", "--in", "1d")
         yield shell
 
 
-@pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Shell]:
-    yield from opened(tmp_path)
-
-
-def refused(shell: Shell, *words: object, code: int = 2, stdin: str | bytes = b"") -> str:
+def refused(shell: Home, *words: object, code: int = 2, stdin: str | bytes = b"") -> str:
     """The one line that says why; nothing else has come of it."""
     before = shell.dump()
     told = shell(*words, stdin=stdin)
@@ -74,7 +70,7 @@ def complaint(told: Told) -> str:
 
 
 @pytest.mark.parametrize("name", ["dance", "", "Noop", "noop ", "../noop", *TEXTS.values()])
-def test_an_unknown_job_is_named(shared: Shell, name: str) -> None:
+def test_an_unknown_job_is_named(shared: Home, name: str) -> None:
     line = refused(shared, "declare:job", "--", name)
     assert line.startswith("unknown job ")
     assert "`prokerja jobs`" in line or "did you mean noop?" in line
@@ -97,7 +93,7 @@ def test_an_unknown_job_is_named(shared: Shell, name: str) -> None:
     ],
 )
 def test_a_payload_that_does_not_fit_is_reported_with_what_the_job_takes(
-    shared: Shell, words: list[str], fault: str
+    shared: Home, words: list[str], fault: str
 ) -> None:
     line = refused(shared, "declare:job", *words)
     assert fault in line
@@ -135,18 +131,18 @@ def test_a_payload_that_does_not_fit_is_reported_with_what_the_job_takes(
         (["noop", "-0"], "-0 goes with --each"),
     ],
 )
-def test_a_payload_that_is_not_one_is_refused(shared: Shell, words: list[str], fault: str) -> None:
+def test_a_payload_that_is_not_one_is_refused(shared: Home, words: list[str], fault: str) -> None:
     assert fault in refused(shared, "declare:job", *words, stdin="1\n")
 
 
 @pytest.mark.parametrize("key", ["", "a=b", "m", LONG])
-def test_a_key_that_is_no_field_is_refused(shared: Shell, key: str) -> None:
+def test_a_key_that_is_no_field_is_refused(shared: Home, key: str) -> None:
     line = refused(shared, "declare:job", "noop", "--each", key, stdin="1\n")
     assert "is not a field" in line or "is unknown" in line
 
 
 def test_a_payload_above_a_mebibyte_is_refused_however_it_is_declared(
-    shared: Shell, tmp_path: Path
+    shared: Home, tmp_path: Path
 ) -> None:
     big = "x" * 2 * 2**20
     (tmp_path / "big.json").write_text(json.dumps({"to": big}))
@@ -168,14 +164,14 @@ def test_a_payload_above_a_mebibyte_is_refused_however_it_is_declared(
         assert re.search("pass the path", line), line
 
 
-def test_a_payload_of_just_a_mebibyte_is_taken(shell: Shell) -> None:
+def test_a_payload_of_just_a_mebibyte_is_taken(shell: Home) -> None:
     text = "x" * (2**20 - len('{"to":""}'))
     assert shell.declare("send", "--data", "-", stdin=json.dumps({"to": text})) == [1]
     assert shell.ask("report:job", 1)["payload"] == {"to": text}
     assert shell("report:job", 1).code == 0
 
 
-def test_an_endless_value_is_refused_before_memory_runs_out(shared: Shell) -> None:
+def test_an_endless_value_is_refused_before_memory_runs_out(shared: Home) -> None:
     with subprocess.Popen(["cat", "/dev/zero"], stdout=subprocess.PIPE) as endless:
         told = subprocess.run(
             [PROGRAM, "declare:job", "send", "--each", "to"],
@@ -193,7 +189,7 @@ def test_an_endless_value_is_refused_before_memory_runs_out(shared: Shell) -> No
 # Text in every field
 
 
-def test_any_text_is_kept_as_it_came_and_breaks_no_report(shell: Shell) -> None:
+def test_any_text_is_kept_as_it_came_and_breaks_no_report(shell: Home) -> None:
     texts = [*TEXTS.values(), "a\0b", "\ud800", "\udcff and \ud83d alone"]
     lines = [json.dumps({"job": "fail", "payload": {"why": text}}) for text in texts]
     assert shell("declare:batch", stdin="\n".join(lines)).code == 0
@@ -213,7 +209,7 @@ def test_any_text_is_kept_as_it_came_and_breaks_no_report(shell: Shell) -> None:
 @pytest.mark.parametrize(
     "name", ["", LONG, "a\nb", "a\0b", "\ud800", "x" * 256, "a\u202eb", "\x1b["]
 )
-def test_a_queue_needs_a_name_that_can_be_shown(shared: Shell, name: str) -> None:
+def test_a_queue_needs_a_name_that_can_be_shown(shared: Home, name: str) -> None:
     line = refused(shared, "declare:batch", stdin=json.dumps({"job": "noop", "queue": name}))
     assert line.startswith("line 1: queue: ")
     assert "1 to 255 printable characters" in line
@@ -222,7 +218,7 @@ def test_a_queue_needs_a_name_that_can_be_shown(shared: Shell, name: str) -> Non
 
 
 @pytest.mark.parametrize("name", ["🙂", RTL, "x" * 255, "--queue", "'; --", "a b"])
-def test_any_name_that_can_be_shown_is_a_queue(shell: Shell, name: str) -> None:
+def test_any_name_that_can_be_shown_is_a_queue(shell: Home, name: str) -> None:
     [id] = shell.declare("noop", f"--queue={name}")
     assert shell.ask("report:job", id)["queue"] == name
     assert shell.ask("report", f"--queue={name}")["pending"] == 1
@@ -230,7 +226,7 @@ def test_any_name_that_can_be_shown_is_a_queue(shell: Shell, name: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", RTL, LONG, "'; DROP TABLE declaration; --"])
-def test_filters_that_match_nothing_find_nothing(shared: Shell, text: str) -> None:
+def test_filters_that_match_nothing_find_nothing(shared: Home, text: str) -> None:
     for name in ("report:jobs", "report", "retry", "purge"):
         more = {"report:jobs": ["--job", text], "retry": ["--failed"]}.get(name, [])
         told = shared(name, *more, f"--queue={text}")
@@ -246,13 +242,13 @@ DURATIONS += ["99999999999d", MANY_DIGITS, LONG]
 
 
 @pytest.mark.parametrize("text", DURATIONS)
-def test_a_duration_that_is_not_one_is_named_with_its_option(shared: Shell, text: str) -> None:
+def test_a_duration_that_is_not_one_is_named_with_its_option(shared: Home, text: str) -> None:
     line = refused(shared, "declare:job", "noop", f"--in={text}")
     assert line.startswith("--in: ")
     assert "write 90, 30s, 5m, 2h or 7d" in line or "longer than a hundred years" in line
 
 
-def test_every_command_that_takes_a_duration_refuses_what_is_not_one(shared: Shell) -> None:
+def test_every_command_that_takes_a_duration_refuses_what_is_not_one(shared: Home) -> None:
     for option, words in (
         ("--grace", ["realization:start", "--until-empty"]),
         ("--older-than", ["purge"]),
@@ -264,7 +260,7 @@ def test_every_command_that_takes_a_duration_refuses_what_is_not_one(shared: She
         assert line == f"{option}: '-1s' is not a duration; write 90, 30s, 5m, 2h or 7d"
 
 
-def test_a_job_needs_time_to_run(shared: Shell) -> None:
+def test_a_job_needs_time_to_run(shared: Home) -> None:
     assert "timeout" in refused(shared, "declare:job", "noop", "--timeout", "0")
 
 
@@ -281,7 +277,7 @@ TIMES = [
 
 
 @pytest.mark.parametrize("text", [*TIMES, LONG, MANY_DIGITS])
-def test_a_time_that_is_not_one_is_refused(shared: Shell, text: str) -> None:
+def test_a_time_that_is_not_one_is_refused(shared: Home, text: str) -> None:
     line = refused(shared, "declare:job", "noop", f"--at={text}")
     assert line.startswith("--at: ")
     assert "write 2030-01-31T18:00" in line
@@ -290,19 +286,19 @@ def test_a_time_that_is_not_one_is_refused(shared: Shell, text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["1970-01-01T00:00Z", "0001-01-01T00:00Z", "2001-01-01", "20010101T0000"]
 )
-def test_a_time_in_the_past_is_due_now(shell: Shell, text: str) -> None:
+def test_a_time_in_the_past_is_due_now(shell: Home, text: str) -> None:
     [id] = shell.declare("noop", "--at", text)
     shell.work()
     assert shell.ask("report:job", id)["status"] == "completed"
 
 
-def test_the_last_time_that_can_be_written_is_shown(shell: Shell) -> None:
+def test_the_last_time_that_can_be_written_is_shown(shell: Home) -> None:
     [id] = shell.declare("noop", "--at", "9999-12-31T23:59:59Z")
     assert shell.ask("report:job", id)["due_at"].startswith("9999-12-31T23:59:59")
     assert shell("report:job", id).code == 0
 
 
-def test_a_delay_and_a_time_at_once_contradict_each_other(shared: Shell) -> None:
+def test_a_delay_and_a_time_at_once_contradict_each_other(shared: Home) -> None:
     line = refused(shared, "declare:job", "noop", "--in", "1h", "--at", "2030-01-01")
     assert "not both" in line
 
@@ -311,7 +307,7 @@ NUMBERS = ["1001", "-1001", "9" * 18, "9" * 19, "1.5", "high", "", "--5", "1_0",
 
 
 @pytest.mark.parametrize("number", [*NUMBERS, LONG, MANY_DIGITS])
-def test_a_priority_is_a_small_whole_number(shared: Shell, number: str) -> None:
+def test_a_priority_is_a_small_whole_number(shared: Home, number: str) -> None:
     assert "priority" in refused(shared, "declare:job", "noop", f"--priority={number}")
 
 
@@ -334,7 +330,7 @@ def test_a_priority_is_a_small_whole_number(shared: Shell, number: str) -> None:
         (["realization:start", "--queue", LONG], "queue"),
     ],
 )
-def test_an_option_out_of_its_range_is_named(shared: Shell, words: list[str], what: str) -> None:
+def test_an_option_out_of_its_range_is_named(shared: Home, words: list[str], what: str) -> None:
     assert what in refused(shared, *words)
 
 
@@ -342,23 +338,23 @@ def test_an_option_out_of_its_range_is_named(shared: Shell, words: list[str], wh
 
 
 @pytest.mark.parametrize("id", ["99", "0", "9" * 18])
-def test_an_id_that_is_not_there_is_reported(shared: Shell, id: str) -> None:
+def test_an_id_that_is_not_there_is_reported(shared: Home, id: str) -> None:
     for name in ("retry", "wait", "report:job"):
         line = refused(shared, name, id, code=1)
         assert line == f"there is no job {id}; `prokerja report:jobs` lists them"
 
 
 @pytest.mark.parametrize("id", ["one", "", "1.0", "0x1", "9" * 19, MANY_DIGITS, *TEXTS.values()])
-def test_what_is_not_an_id_is_reported(shared: Shell, id: str) -> None:
+def test_what_is_not_an_id_is_reported(shared: Home, id: str) -> None:
     assert "not a whole number" in refused(shared, "report:job", "--", id)
 
 
 @pytest.mark.parametrize("name", ["retry", "wait"])
-def test_every_command_that_takes_ids_names_what_is_not_one(shared: Shell, name: str) -> None:
+def test_every_command_that_takes_ids_names_what_is_not_one(shared: Home, name: str) -> None:
     assert "'one' is not a whole number" in refused(shared, name, "2", "one")
 
 
-def test_what_has_not_failed_and_is_due_cannot_be_retried(shell: Shell) -> None:
+def test_what_has_not_failed_and_is_due_cannot_be_retried(shell: Home) -> None:
     shell.declare("noop")
     assert refused(shell, "retry", "1") == (
         "job 1 has not failed, and is due already; `prokerja report:job 1` says why it is not"
@@ -374,25 +370,25 @@ def test_what_has_not_failed_and_is_due_cannot_be_retried(shell: Shell) -> None:
 # Files
 
 
-def test_a_line_that_is_no_utf8_is_taken_byte_by_byte(shell: Shell) -> None:
+def test_a_line_that_is_no_utf8_is_taken_byte_by_byte(shell: Home) -> None:
     told = shell("declare:batch", stdin=b'{"job": "send", "payload": {"to": "caf\xe9"}}')
     assert told.out == "1 1 1\n"
     assert shell.ask("report:job", 1)["payload"] == {"to": "caf\udce9"}
 
 
-def test_a_byte_order_mark_is_no_trouble(shell: Shell) -> None:
+def test_a_byte_order_mark_is_no_trouble(shell: Home) -> None:
     assert shell("declare:batch", stdin=b'\xef\xbb\xbf{"job": "noop"}\r\n').out == "1 1 1\n"
 
 
 @pytest.mark.parametrize("name", ["nowhere", ".", "x/y", LONG, ""])
-def test_a_batch_that_cannot_be_read_is_named(shared: Shell, name: str) -> None:
+def test_a_batch_that_cannot_be_read_is_named(shared: Home, name: str) -> None:
     line = refused(shared, "declare:batch", "--", name)
     assert line.startswith("cannot read ")
     assert line.endswith("; check the path")
 
 
 @pytest.mark.parametrize("kind", ["text", "directory", "database", "newer", "device"])
-def test_a_file_that_is_no_queue_is_left_as_it_is(shell: Shell, tmp_path: Path, kind: str) -> None:
+def test_a_file_that_is_no_queue_is_left_as_it_is(shell: Home, tmp_path: Path, kind: str) -> None:
     file = tmp_path / "other"
     if kind == "text":
         file.write_text("Dear diary, " * 100)
@@ -411,7 +407,7 @@ def test_a_file_that_is_no_queue_is_left_as_it_is(shell: Shell, tmp_path: Path, 
     assert before == (file.read_bytes() if file.is_file() else b"")
 
 
-def test_a_path_that_is_too_long_is_shortened_where_it_is_reported(shared: Shell) -> None:
+def test_a_path_that_is_too_long_is_shortened_where_it_is_reported(shared: Home) -> None:
     for words in (
         ["report", "--db", LONG],
         ["jobs", "--jobs", LONG],
@@ -435,7 +431,7 @@ def make_database(file: Path, *, newer: bool) -> None:
 @pytest.mark.parametrize(
     "toml", ["db = 5", "colour = 'red'", "db =", "keep_failed = 'long'", "\xff"]
 )
-def test_a_configuration_that_is_wrong_is_named(shell: Shell, tmp_path: Path, toml: str) -> None:
+def test_a_configuration_that_is_wrong_is_named(shell: Home, tmp_path: Path, toml: str) -> None:
     folder = tmp_path / "config" / "prokerja"
     folder.mkdir(parents=True)
     (folder / "prokerja.toml").write_bytes(toml.encode("latin-1"))
@@ -518,7 +514,7 @@ OUTCOMES: dict[str, tuple[str, str | None]] = {
 }
 
 
-def test_jobs_that_misbehave_are_told_of_and_take_nothing_with_them(shell: Shell) -> None:
+def test_jobs_that_misbehave_are_told_of_and_take_nothing_with_them(shell: Home) -> None:
     shell.write("unruly.py", UNRULY)
     values = "\n".join(OUTCOMES)
     ids = shell.declare("unruly", "--each", "how", stdin=values)
@@ -541,16 +537,16 @@ def test_jobs_that_misbehave_are_told_of_and_take_nothing_with_them(shell: Shell
 
 
 def test_a_jobs_directory_with_a_file_that_cannot_be_imported_serves_the_others(
-    shell: Shell,
+    shell: Home,
 ) -> None:
     shell.write("lacking.py", "import nothing_of_that_name\n")
     shell.declare_job("noop")
-    assert "lacking.py cannot be used: ModuleNotFoundError" in shell.work().err
+    assert "lacking.py cannot be used: ModuleNotFoundError" in shell.work().said()
     assert shell.report() == [0, 0, 1, 0]
 
 
 def test_a_file_of_jobs_that_no_parser_takes_is_named_where_its_job_is_asked_for(
-    shell: Shell,
+    shell: Home,
 ) -> None:
     file = shell.write("later.py", "class Later(Job:\n    def handle(self): pass\n")
     line = complaint(shell("declare:job", "later"))

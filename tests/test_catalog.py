@@ -25,11 +25,11 @@ from prokerja.catalog.loading import Loaded, load, load_classes, rebuild, spec_o
 from prokerja.catalog.static import read_file
 from prokerja.errors import CatalogError
 from prokerja.job import Job
-from tests.place import wait_until
+from tests.harness.waiting import wait_until
 
 if TYPE_CHECKING:
     from prokerja.spec import JobSpec
-    from tests.support import Home
+    from tests.harness.home import Home
 
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 SHIPPED = str(Path(__file__).parent.parent / "jobs")
@@ -722,7 +722,7 @@ def test_a_class_that_is_wrong_hides_no_other_in_its_file(home: Home) -> None:
     )
     home.cli("declare:job", "good")
     for _ in range(2):
-        told = home.call(home.command("declare:job", "bad")).stderr.decode()
+        told = home("declare:job", "bad").err
         assert "unknown job 'bad', but " in told
         assert "Bad.retries is -1; make it a whole number from 0 to 1000" in told
     assert home.job(1)["retries"] == 1

@@ -15,13 +15,13 @@ from prokerja.catalog.loading import load
 from prokerja.catalog.modules import Modules
 from prokerja.catalog.static import read_file
 from prokerja.errors import CatalogError
-from tests.place import wait_until
+from tests.harness.waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from prokerja.spec import JobSpec
-    from tests.support import Home
+    from tests.harness.home import Home
 
 BASE = """
 from dataclasses import dataclass
@@ -261,8 +261,8 @@ def test_an_option_that_another_file_sets_is_not_told_from_the_class(home: Home)
     home.write("a.py", PATCHED)
     home.cli("declare:job", "t")
     home.write("b.py", "from .a import T\nT.queue = 'patched'\n")
-    told = home.call(home.command("declare:job", "t")).stderr
-    assert b"t: queue of this job in " in told
+    told = home("declare:job", "t").err
+    assert "t: queue of this job in " in told
     home.work()
     home.cli("declare:job", "t")
     assert [home.job(number)["queue"] for number in (1, 2)] == ["plain", "patched"]
@@ -283,13 +283,12 @@ def test_a_computed_option_is_refused_by_its_name_until_a_worker_has_imported_it
     home: Home,
 ) -> None:
     home.write("welcome.py", COMPUTED)
-    words = home.command("declare:job", "welcome")
-    told = home.call(words)
-    assert (told.returncode, told.stdout, told.stderr.count(b"\n")) == (2, b"", 1)
-    assert b"queue" in told.stderr
-    assert b"welcome.py" in told.stderr
-    batch = home.call(home.command("declare:batch"), b'{"job": "welcome"}')
-    assert (batch.returncode, b"line 1: welcome: queue" in batch.stderr) == (2, True)
+    told = home("declare:job", "welcome")
+    assert (told.code, told.out, told.err.count("\n")) == (2, "", 1)
+    assert "queue" in told.err
+    assert "welcome.py" in told.err
+    batch = home("declare:batch", stdin='{"job": "welcome"}')
+    assert (batch.code, "line 1: welcome: queue" in batch.err) == (2, True)
     insert = "INSERT INTO declare (job) VALUES ('welcome')"
     with sqlite3.connect(home.db) as connection, pytest.raises(sqlite3.IntegrityError):
         connection.execute(insert)

@@ -19,8 +19,9 @@ import pytest
 from prokerja import cli
 from prokerja.commandline import parameters
 from prokerja.repository.sqlite.repository import SQLiteRepository
-from tests.place import wait_until
-from tests.shell import PROGRAM, Shell, Terminal, opened, terminal
+from tests.harness.home import PROGRAM, Home
+from tests.harness.terminal import Terminal
+from tests.harness.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,16 +31,11 @@ NOBODY = 65534
 HEAVY = {"typer", "rich", "msgspec", "dataclasses", "inspect", "psutil", "subprocess", "ast"}
 
 
-@pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Shell]:
-    yield from opened(tmp_path)
-
-
 # Help, versions, ways in
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_command_explains_each_of_its_options(shell: Shell, name: str) -> None:
+def test_every_command_explains_each_of_its_options(shell: Home, name: str) -> None:
     told = shell(name, "--help")
     assert (told.code, told.err) == (0, "")
     text = " ".join(told.out.split())
@@ -53,7 +49,7 @@ def test_every_command_explains_each_of_its_options(shell: Shell, name: str) -> 
 
 
 @pytest.mark.parametrize("words", [[], ["-h"]])
-def test_the_help_lists_every_command_with_a_whole_sentence(shell: Shell, words: list[str]) -> None:
+def test_the_help_lists_every_command_with_a_whole_sentence(shell: Home, words: list[str]) -> None:
     told = shell(*words)
     assert (told.code, told.err) == (0, "")
     for name in NAMES:
@@ -61,20 +57,20 @@ def test_the_help_lists_every_command_with_a_whole_sentence(shell: Shell, words:
     assert "75 try again" in told.out
 
 
-def test_the_version_is_that_of_the_package(shell: Shell) -> None:
+def test_the_version_is_that_of_the_package(shell: Home) -> None:
     assert shell("--version") == (0, "0.1.0\n", "")
 
 
-def test_python_m_prokerja_does_the_same(shell: Shell) -> None:
+def test_python_m_prokerja_does_the_same(shell: Home) -> None:
     module = [sys.executable, "-m", "prokerja"]
-    assert shell.run([*module, "declare:job", "noop"]) == (0, "1\n", "")
-    assert shell.run([*module, "report:job", "7"]) == shell("report:job", "7")
-    assert shell.run([*module, "report", "--help"]) == shell("report", "--help")
+    assert shell.execute([*module, "declare:job", "noop"]) == (0, "1\n", "")
+    assert shell.execute([*module, "report:job", "7"]) == shell("report:job", "7")
+    assert shell.execute([*module, "report", "--help"]) == shell("report", "--help")
 
 
 @pytest.mark.parametrize("words", [["dance"], ["report", "x"], ["report:job"]])
 def test_a_wrong_command_line_is_reported_in_one_line_with_where_to_look(
-    shell: Shell, words: list[str]
+    shell: Home, words: list[str]
 ) -> None:
     told = shell(*words)
     assert (told.code, told.out) == (2, "")
@@ -86,7 +82,7 @@ def test_a_wrong_command_line_is_reported_in_one_line_with_where_to_look(
 # Where things are
 
 
-def test_database_and_jobs_may_be_named_after_the_command(shell: Shell, tmp_path: Path) -> None:
+def test_database_and_jobs_may_be_named_after_the_command(shell: Home, tmp_path: Path) -> None:
     there = ["--db", tmp_path / "there.sqlite3", "--jobs", shell.jobs]
     nowhere = {"PROKERJA_DB": "/nowhere/db", "PROKERJA_JOBS": "/nowhere/jobs"}
     assert shell("declare:job", *there, "noop", environment=nowhere).out == "1\n"
@@ -99,7 +95,7 @@ def test_database_and_jobs_may_be_named_after_the_command(shell: Shell, tmp_path
     assert not shell.db.exists()
 
 
-def test_without_a_word_the_file_is_in_the_users_data_directory_and_private(shell: Shell) -> None:
+def test_without_a_word_the_file_is_in_the_users_data_directory_and_private(shell: Home) -> None:
     data = {"PROKERJA_DB": "", "XDG_DATA_HOME": str(shell.path / "data")}
     assert shell("declare:job", "noop", environment=data).code == 0
     file = shell.path / "data" / "prokerja" / "prokerja.sqlite3"
@@ -108,7 +104,7 @@ def test_without_a_word_the_file_is_in_the_users_data_directory_and_private(shel
 
 
 def test_the_directory_jobs_is_used_where_it_is_and_otherwise_what_was_recorded(
-    shell: Shell, tmp_path: Path
+    shell: Home, tmp_path: Path
 ) -> None:
     project, elsewhere = tmp_path / "project", tmp_path / "elsewhere"
     project.mkdir()
@@ -123,18 +119,18 @@ def test_the_directory_jobs_is_used_where_it_is_and_otherwise_what_was_recorded(
 # What declare:job prints, takes and stores
 
 
-def test_an_id_is_all_that_declare_job_prints(shell: Shell) -> None:
+def test_an_id_is_all_that_declare_job_prints(shell: Home) -> None:
     assert shell("declare:job", "noop") == (0, "1\n", "")
     assert shell("declare:job", "noop", "n=5", "--json") == (0, '{"id": 2, "job": "noop"}\n', "")
 
 
-def test_on_a_terminal_a_sentence_follows_the_id(shell: Shell) -> None:
-    code, text = terminal(shell, "declare:job", "noop")
+def test_on_a_terminal_a_sentence_follows_the_id(shell: Home) -> None:
+    code, text = Terminal(shell, "declare:job", "noop").end()
     assert (code, text.splitlines()[0]) == (0, "1")
     assert "Declared 1 noop job" in text
 
 
-def test_a_payload_is_typed_by_the_fields_of_the_job(shell: Shell) -> None:
+def test_a_payload_is_typed_by_the_fields_of_the_job(shell: Home) -> None:
     pairs = ["to=1", "copies=2", "urgent=yes", "weight=3", 'tags:=["a"]', "subject="]
     [id] = shell.declare("send", *pairs)
     payload = {"to": "1", "copies": 2, "urgent": True, "weight": 3, "tags": ["a"], "subject": ""}
@@ -144,7 +140,7 @@ def test_a_payload_is_typed_by_the_fields_of_the_job(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize("source", ["text", "file", "stdin"])
-def test_a_payload_may_be_json_from_anywhere(shell: Shell, source: str, tmp_path: Path) -> None:
+def test_a_payload_may_be_json_from_anywhere(shell: Home, source: str, tmp_path: Path) -> None:
     text = '{"to": "a@example.com", "tags": ["é", "\\ud83d\\ude00"]}'
     (tmp_path / "payload.json").write_text(text)
     data = {"text": text, "file": "@payload.json", "stdin": "-"}[source]
@@ -152,7 +148,7 @@ def test_a_payload_may_be_json_from_anywhere(shell: Shell, source: str, tmp_path
     assert shell.ask("report:job", id)["payload"] == json.loads(text)
 
 
-def test_the_options_of_a_declaration_come_before_those_of_the_job(shell: Shell) -> None:
+def test_the_options_of_a_declaration_come_before_those_of_the_job(shell: Home) -> None:
     words = ["--queue", "q", "--priority", "-5", "--retries", "2", "--retry-after", "5m"]
     [id] = shell.declare("send", "to=x", *words, "--timeout", "2h", "--in", "1d")
     job = shell.ask("report:job", id)
@@ -161,13 +157,13 @@ def test_the_options_of_a_declaration_come_before_those_of_the_job(shell: Shell)
     assert job["why_not_running"].startswith(("it is due in 1d, at", "it is due in 23h 59m, at"))
 
 
-def test_a_time_that_has_passed_is_now(shell: Shell) -> None:
+def test_a_time_that_has_passed_is_now(shell: Home) -> None:
     [id] = shell.declare("noop", "--at", "2001-01-01T00:00Z")
     job = shell.ask("report:job", id)
     assert job["due_at"] == job["declared_at"]
 
 
-def test_each_line_of_stdin_becomes_a_job_and_each_id_a_line(shell: Shell) -> None:
+def test_each_line_of_stdin_becomes_a_job_and_each_id_a_line(shell: Home) -> None:
     ids = shell.declare("send", "--each", "to", "copies=3", stdin="a b\n\nc=d\n\té\r\nlast")
     assert ids == [1, 2, 3, 4]
     payloads = [shell.ask("report:job", id)["payload"] for id in ids]
@@ -177,7 +173,7 @@ def test_each_line_of_stdin_becomes_a_job_and_each_id_a_line(shell: Shell) -> No
 
 
 def test_names_that_are_no_utf8_survive_each_and_come_back_as_they_were(
-    shell: Shell, tmp_path: Path
+    shell: Home, tmp_path: Path
 ) -> None:
     shell.write("size.py", SIZE)
     folder = tmp_path / "files"
@@ -205,14 +201,14 @@ SIZE = """
 """
 
 
-def test_a_value_that_does_not_fit_is_numbered_and_nothing_is_declared(shell: Shell) -> None:
+def test_a_value_that_does_not_fit_is_numbered_and_nothing_is_declared(shell: Home) -> None:
     told = shell("declare:job", "noop", "--each", "n", stdin="1\n\nthree\n4\n")
     assert (told.code, told.out) == (2, "")
     assert told.err.startswith("prokerja: value 3: noop cannot take this payload: 'n' is 'three'")
     assert shell.report() == [0, 0, 0, 0]
 
 
-def test_a_slow_source_keeps_nobody_from_declaring(shell: Shell) -> None:
+def test_a_slow_source_keeps_nobody_from_declaring(shell: Home) -> None:
     shell.declare_job("noop")
     slow = [PROGRAM, "declare:job", "noop", "--each", "n"], [PROGRAM, "declare:batch"]
     sources = [
@@ -245,7 +241,7 @@ def asleep(pid: int) -> None:
 # Declaring runs no code of the jobs
 
 
-def test_declaring_runs_nothing_of_the_job_files_new_or_changed(shell: Shell) -> None:
+def test_declaring_runs_nothing_of_the_job_files_new_or_changed(shell: Home) -> None:
     marker = shell.path / "ran"
     source = f"""
         open({str(marker)!r}, "w").close()
@@ -270,7 +266,7 @@ def test_declaring_runs_nothing_of_the_job_files_new_or_changed(shell: Shell) ->
     assert marker.exists()
 
 
-def test_new_changed_and_deleted_files_are_noticed(shell: Shell) -> None:
+def test_new_changed_and_deleted_files_are_noticed(shell: Home) -> None:
     assert shell("declare:job", "later").code == 2
     file = shell.write("sub/later.py", SIZE.replace("Size", "Later").replace("path: str", "n: int"))
     assert shell.declare("later", "n=1") == [1]
@@ -283,7 +279,7 @@ def test_new_changed_and_deleted_files_are_noticed(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize("words", [["declare:job", "noop"], ["report"], ["retry", "1"]])
-def test_starting_up_imports_nothing_heavy(shell: Shell, words: list[str]) -> None:
+def test_starting_up_imports_nothing_heavy(shell: Home, words: list[str]) -> None:
     shell.declare_job("fail")
     shell.work()
     shell.declare_job("noop")
@@ -293,7 +289,7 @@ def test_starting_up_imports_nothing_heavy(shell: Shell, words: list[str]) -> No
         "try: main()\n"
         "finally: print(*sys.modules, file=sys.stderr)"
     )
-    told = shell.run([sys.executable, "-c", script])
+    told = shell.execute([sys.executable, "-c", script])
     assert told.code == 0
     assert not HEAVY & set(told.err.split())
 
@@ -301,7 +297,7 @@ def test_starting_up_imports_nothing_heavy(shell: Shell, words: list[str]) -> No
 # Batches
 
 
-def test_a_batch_tells_how_many_and_the_first_and_last_id(shell: Shell, tmp_path: Path) -> None:
+def test_a_batch_tells_how_many_and_the_first_and_last_id(shell: Home, tmp_path: Path) -> None:
     lines = (
         '{"job": "noop"}\n\n{"job": "send", "payload": {"to": "x"}, "queue": "q", "priority": 9}\n'
     )
@@ -316,7 +312,7 @@ def test_a_batch_tells_how_many_and_the_first_and_last_id(shell: Shell, tmp_path
     assert shell.ask("report:job", 8)["queue"] == "q"
 
 
-def test_a_batch_takes_every_option(shell: Shell) -> None:
+def test_a_batch_takes_every_option(shell: Home) -> None:
     line = {"job": "noop", "payload": {"n": 4}, "queue": "q", "priority": 2, "in": "1h",
             "retries": 3, "retry_after": 7.5, "timeout": 60}  # fmt: skip
     dated = {"job": "noop", "at": "2200-01-01T00:00Z", "in": None}
@@ -351,7 +347,7 @@ def test_a_batch_takes_every_option(shell: Shell) -> None:
     ],
 )
 def test_a_bad_line_is_numbered_and_nothing_of_the_batch_is_declared(
-    shell: Shell, bad: str, why: str
+    shell: Home, bad: str, why: str
 ) -> None:
     shell.declare_job("noop")
     before = shell.dump()
@@ -363,7 +359,7 @@ def test_a_bad_line_is_numbered_and_nothing_of_the_batch_is_declared(
     assert shell.dump() == before
 
 
-def test_a_batch_of_any_size_needs_little_memory(shell: Shell, tmp_path: Path) -> None:
+def test_a_batch_of_any_size_needs_little_memory(shell: Home, tmp_path: Path) -> None:
     few, many = tmp_path / "few.jsonl", tmp_path / "many.jsonl"
     few.write_text('{"job": "noop"}\n' * 3000)
     many.write_text('{"job": "noop", "payload": {"n": 123456}}\n' * 200_000)
@@ -373,21 +369,21 @@ def test_a_batch_of_any_size_needs_little_memory(shell: Shell, tmp_path: Path) -
     assert shell.report() == [203_000, 0, 0, 0]
 
 
-def peak(shell: Shell, *words: object) -> int:
+def peak(shell: Home, *words: object) -> int:
     """Bytes of memory that a command needs at most."""
     measure = (
         "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True);"
         "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
     )
-    told = shell.run([sys.executable, "-c", measure, PROGRAM, *map(str, words)])
+    told = shell.execute([sys.executable, "-c", measure, PROGRAM, *map(str, words)])
     assert told.code == 0, told.err
     unit = 1 if sys.platform == "darwin" else 1024
     return int(told.lines[-1]) * unit
 
 
-def test_a_batch_counts_on_the_terminal(shell: Shell, tmp_path: Path) -> None:
+def test_a_batch_counts_on_the_terminal(shell: Home, tmp_path: Path) -> None:
     (tmp_path / "some.jsonl").write_text('{"job": "noop"}\n' * 2500)
-    code, text = terminal(shell, "declare:batch", "some.jsonl")
+    code, text = Terminal(shell, "declare:batch", "some.jsonl").end()
     assert code == 0
     assert "2500 1 2500" in text
     assert text.rstrip().endswith("Declared 2,500 jobs.")
@@ -396,7 +392,7 @@ def test_a_batch_counts_on_the_terminal(shell: Shell, tmp_path: Path) -> None:
 # retry, purge, wait
 
 
-def test_retry_gives_failed_jobs_a_fresh_start_and_keeps_their_history(shell: Shell) -> None:
+def test_retry_gives_failed_jobs_a_fresh_start_and_keeps_their_history(shell: Home) -> None:
     id = shell.declare_job("fail", why="first")
     shell.work()
     assert shell("retry", id) == (0, "1\n", "")
@@ -407,7 +403,7 @@ def test_retry_gives_failed_jobs_a_fresh_start_and_keeps_their_history(shell: Sh
     assert shell.ask("retry", id, id) == {"retried": 1}
 
 
-def test_retry_of_all_that_failed_may_be_narrowed(shell: Shell) -> None:
+def test_retry_of_all_that_failed_may_be_narrowed(shell: Home) -> None:
     shell.declare("fail", "--queue", "a")
     shell.declare("fail", "--queue", "b")
     shell.write("other.py", SIZE)
@@ -434,7 +430,7 @@ def test_retry_of_all_that_failed_may_be_narrowed(shell: Shell) -> None:
     ],
 )
 def test_a_retry_that_cannot_be_changes_nothing(
-    shell: Shell, words: list[str], code: int, why: str
+    shell: Home, words: list[str], code: int, why: str
 ) -> None:
     shell.declare("noop")
     shell.declare_job("fail")
@@ -446,7 +442,7 @@ def test_a_retry_that_cannot_be_changes_nothing(
     assert shell.dump() == before
 
 
-def test_purge_takes_completed_jobs_and_others_only_if_it_is_told_to(shell: Shell) -> None:
+def test_purge_takes_completed_jobs_and_others_only_if_it_is_told_to(shell: Home) -> None:
     shell.declare("noop", "--each", "n", stdin="1\n2\n3")
     shell.declare_job("fail")
     shell.declare("noop", "--in", "1h", "--queue", "late")
@@ -462,10 +458,10 @@ def test_purge_takes_completed_jobs_and_others_only_if_it_is_told_to(shell: Shel
     assert shell.report() == [0, 0, 0, 0]
 
 
-def test_purge_never_takes_what_is_running(shell: Shell) -> None:
+def test_purge_never_takes_what_is_running(shell: Home) -> None:
     gate = shell.path / "gate"
     shell.declare_job("hold", gate=str(gate))
-    worker = shell.worker("--max-jobs", "1")
+    worker = shell.worker("--max-jobs", "1").ready()
     wait_until(lambda: shell.report()[1] == 1)
     told = shell("purge", "--status", "processing", "--yes")
     assert (told.code, told.out) == (2, "")
@@ -473,12 +469,12 @@ def test_purge_never_takes_what_is_running(shell: Shell) -> None:
     for status in ("pending", "completed", "failed"):
         assert shell("purge", "--yes", "--status", status).out == "0\n"
     gate.touch()
-    assert worker.wait(30) == 0
+    assert worker.end() == 0
     assert shell.report() == [0, 0, 1, 0]
 
 
 @pytest.mark.parametrize(("answer", "left"), [("y", 0), ("yes", 0), ("n", 1), ("", 1), ("\x04", 1)])
-def test_purge_asks_at_a_terminal(shell: Shell, answer: str, left: int) -> None:
+def test_purge_asks_at_a_terminal(shell: Home, answer: str, left: int) -> None:
     shell.declare_job("noop")
     shell.work()
     screen = Terminal(shell, "purge", "--queue", "default")
@@ -491,15 +487,15 @@ def test_purge_asks_at_a_terminal(shell: Shell, answer: str, left: int) -> None:
     assert ("Deleted nothing." if left else "Deleted 1 completed job.") in text
 
 
-def test_purge_does_not_ask_who_has_said_yes(shell: Shell) -> None:
+def test_purge_does_not_ask_who_has_said_yes(shell: Home) -> None:
     shell.declare_job("noop")
     shell.work()
-    code, text = terminal(shell, "purge", "-y")
+    code, text = Terminal(shell, "purge", "-y").end()
     assert (code, text.splitlines()) == (0, ["1", "Deleted 1 completed job."])
 
 
 def test_purge_deletes_nothing_at_a_terminal_where_its_question_cannot_be_seen(
-    shell: Shell,
+    shell: Home,
 ) -> None:
     shell.declare_job("noop")
     shell.work()
@@ -508,7 +504,7 @@ def test_purge_deletes_nothing_at_a_terminal_where_its_question_cannot_be_seen(
     assert shell.report() == [0, 0, 1, 0]
 
 
-def test_wait_tells_by_its_exit_code_how_jobs_have_ended(shell: Shell) -> None:
+def test_wait_tells_by_its_exit_code_how_jobs_have_ended(shell: Home) -> None:
     shell.declare_job("noop")
     shell.declare_job("fail")
     shell.work()
@@ -520,19 +516,19 @@ def test_wait_tells_by_its_exit_code_how_jobs_have_ended(shell: Shell) -> None:
     )  # fmt: skip
 
 
-def test_wait_ends_when_the_job_does(shell: Shell) -> None:
+def test_wait_ends_when_the_job_does(shell: Home) -> None:
     gate = shell.path / "gate"
     shell.declare_job("hold", gate=str(gate))
     waiting = shell.start("wait", "1", "--timeout", "60")
-    worker = shell.worker("--until-empty")
+    worker = shell.worker("--until-empty").ready()
     wait_until(lambda: shell.report()[1] == 1)
     assert waiting.poll() is None
     gate.touch()
     assert waiting.wait(30) == 0
-    assert worker.wait(30) == 0
+    assert worker.end() == 0
 
 
-def test_wait_runs_out_of_time(shell: Shell) -> None:
+def test_wait_runs_out_of_time(shell: Home) -> None:
     shell.declare("noop", "--each", "n", stdin="1\n2\n3\n")
     told = shell("wait", 1, "--timeout", "0.05s")
     assert (told.code, told.out) == (124, "")
@@ -545,7 +541,7 @@ def test_wait_runs_out_of_time(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize("words", [["1"], ["+1"]])
-def test_an_interrupt_ends_a_wait_without_a_word(shell: Shell, words: list[str]) -> None:
+def test_an_interrupt_ends_a_wait_without_a_word(shell: Home, words: list[str]) -> None:
     shell.declare_job("noop")
     waiting = shell.start("wait", *words)
     wait_until(lambda: os.path.exists(f"{shell.db}-wal") and sleeping_in(waiting.pid, "inotify"))
@@ -567,7 +563,7 @@ def sleeping_in(pid: int, kind: str) -> bool:
 # jobs
 
 
-def test_jobs_lists_what_each_takes(shell: Shell) -> None:
+def test_jobs_lists_what_each_takes(shell: Home) -> None:
     told = shell("jobs")
     assert (told.code, told.err) == (0, "")
     noop = ["noop(n: int = 0)", "default", "some.py", "Do nothing."]
@@ -577,13 +573,13 @@ def test_jobs_lists_what_each_takes(shell: Shell) -> None:
     assert answer["broken"] == []
     assert answer["jobs"][2]["signature"] == noop[0]
     assert answer["jobs"][3]["queue"] == "emails"
-    code, text = terminal(shell, "jobs")
+    code, text = Terminal(shell, "jobs").end()
     assert code == 0
     assert "what it does" in text
     assert "Do nothing." in text
 
 
-def test_a_broken_file_is_named_and_hides_no_other(shell: Shell) -> None:
+def test_a_broken_file_is_named_and_hides_no_other(shell: Home) -> None:
     shell.write("broken.py", "def (:")
     shell.write("sub/lacking.py", "import a_module_that_nobody_has\n")
     told = shell("jobs")
@@ -601,10 +597,10 @@ def test_a_broken_file_is_named_and_hides_no_other(shell: Shell) -> None:
         str(shell.jobs / "broken.py"), str(shell.jobs / "sub/lacking.py")
     ]  # fmt: skip
     assert shell.declare("noop") == [1]
-    assert "lacking.py cannot be used: ModuleNotFoundError" in shell.work().err
+    assert "lacking.py cannot be used: ModuleNotFoundError" in shell.work().said()
 
 
-def test_two_jobs_of_one_name_are_told_with_both_files(shell: Shell) -> None:
+def test_two_jobs_of_one_name_are_told_with_both_files(shell: Home) -> None:
     shell.write("twin.py", SIZE.replace("Size", "Noop"))
     told = shell("jobs")
     assert told.code == 1
@@ -613,7 +609,7 @@ def test_two_jobs_of_one_name_are_told_with_both_files(shell: Shell) -> None:
         assert part in told.err
 
 
-def test_a_jobs_directory_that_is_not_there_is_named(shell: Shell) -> None:
+def test_a_jobs_directory_that_is_not_there_is_named(shell: Home) -> None:
     for words in (["jobs"], ["declare:job", "noop"], ["realization:start"]):
         told = shell(*words, "--jobs", "nowhere")
         assert (told.code, told.out) == (2, "")
@@ -630,7 +626,7 @@ def public() -> Iterator[Path]:
         yield Path(folder)
 
 
-def test_a_jobs_directory_that_this_user_may_not_read_is_named(shell: Shell, public: Path) -> None:
+def test_a_jobs_directory_that_this_user_may_not_read_is_named(shell: Home, public: Path) -> None:
     closed = public / "closed"
     closed.mkdir(mode=0o000)
     home = public / "home"
@@ -646,7 +642,7 @@ def test_a_jobs_directory_that_this_user_may_not_read_is_named(shell: Shell, pub
         "cli.main()"
     )
     source = str(Path(cli.__file__).parents[1])
-    told = shell.run(
+    told = shell.execute(
         [sys.executable, "-c", script],
         cwd=public,
         environment={"PYTHONPATH": source, "HOME": str(home)},
@@ -665,14 +661,14 @@ def test_a_jobs_directory_that_this_user_may_not_read_is_named(shell: Shell, pub
 @pytest.mark.parametrize(
     "name", ["report", "report:jobs", "jobs", "report:job 1", "declare:job noop"]
 )
-def test_nobody_minds_a_reader_that_has_gone(shell: Shell, name: str) -> None:
+def test_nobody_minds_a_reader_that_has_gone(shell: Home, name: str) -> None:
     shell.declare_job("noop")
     told = shell.sh(f"exec 3>&1; {{ prokerja {name}; echo $? >&3; }} | head -c 0; wait")
     assert told.out in ("0\n", "141\n")
     assert told.err == ""
 
 
-def test_a_complaint_that_nobody_reads_is_no_trouble(shell: Shell) -> None:
+def test_a_complaint_that_nobody_reads_is_no_trouble(shell: Home) -> None:
     read, write = os.pipe()
     os.close(read)
     done = subprocess.run([PROGRAM, "dance"], stderr=write, env=shell.environment, check=False)
@@ -683,14 +679,14 @@ def test_a_complaint_that_nobody_reads_is_no_trouble(shell: Shell) -> None:
 @pytest.mark.parametrize(
     "words", ["report", "report --json", "declare:job noop", "jobs", "report --help"]
 )
-def test_an_output_that_takes_no_more_is_reported_in_one_line(shell: Shell, words: str) -> None:
+def test_an_output_that_takes_no_more_is_reported_in_one_line(shell: Home, words: str) -> None:
     shell.declare_job("noop")
     told = shell.sh(f"prokerja {words} >/dev/full")
     assert told == (1, "", "prokerja: No space left on device; check the disk and the output\n")
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
-def test_streams_that_are_closed_are_no_trouble(shell: Shell, closed: str) -> None:
+def test_streams_that_are_closed_are_no_trouble(shell: Home, closed: str) -> None:
     shell.declare_job("noop")
     for words in ("report", "declare:job noop --each n", "purge"):
         told = shell.sh(f"prokerja {words} {closed}")
@@ -700,7 +696,7 @@ def test_streams_that_are_closed_are_no_trouble(shell: Shell, closed: str) -> No
     assert "Traceback" not in told.err
 
 
-def test_an_ascii_terminal_gets_escapes_and_no_traceback(shell: Shell) -> None:
+def test_an_ascii_terminal_gets_escapes_and_no_traceback(shell: Home) -> None:
     ascii_only = {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
     told = shell("declare:job", "send", "to=é😀", "--queue", "é😀", environment=ascii_only)
     assert told.code == 0
@@ -711,7 +707,7 @@ def test_an_ascii_terminal_gets_escapes_and_no_traceback(shell: Shell) -> None:
 # JSON
 
 
-def test_every_answer_is_json_if_asked_for(shell: Shell) -> None:
+def test_every_answer_is_json_if_asked_for(shell: Home) -> None:
     shell.declare_job("noop")
     shell.declare_job("fail")
     shell.work()
@@ -757,7 +753,7 @@ def test_every_answer_is_json_if_asked_for(shell: Shell) -> None:
     ],
 )
 def test_every_error_is_one_line_and_json_if_asked_for(
-    shell: Shell, code: int, words: list[str]
+    shell: Home, code: int, words: list[str]
 ) -> None:
     shell.declare_job("noop")
     before = shell.dump()
@@ -771,7 +767,7 @@ def test_every_error_is_one_line_and_json_if_asked_for(
     assert not (shell.path / "nowhere").exists()
 
 
-def test_a_file_that_stays_locked_is_for_another_time(shell: Shell) -> None:
+def test_a_file_that_stays_locked_is_for_another_time(shell: Home) -> None:
     shell.declare_job("noop")
     script = (
         "import sqlite3, sys\n"
@@ -780,13 +776,13 @@ def test_a_file_that_stays_locked_is_for_another_time(shell: Shell) -> None:
         "sys.argv[1:] = ['declare:job', 'noop', '--json']\n"
         "from prokerja.cli import main; main()"
     )
-    told = shell.run([sys.executable, "-c", script])
+    told = shell.execute([sys.executable, "-c", script])
     assert told.code == 75
     assert json.loads(told.out)["exit_code"] == 75
     assert "try again" in told.err
 
 
-def test_a_file_that_others_are_just_closing_opens_all_the_same(shell: Shell) -> None:
+def test_a_file_that_others_are_just_closing_opens_all_the_same(shell: Home) -> None:
     shell.declare_job("noop")
     script = (
         "import sqlite3\n"
@@ -804,33 +800,32 @@ def test_a_file_that_others_are_just_closing_opens_all_the_same(shell: Shell) ->
     assert opened > 1
 
 
-def test_a_worker_says_on_stderr_what_it_does_one_line_an_event(shell: Shell) -> None:
+def test_a_worker_says_on_stderr_what_it_does_one_line_an_event(shell: Home) -> None:
     shell.declare_job("noop")
     shell.declare_job("fail", why="two\nlines")
-    told = shell.work()
+    said = shell.work().said()
     names = "fail, hold, noop, send"
     assert (
-        told.err.splitlines()[0]
+        said.splitlines()[0]
         == f"prokerja: worker 1 started: 1 realizer, queues: all, jobs: {names}"
     )
-    assert "prokerja: job 2 fail: attempt 1 failed, for good: ValueError: two lines\n" in told.err
-    assert told.err.splitlines()[-1] == ("prokerja: worker stopped: 1 attempt completed, 1 failed")
-    assert all(line.startswith("prokerja: ") for line in told.err.splitlines())
+    assert "prokerja: job 2 fail: attempt 1 failed, for good: ValueError: two lines\n" in said
+    assert said.splitlines()[-1] == ("prokerja: worker stopped: 1 attempt completed, 1 failed")
+    assert all(line.startswith("prokerja: ") for line in said.splitlines())
 
 
-def test_a_worker_at_a_terminal_shows_a_bar_until_the_queue_is_empty(shell: Shell) -> None:
+def test_a_worker_at_a_terminal_shows_a_bar_until_the_queue_is_empty(shell: Home) -> None:
     shell.declare("noop", "--each", "n", stdin="\n".join(map(str, range(50))))
-    code, text = terminal(shell, "realization:start", "--until-empty", "--realizers", "2")
+    code, text = Terminal(shell, "realization:start", "--until-empty", "--realizers", "2").end()
     assert code == 0
     assert "50/50" in text
     assert "worker stopped: 50 attempts completed" in text
 
 
-def test_a_worker_obeys_an_interrupt_and_leaves_in_good_order(shell: Shell) -> None:
+def test_a_worker_obeys_an_interrupt_and_leaves_in_good_order(shell: Home) -> None:
     shell.declare("noop", "--in", "1h")
-    worker = shell.worker("--queue", "default", "--grace", "5s")
-    worker.send_signal(signal.SIGINT)
-    _, err = worker.communicate(timeout=30)
-    assert worker.returncode == 0
-    assert err.endswith(b"worker stopped: 0 attempts completed, 0 failed\n")
-    assert b"Traceback" not in err
+    worker = shell.worker("--queue", "default", "--grace", "5s").ready()
+    worker.send(signal.SIGINT)
+    assert worker.end() == 0
+    assert worker.said().endswith("worker stopped: 0 attempts completed, 0 failed\n")
+    assert "Traceback" not in worker.said()

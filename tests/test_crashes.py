@@ -26,13 +26,13 @@ from prokerja.worker.duties.recovery import Recovery
 from prokerja.worker.wire.journal import Journal
 from tests.crash import newer
 from tests.crash.work import take
-from tests.place import SOON, wait_until
-from tests.support import gone, kill
+from tests.harness.processes import gone, kill
+from tests.harness.waiting import SOON, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from tests.support import Home
+    from tests.harness.home import Home
 
 DIED = "its worker died while the job was running"
 

@@ -13,7 +13,7 @@ from prokerja import Queue, Worker
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support import Home
+    from tests.harness.home import Home
 
 DOORS = {
     "declare": "import prokerja; prokerja.declare(Run('note(2)'))",

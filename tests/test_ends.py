@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from prokerja.worker.realizer.event_loop import cancel_tasks
-from tests.place import SOON, wait_until
+from tests.harness.waiting import SOON, wait_until
 
 if TYPE_CHECKING:
     from types import FrameType
 
-    from tests.support import Home
+    from tests.harness.home import Home
 
 EXIT_HANDLER = "import atexit; atexit.register(lambda: (time.sleep(0.5), note('left')))"
 CLEAN_UP = """

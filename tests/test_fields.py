@@ -13,7 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.support import Home
+    from tests.harness.home import Home
 
 HEAD = """
 import dataclasses
@@ -154,8 +154,8 @@ def test_a_field_in_the_place_of_a_method_is_refused_by_name(home: Home, word: s
     assert why in home.work().said()
     with pytest.raises(sqlite3.IntegrityError, match="unknown job"):
         by_sql(home, payload)
-    listed = home.call([*home.command("jobs"), "--jobs", str(home.jobs)])
-    assert (listed.returncode, why in listed.stderr.decode()) == (1, True)
+    listed = home("jobs")
+    assert (listed.code, why in listed.err) == (1, True)
 
 
 def test_what_cannot_be_read_back_is_refused_by_name_from_python(home: Home) -> None:

@@ -22,7 +22,7 @@ from prokerja import errors
 from prokerja import settings as settings_module
 from prokerja.times import duration
 from tests.documents import PAGES, Block, blocks, table
-from tests.shell import PROGRAM
+from tests.harness.home import PROGRAM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

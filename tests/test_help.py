@@ -7,29 +7,18 @@ import pty
 import re
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from prokerja import cli
 from prokerja.commands.help import GUIDE, page, summary, topics
 from prokerja.suggestions import SYNONYMS, UNAVAILABLE
-from tests.shell import PROGRAM, Shell
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from tests.harness.home import PROGRAM, Home
 
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Shell]:
-    shell = Shell(tmp_path)
-    yield shell
-    shell.close()
-
-
-def test_help_lists_every_page_with_its_first_sentence(shell: Shell) -> None:
+def test_help_lists_every_page_with_its_first_sentence(shell: Home) -> None:
     told = shell("help")
     assert (told.code, told.err) == (0, "")
     assert {"architecture", "changes", "contributing"} <= set(topics())
@@ -39,7 +28,7 @@ def test_help_lists_every_page_with_its_first_sentence(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize("name", topics())
-def test_a_page_is_shown_as_it_stands_in_a_pipe(shell: Shell, name: str) -> None:
+def test_a_page_is_shown_as_it_stands_in_a_pipe(shell: Home, name: str) -> None:
     assert shell("help", name) == (0, page(name), "")
     title, sentence, *rest = page(name).split("\n\n")
     assert title.startswith("# ")
@@ -58,7 +47,7 @@ def test_a_page_is_laid_out_on_a_terminal() -> None:
     assert b"# Contributing" not in shown
 
 
-def test_a_page_that_is_not_there_is_named(shell: Shell) -> None:
+def test_a_page_that_is_not_there_is_named(shell: Home) -> None:
     assert shell("help", "architekture") == (
         2, "", "prokerja: there is no page 'architekture'; did you mean architecture?\n",
     )  # fmt: skip
@@ -76,7 +65,7 @@ def test_the_architecture_page_names_files_and_rooms_that_are_there() -> None:
 @pytest.mark.parametrize(
     ("word", "command"), [(word, command) for command in SYNONYMS for word in SYNONYMS[command]]
 )
-def test_another_word_for_a_command_is_understood(shell: Shell, word: str, command: str) -> None:
+def test_another_word_for_a_command_is_understood(shell: Home, word: str, command: str) -> None:
     told = shell(word)
     assert (told.code, told.out) == (2, "")
     assert told.err.endswith(f"; did you mean `prokerja {command}`?\n")
@@ -98,7 +87,7 @@ def test_another_word_for_a_command_is_understood(shell: Shell, word: str, comma
     ],
 )
 def test_a_command_line_that_is_nearly_right_is_corrected(
-    shell: Shell, words: list[str], hint: str | None
+    shell: Home, words: list[str], hint: str | None
 ) -> None:
     told = shell(*words)
     assert (told.code, told.err.count("\n")) == (2, 1)
@@ -106,5 +95,5 @@ def test_a_command_line_that_is_nearly_right_is_corrected(
 
 
 @pytest.mark.parametrize("word", UNAVAILABLE)
-def test_what_no_command_does_is_said_with_what_to_do_instead(shell: Shell, word: str) -> None:
+def test_what_no_command_does_is_said_with_what_to_do_instead(shell: Home, word: str) -> None:
     assert UNAVAILABLE[word] in shell(word).err

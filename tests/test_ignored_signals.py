@@ -5,17 +5,12 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
-from tests.place import wait_until
-from tests.shell import PROGRAM, Shell, opened
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+from tests.harness.home import PROGRAM, Home
+from tests.harness.waiting import wait_until
 
 STOPPING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 PYTHON = """
@@ -39,13 +34,8 @@ print(signal.set_wakeup_fd(-1) == woken[1])
 """
 
 
-@pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Shell]:
-    yield from opened(tmp_path)
-
-
 def start(
-    shell: Shell, *command: object, ignored: tuple[signal.Signals, ...]
+    shell: Home, *command: object, ignored: tuple[signal.Signals, ...]
 ) -> subprocess.Popen[str]:
     """A program that begins its life with these signals ignored, as under `nohup`."""
     traps = "; ".join(f"trap '' {number.name.removeprefix('SIG')}" for number in ignored)
@@ -61,7 +51,7 @@ def start(
 
 @pytest.mark.parametrize("number", STOPPING)
 def test_a_worker_goes_on_at_a_signal_that_was_ignored_when_it_began(
-    shell: Shell, number: signal.Signals
+    shell: Home, number: signal.Signals
 ) -> None:
     other = signal.SIGTERM if number is signal.SIGINT else signal.SIGINT
     worker = start(shell, PROGRAM, "realization:start", ignored=(number,))
@@ -77,7 +67,7 @@ def test_a_worker_goes_on_at_a_signal_that_was_ignored_when_it_began(
 
 
 def test_a_worker_in_python_goes_on_at_a_signal_that_was_ignored_when_it_began(
-    shell: Shell,
+    shell: Home,
 ) -> None:
     command = (sys.executable, "-c", PYTHON, shell.db, shell.jobs)
     worker = start(shell, *command, ignored=(signal.SIGHUP,))
@@ -91,13 +81,13 @@ def test_a_worker_in_python_goes_on_at_a_signal_that_was_ignored_when_it_began(
 
 
 def test_a_worker_whose_signals_are_all_ignored_leaves_its_callers_wake_up_as_it_was(
-    shell: Shell,
+    shell: Home,
 ) -> None:
-    told = shell.run([sys.executable, "-c", WATCHFUL])
+    told = shell.execute([sys.executable, "-c", WATCHFUL])
     assert (told.code, told.out) == (0, "True\n"), told.err
 
 
-def test_wait_goes_on_at_a_signal_that_was_ignored_when_it_began(shell: Shell) -> None:
+def test_wait_goes_on_at_a_signal_that_was_ignored_when_it_began(shell: Home) -> None:
     id = shell.declare_job("noop")
     wait = start(shell, PROGRAM, "wait", id, ignored=(signal.SIGHUP, signal.SIGINT))
     wait_until(lambda: psutil.Process(wait.pid).name() != "sh")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.support import Home
+    from tests.harness.home import Home
 
 PROGRAM = os.path.join(os.path.dirname(sys.executable), "prokerja")
 HEAD = "from dataclasses import dataclass\nfrom prokerja import Job\n"
@@ -89,6 +89,7 @@ def test_functions_and_classes_of_job_files_work_in_pools(home: Home, how: str, 
     if name != "jobs":
         home.jobs.rename(directory)
         home.jobs = directory
+        home.in_environment({"PROKERJA_JOBS": str(directory)})
     id = home.declare_job("pool", how=how)
     home.work()
     job = home.job(id)

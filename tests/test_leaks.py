@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.support import Home
+    from tests.harness.home import Home
 
 CHANGES = {
     "a timer": ("signal.setitimer(signal.ITIMER_REAL, 600)", "signal.getitimer(0)[0] > 0"),

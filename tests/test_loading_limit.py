@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.place import wait_until
+from tests.harness.waiting import wait_until
 
 if TYPE_CHECKING:
-    from tests.support import Home
+    from tests.harness.home import Home
 
 HURRIED = """
 import sys

@@ -12,7 +12,7 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support import Home
+    from tests.harness.home import Home
 
 NARROW = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 """A locale in which names are not read as UTF-8, on every system."""
@@ -43,11 +43,10 @@ def test_a_name_given_in_another_locale_means_the_same_bytes_to_the_worker(
     home: Home, name: str, narrow_worker: bool
 ) -> None:
     prefix = files(home)
-    words = home.command("declare:job", "touch")
     path = os.fsencode(prefix) + NAMES[name]
     home.in_environment(NARROW)
-    done = home.call([*map(os.fsencode, words), b"path=" + path])
-    assert (done.returncode, done.stderr) == (0, b"")
+    told = home("declare:job", "touch", b"path=" + path)
+    assert (told.code, told.err) == (0, "")
     assert home.job(1)["payload"] == {"path": prefix + name}
     if not narrow_worker:
         home.in_environment(dict.fromkeys(NARROW, ""))
@@ -60,14 +59,10 @@ def test_lines_and_paths_in_another_locale_are_bytes_too(home: Home, tmp_path: P
     prefix = files(home)
     home.in_environment(NARROW)
     lines = b"".join(os.fsencode(prefix) + name + b"\n" for name in NAMES.values())
-    words = [*home.command("declare:job", "touch"), "--each", "path"]
-    assert home.call(words, lines).returncode == 0
+    assert home("declare:job", "touch", "--each", "path", stdin=lines).code == 0
     assert {home.job(id)["payload"]["path"] for id in (1, 2)} == {prefix + name for name in NAMES}
     where = os.fsencode(tmp_path) + b"/\xe9.db"
-    given: list[str | bytes] = [*home.command("declare:job", "touch", "path=x")]
-    given[given.index(os.fspath(home.db))] = where
-    told = home.call(given)
-    assert told.returncode == 0
+    assert home("declare:job", "touch", "path=x", "--db", where).code == 0
     assert os.path.exists(where)
 
 
@@ -93,5 +88,5 @@ Queue(sys.argv[1]).declare(Touch())
         os.fspath(home.db),
         os.fsencode(prefix) + b"\xc3\xa9",
     ]
-    assert home.call(words).returncode == 0
+    assert home.execute(words).code == 0
     assert json.dumps(home.job(1)["payload"]) == json.dumps({"path": prefix + "é"})

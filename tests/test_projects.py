@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.place import wait_until
-from tests.shell import Shell, opened
+from tests.harness.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.harness.home import Home
 
 JOB = """
 from dataclasses import dataclass
@@ -42,11 +42,6 @@ def project(folder: Path, result: str, field: str = "n", queue: str = "default")
 
 
 @pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Shell]:
-    yield from opened(tmp_path)
-
-
-@pytest.fixture
 def a(tmp_path: Path) -> Path:
     return project(tmp_path / "a", "by a", "n", "of-a")
 
@@ -56,18 +51,18 @@ def b(tmp_path: Path) -> Path:
     return project(tmp_path / "b", "by b", "m", "of-b")
 
 
-def work(shell: Shell, jobs: Path, *words: object) -> None:
+def work(shell: Home, jobs: Path, *words: object) -> None:
     told = shell("realization:start", "--until-empty", "--jobs", jobs, *words)
     assert told.code == 0, told.err
 
 
-def fate(shell: Shell, id: int) -> tuple[str, str | None, str | None]:
+def fate(shell: Home, id: int) -> tuple[str, str | None, str | None]:
     """A job's status, its result and the directory it belongs to."""
     job = shell.ask("report:job", id)
     return job["status"], job["result"], job["jobs"]
 
 
-def by_sql(shell: Shell, **columns: object) -> int:
+def by_sql(shell: Home, **columns: object) -> int:
     """Declare by plain SQL; the id."""
     with closing(sqlite3.connect(shell.db)) as connection, connection:
         marks = ", ".join("?" for _ in columns)
@@ -77,7 +72,7 @@ def by_sql(shell: Shell, **columns: object) -> int:
 
 
 def test_each_projects_worker_runs_its_own_job_of_a_name_however_it_is_declared(
-    shell: Shell, a: Path, b: Path
+    shell: Home, a: Path, b: Path
 ) -> None:
     python = (
         "from jobs.render import Render; from prokerja import declare; print(declare(Render()))"
@@ -90,7 +85,7 @@ def test_each_projects_worker_runs_its_own_job_of_a_name_however_it_is_declared(
         ids[jobs] += shell.declare(
             "render", "--jobs", jobs, "--each", "nm"[jobs == b], stdin="1\n2"
         )
-        told = shell.run(
+        told = shell.execute(
             [sys.executable, "-c", python], cwd=jobs.parent, environment={"PROKERJA_JOBS": ""}
         )
         ids[jobs].append(int(told.out))
@@ -106,7 +101,7 @@ def test_each_projects_worker_runs_its_own_job_of_a_name_however_it_is_declared(
 
 
 def test_a_job_is_checked_against_the_directory_in_force_and_takes_its_options(
-    shell: Shell, a: Path, b: Path
+    shell: Home, a: Path, b: Path
 ) -> None:
     for jobs, field, queue in ((a, "n", "of-a"), (b, "m", "of-b"), (a, "n", "of-a")):
         [id] = shell.declare("render", f"{field}=1", "--jobs", jobs)
@@ -117,7 +112,7 @@ def test_a_job_is_checked_against_the_directory_in_force_and_takes_its_options(
 
 
 def test_a_directory_that_is_there_counts_though_nobody_has_named_it(
-    shell: Shell, a: Path, b: Path
+    shell: Home, a: Path, b: Path
 ) -> None:
     for jobs in (a, b):
         told = shell("declare:job", "render", cwd=jobs.parent, environment={"PROKERJA_JOBS": ""})
@@ -126,7 +121,7 @@ def test_a_directory_that_is_there_counts_though_nobody_has_named_it(
 
 @pytest.mark.parametrize("command", ["declare:job", "declare:batch"])
 def test_a_job_that_only_another_directory_has_is_refused_with_the_way_to_it(
-    shell: Shell, a: Path, command: str
+    shell: Home, a: Path, command: str
 ) -> None:
     shell.declare("render", "--jobs", a)
     words, stdin, line = ["render"], "", ""
@@ -140,7 +135,7 @@ def test_a_job_that_only_another_directory_has_is_refused_with_the_way_to_it(
 
 
 def test_without_a_directory_the_only_one_that_has_the_job_is_meant(
-    shell: Shell, a: Path, b: Path
+    shell: Home, a: Path, b: Path
 ) -> None:
     bare = {"PROKERJA_JOBS": ""}
     shell.declare("render", "--jobs", a)
@@ -157,9 +152,7 @@ def test_without_a_directory_the_only_one_that_has_the_job_is_meant(
 
 
 @pytest.mark.parametrize("was", ["elsewhere", "the default one"])
-def test_a_job_that_only_a_deleted_directory_had_is_unknown(
-    shell: Shell, a: Path, was: str
-) -> None:
+def test_a_job_that_only_a_deleted_directory_had_is_unknown(shell: Home, a: Path, was: str) -> None:
     bare = {"PROKERJA_JOBS": "", "XDG_CONFIG_HOME": str(shell.path / "config")}
     if was == "the default one":
         a = project(shell.path / "config" / "prokerja", "by the user")
@@ -172,7 +165,7 @@ def test_a_job_that_only_a_deleted_directory_had_is_unknown(
 
 
 def test_by_sql_the_only_directory_that_has_the_job_is_meant_and_of_several_none(
-    shell: Shell, a: Path, b: Path
+    shell: Home, a: Path, b: Path
 ) -> None:
     shell.declare("render", "--jobs", a)
     assert fate(shell, by_sql(shell, job="render", payload='{"n": 1}'))[2] == str(a)
@@ -189,7 +182,7 @@ def test_by_sql_the_only_directory_that_has_the_job_is_meant_and_of_several_none
 
 @pytest.mark.parametrize("unsure", ["queue", "priority", "retries", "retry_after", "timeout"])
 def test_by_sql_an_option_that_only_the_running_job_would_know_has_to_be_given(
-    shell: Shell, unsure: str
+    shell: Home, unsure: str
 ) -> None:
     shell.declare("noop")
     with closing(sqlite3.connect(shell.db)) as connection, connection:
@@ -205,7 +198,7 @@ def test_by_sql_an_option_that_only_the_running_job_would_know_has_to_be_given(
 
 
 @pytest.mark.parametrize("unsure", ["name", "fields"])
-def test_by_sql_a_job_that_only_a_worker_can_tell_is_refused(shell: Shell, unsure: str) -> None:
+def test_by_sql_a_job_that_only_a_worker_can_tell_is_refused(shell: Home, unsure: str) -> None:
     shell.declare("noop")
     with closing(sqlite3.connect(shell.db)) as connection, connection:
         connection.execute(
@@ -216,7 +209,7 @@ def test_by_sql_a_job_that_only_a_worker_can_tell_is_refused(shell: Shell, unsur
 
 
 def test_a_worker_that_is_told_that_the_jobs_are_the_same_takes_them(
-    shell: Shell, a: Path, b: Path, tmp_path: Path
+    shell: Home, a: Path, b: Path, tmp_path: Path
 ) -> None:
     [of_a], [of_b] = shell.declare("render", "--jobs", a), shell.declare("render", "--jobs", b)
     other = project(tmp_path / "c", "by c")
@@ -226,21 +219,21 @@ def test_a_worker_that_is_told_that_the_jobs_are_the_same_takes_them(
 
 
 def test_a_report_tells_whose_job_it_is_and_which_worker_it_waits_for(
-    shell: Shell, a: Path, b: Path
+    shell: Home, a: Path, b: Path
 ) -> None:
     [id] = shell.declare("render", "--jobs", a)
     assert f"  jobs:        {a}" in shell("report:job", id).lines
-    shell.worker("--jobs", b)
+    shell.worker("--jobs", b).ready()
     assert shell.ask("report:job", id)["why_not_running"] == (
         f"it was declared from {a}, and living workers have the jobs of {b};"
         f" start one with --jobs {a}, or with --same-as {a} if those are the same jobs"
     )
-    shell.worker("--jobs", b, "--same-as", a)
+    shell.worker("--jobs", b, "--same-as", a).ready()
     wait_until(lambda: shell.ask("report:job", id)["status"] == "completed")
 
 
 def test_a_worker_of_the_version_before_declares_its_follow_ups_to_no_directory(
-    shell: Shell, a: Path, b: Path
+    shell: Home, a: Path, b: Path
 ) -> None:
     """What it has begun it writes down with its own statements, see the schema."""
     for jobs in (b, a):
@@ -259,7 +252,7 @@ def test_a_worker_of_the_version_before_declares_its_follow_ups_to_no_directory(
 
 
 def test_a_directory_keeps_its_name_when_the_link_in_it_leads_elsewhere(
-    shell: Shell, tmp_path: Path
+    shell: Home, tmp_path: Path
 ) -> None:
     first, second = project(tmp_path / "1", "by 1"), project(tmp_path / "2", "by 2")
     current = tmp_path / "current"
@@ -276,7 +269,7 @@ def test_a_directory_keeps_its_name_when_the_link_in_it_leads_elsewhere(
 
 
 def test_a_follow_up_belongs_to_the_workers_directory_and_a_librarys_job_to_none(
-    shell: Shell, a: Path, b: Path
+    shell: Home, a: Path, b: Path
 ) -> None:
     library = shell.path / "library"
     library.mkdir()
@@ -309,7 +302,7 @@ def test_a_follow_up_belongs_to_the_workers_directory_and_a_librarys_job_to_none
 
 
 def test_a_worker_made_from_classes_takes_what_their_own_declarations_say(
-    shell: Shell, a: Path, b: Path
+    shell: Home, a: Path, b: Path
 ) -> None:
     program = """
         import sys
@@ -321,7 +314,7 @@ def test_a_worker_made_from_classes_takes_what_their_own_declarations_say(
         Worker(queue, [Render], until_empty=True).run()
         """
     [of_b] = shell.declare("render", "--jobs", b)
-    told = shell.run(
+    told = shell.execute(
         [sys.executable, "-c", textwrap.dedent(program)],
         cwd=a.parent, environment={"PROKERJA_JOBS": ""},
     )  # fmt: skip

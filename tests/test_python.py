@@ -30,9 +30,9 @@ from prokerja.errors import (
 from prokerja.events import JobFailed, JobsSettled, WorkerStarted, WorkerStopped
 from prokerja.report import record_json
 from tests.crash import newer
-from tests.place import PATIENCE, SOON, wait_until
-from tests.place import request as asked
-from tests.support import inside
+from tests.harness.home import inside
+from tests.harness.home import request as asked
+from tests.harness.waiting import PATIENCE, SOON, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from prokerja.events import Event
-    from tests.support import Home
+    from tests.harness.home import Home
 
 
 @dataclass
@@ -509,7 +509,7 @@ def test_processes_that_make_a_new_file_at_the_same_moment_all_succeed(home: Hom
     script = """
         import sys
         from prokerja import Queue
-        from tests.place import request
+        from tests.harness.home import request
 
         print("ready", flush=True)
         sys.stdin.readline()
@@ -535,7 +535,7 @@ def test_a_forked_child_may_use_the_queue_that_it_inherits(home: Home) -> None:
     script = """
         import os, sys
         from prokerja import Queue
-        from tests.place import request
+        from tests.harness.home import request
 
         queue = Queue(sys.argv[1])
         queue.declare(request("noop"))

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.place import wait_until
-from tests.shell import Shell, opened
+from tests.harness.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from tests.harness.home import Home
 
 COUNT = """
 from dataclasses import dataclass
@@ -30,24 +28,19 @@ class Count(Job):
 """
 
 
-@pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Shell]:
-    yield from opened(tmp_path)
-
-
-def takes(shell: Shell, field: str) -> bool:
+def takes(shell: Home, field: str) -> bool:
     """Whether `count` takes that field."""
     return shell("declare:job", "count", f"{field}=1").code == 0
 
 
 @pytest.mark.parametrize("worked", [False, True])
-def test_a_copy_of_a_job_file_may_come_and_the_file_may_go(shell: Shell, worked: bool) -> None:
+def test_a_copy_of_a_job_file_may_come_and_the_file_may_go(shell: Home, worked: bool) -> None:
     file = shell.write("count.py", COUNT.format(field="n"))
     copy = shell.jobs / "count_old.py"
     shutil.copy(file, copy)
     shell.declare("count")
     if worked:
-        assert "two jobs are called 'count'" in shell.work().err
+        assert "two jobs are called 'count'" in shell.work().said()
     file.unlink()
     shell.declare("count")
     shell.work()
@@ -55,7 +48,7 @@ def test_a_copy_of_a_job_file_may_come_and_the_file_may_go(shell: Shell, worked:
 
 
 def test_of_two_files_with_one_job_declaring_checks_against_the_one_that_runs(
-    shell: Shell,
+    shell: Home,
 ) -> None:
     shell.write("count.py", COUNT.format(field="n"))
     assert takes(shell, "n")
@@ -68,7 +61,7 @@ def test_of_two_files_with_one_job_declaring_checks_against_the_one_that_runs(
 
 
 @pytest.mark.parametrize("field", ["x", "y"])
-def test_another_content_of_the_same_time_and_size_is_read(shell: Shell, field: str) -> None:
+def test_another_content_of_the_same_time_and_size_is_read(shell: Home, field: str) -> None:
     file = shell.write("count.py", COUNT.format(field="n"))
     assert takes(shell, "n")
     times = os.stat(file)
@@ -78,7 +71,7 @@ def test_another_content_of_the_same_time_and_size_is_read(shell: Shell, field: 
     assert takes(shell, field)
 
 
-def test_a_file_that_is_replaced_while_a_worker_imports_it_is_read_again(shell: Shell) -> None:
+def test_a_file_that_is_replaced_while_a_worker_imports_it_is_read_again(shell: Home) -> None:
     gate = shell.path / "gate"
     slow = f"""
     import os, time
@@ -97,7 +90,7 @@ def test_a_file_that_is_replaced_while_a_worker_imports_it_is_read_again(shell: 
     assert not takes(shell, "n")
 
 
-def test_files_that_have_not_changed_are_not_read_again(shell: Shell) -> None:
+def test_files_that_have_not_changed_are_not_read_again(shell: Home) -> None:
     program = """
     import sys
     sys.addaudithook(lambda event, given: event == "open" and print(given[0], file=sys.stderr))
@@ -107,7 +100,7 @@ def test_files_that_have_not_changed_are_not_read_again(shell: Shell) -> None:
     file = shell.write("count.py", COUNT.format(field="n"))
 
     def reads() -> bool:
-        told = shell.run([sys.executable, "-c", textwrap.dedent(program)])
+        told = shell.execute([sys.executable, "-c", textwrap.dedent(program)])
         assert told.code == 0
         return str(file) in told.err.splitlines()
 

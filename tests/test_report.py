@@ -20,35 +20,31 @@ from prokerja.repository.sqlite.claims import TURNS
 from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.verdicts import Failed
 from tests.crash.work import take
-from tests.place import wait_until
-from tests.shell import Shell, opened, terminal
+from tests.harness.home import Home, opened
+from tests.harness.jobs import SOME
+from tests.harness.terminal import Terminal
+from tests.harness.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 @pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Shell]:
-    yield from opened(tmp_path)
-
-
-@pytest.fixture
-def busy(shell: Shell) -> Iterator[Shell]:
+def busy(shell: Home) -> Iterator[Home]:
     """A job that runs, one that failed, two that completed on two queues, one that waits."""
     shell.declare_job("fail", why="first line\nsecond line")
     shell.declare("noop", "n=1")
     shell.declare("noop", "n=2", "--queue", "other")
     shell.work()
     shell.declare_job("hold", gate=str(shell.path / "gate"))
-    shell.worker("--max-jobs", "1")
+    shell.worker("--max-jobs", "1").ready()
     wait_until(lambda: shell.report()[1] == 1)
     shell.declare("send", "to=x")
     yield shell
     (shell.path / "gate").touch()
 
 
-def why(shell: Shell, id: int) -> str | None:
+def why(shell: Home, id: int) -> str | None:
     """What `report:job` says of why a job is not running, in JSON and in words."""
     answer = shell.ask("report:job", id)["why_not_running"]
     told = shell("report:job", id)
@@ -62,7 +58,7 @@ def why(shell: Shell, id: int) -> str | None:
 # Counts
 
 
-def test_a_report_in_a_pipe_is_exactly_five_lines(busy: Shell) -> None:
+def test_a_report_in_a_pipe_is_exactly_five_lines(busy: Home) -> None:
     assert busy("report") == (
         0,
         "ProKerja Report\npending: 1\nprocessing: 1\ncompleted: 2\nfailed: 1\n",
@@ -73,7 +69,7 @@ def test_a_report_in_a_pipe_is_exactly_five_lines(busy: Shell) -> None:
     assert busy("report", "--queue", "unheard-of").out == other.replace("1", "0")
 
 
-def test_a_report_in_json_has_queues_ages_and_workers(busy: Shell) -> None:
+def test_a_report_in_json_has_queues_ages_and_workers(busy: Home) -> None:
     answer = busy.ask("report")
     assert [answer[status] for status in ("pending", "processing", "completed", "failed")] == [
         1, 1, 2, 1
@@ -86,8 +82,8 @@ def test_a_report_in_json_has_queues_ages_and_workers(busy: Shell) -> None:
     assert busy.ask("report", "--queue", "other")["oldest_due_seconds"] is None
 
 
-def test_a_report_at_a_terminal_is_a_table(busy: Shell) -> None:
-    code, text = terminal(busy, "report")
+def test_a_report_at_a_terminal_is_a_table(busy: Home) -> None:
+    code, text = Terminal(busy, "report").end()
     assert code == 0
     lines = [line.split() for line in text.splitlines()]
     assert ["queue", "pending", "processing", "completed", "failed"] in lines
@@ -97,9 +93,9 @@ def test_a_report_at_a_terminal_is_a_table(busy: Shell) -> None:
     assert "workers alive: 1" in text
 
 
-def test_a_report_of_one_queue_at_a_terminal_needs_no_queue_column(shell: Shell) -> None:
+def test_a_report_of_one_queue_at_a_terminal_needs_no_queue_column(shell: Home) -> None:
     shell.declare_job("noop")
-    code, text = terminal(shell, "report")
+    code, text = Terminal(shell, "report").end()
     lines = [line.split() for line in text.splitlines()]
     assert code == 0
     assert ["status", "jobs"] in lines
@@ -107,7 +103,7 @@ def test_a_report_of_one_queue_at_a_terminal_needs_no_queue_column(shell: Shell)
     assert "workers alive: 0" in text
 
 
-def test_a_report_of_no_file_says_how_to_make_one_and_makes_none(shell: Shell) -> None:
+def test_a_report_of_no_file_says_how_to_make_one_and_makes_none(shell: Home) -> None:
     for words in (["report"], ["report:jobs"], ["report:job", 1], ["purge"], ["retry", 1]):
         told = shell(*words)
         assert (told.code, told.out) == (1, "")
@@ -120,7 +116,7 @@ def test_a_report_of_no_file_says_how_to_make_one_and_makes_none(shell: Shell) -
 # Lists
 
 
-def test_a_list_in_a_pipe_has_a_line_a_job_with_tabs_between(busy: Shell) -> None:
+def test_a_list_in_a_pipe_has_a_line_a_job_with_tabs_between(busy: Home) -> None:
     told = busy("report:jobs")
     assert (told.code, told.err) == (0, "")
     assert [row[:5] for row in told.cells] == [
@@ -151,28 +147,28 @@ def test_a_list_in_a_pipe_has_a_line_a_job_with_tabs_between(busy: Shell) -> Non
         (["--job", "unheard_of"], []),
     ],
 )
-def test_a_list_may_be_narrowed(finished: Shell, words: list[str], ids: list[str]) -> None:
+def test_a_list_may_be_narrowed(finished: Home, words: list[str], ids: list[str]) -> None:
     assert {row[0] for row in finished("report:jobs", *words).cells} == set(ids)
     assert {str(job["id"]) for job in finished.ask("report:jobs", *words)} == set(ids)
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     """The same jobs as `busy` has, for tests that only look at them."""
-    for shell in opened(tmp_path_factory.mktemp("finished")):
+    with opened(tmp_path_factory.mktemp("finished"), "some.py", SOME, "my jobs") as shell:
         shell.declare_job("fail")
         shell.declare("noop", "n=1")
         shell.declare("noop", "n=2", "--queue", "other")
         shell.work()
         shell.declare_job("hold", gate=str(shell.path / "gate"))
-        shell.worker("--max-jobs", "1")
+        shell.worker("--max-jobs", "1").ready()
         wait_until(lambda shell=shell: shell.report()[1] == 1)  # type: ignore[misc]
         shell.declare("send", "to=x")
         yield shell
 
 
-def test_a_list_at_a_terminal_is_a_table(busy: Shell) -> None:
-    code, text = terminal(busy, "report:jobs", "--limit", "4")
+def test_a_list_at_a_terminal_is_a_table(busy: Home) -> None:
+    code, text = Terminal(busy, "report:jobs", "--limit", "4").end()
     lines = [line.split() for line in text.splitlines()]
     assert code == 0
     assert ["id", "job", "queue", "status", "attempts", "declared", "error"] in lines
@@ -180,7 +176,7 @@ def test_a_list_at_a_terminal_is_a_table(busy: Shell) -> None:
     assert "s ago" in text
 
 
-def test_what_a_name_hides_is_made_visible(shell: Shell) -> None:
+def test_what_a_name_hides_is_made_visible(shell: Home) -> None:
     payload = json.dumps({"why": "\x1b[2J\u202eabc\x00"})
     shell.declare("fail", "--data", payload, "--queue", "🙂 שלום")
     shell.work()
@@ -194,7 +190,7 @@ def test_what_a_name_hides_is_made_visible(shell: Shell) -> None:
 # One job
 
 
-def test_everything_about_one_job_is_reported(shell: Shell) -> None:
+def test_everything_about_one_job_is_reported(shell: Home) -> None:
     options = ["--priority", "4", "--timeout", "90", "--retries", "1", "--retry-after", "0"]
     [id] = shell.declare("fail", "why=broken", *options)
     shell.work()
@@ -215,7 +211,7 @@ def test_everything_about_one_job_is_reported(shell: Shell) -> None:
     assert any(line.startswith("attempt 2: ") for line in told.lines)
 
 
-def test_a_result_is_reported(shell: Shell) -> None:
+def test_a_result_is_reported(shell: Home) -> None:
     shell.declare_job("noop", n=7)
     shell.work()
     answer = shell.ask("report:job", 1)
@@ -228,27 +224,27 @@ def test_a_result_is_reported(shell: Shell) -> None:
 # Why a job is not running
 
 
-def test_a_job_that_is_not_due_says_when_it_will_be(shell: Shell) -> None:
+def test_a_job_that_is_not_due_says_when_it_will_be(shell: Home) -> None:
     shell.declare("noop", "--in", "1h")
     answer = why(shell, 1)
     assert re.fullmatch(r"it is due in 59m \d+s, at 2\S+\+00:00", str(answer))
 
 
-def test_without_a_worker_a_job_says_that_none_is_alive(shell: Shell) -> None:
+def test_without_a_worker_a_job_says_that_none_is_alive(shell: Home) -> None:
     shell.declare_job("noop")
     assert why(shell, 1) == "no worker is alive; start one with `prokerja realization:start`"
 
 
-def test_a_job_on_a_queue_that_no_worker_takes_from_says_so(shell: Shell) -> None:
-    shell.worker("--queue", "other")
+def test_a_job_on_a_queue_that_no_worker_takes_from_says_so(shell: Home) -> None:
+    shell.worker("--queue", "other").ready()
     shell.declare_job("noop")
     assert why(shell, 1) == (
         "no living worker takes from the queue default; start one with --queue default"
     )
 
 
-def test_a_job_that_no_worker_knows_says_so(shell: Shell) -> None:
-    shell.worker()
+def test_a_job_that_no_worker_knows_says_so(shell: Home) -> None:
+    shell.worker().ready()
     shell.write(
         "new.py", "class New:\n    def handle(self): pass\n    def payload(self): return {}\n"
     )
@@ -258,10 +254,10 @@ def test_a_job_that_no_worker_knows_says_so(shell: Shell) -> None:
     assert answer.startswith("no living worker knows the job new; ")
 
 
-def test_jobs_behind_others_say_behind_how_many(shell: Shell) -> None:
+def test_jobs_behind_others_say_behind_how_many(shell: Home) -> None:
     gate = shell.path / "gate"
     shell.declare_job("hold", gate=str(gate))
-    worker = shell.worker("--max-jobs", "4")
+    worker = shell.worker("--max-jobs", "4").ready()
     wait_until(lambda: shell.report()[1] == 1)
     for n in (1, 2, 3):
         shell.declare_job("noop", n=n)
@@ -270,36 +266,36 @@ def test_jobs_behind_others_say_behind_how_many(shell: Shell) -> None:
     assert why(shell, 3) == "it waits its turn behind 1 other job"
     assert why(shell, 4) == "it waits its turn behind 2 other jobs"
     gate.touch()
-    assert worker.wait(30) == 0
+    assert worker.end() == 0
 
 
-def test_jobs_that_no_worker_could_take_first_are_not_counted_as_ahead(shell: Shell) -> None:
+def test_jobs_that_no_worker_could_take_first_are_not_counted_as_ahead(shell: Home) -> None:
     for _ in range(5):
         shell.declare_job("nobody_knows_it")
     gate = shell.path / "gate"
     shell.declare_job("hold", gate=str(gate))
-    worker = shell.worker("--max-jobs", "2")
+    worker = shell.worker("--max-jobs", "2").ready()
     wait_until(lambda: shell.report()[1] == 1)
     shell.declare_job("noop")
     assert why(shell, 7) == "it is the next; a worker takes it as soon as a realizer is free"
     gate.touch()
-    assert worker.wait(30) == 0
+    assert worker.end() == 0
 
 
-def test_a_job_that_runs_says_for_how_long(busy: Shell) -> None:
+def test_a_job_that_runs_says_for_how_long(busy: Home) -> None:
     wait_until(lambda: busy.ask("report:job", 4)["started_at"] is not None)
     assert why(busy, 4) is None
     assert any(line.startswith("  running:     for ") for line in busy("report:job", 4).lines)
 
 
-def test_a_job_whose_worker_is_dead_does_not_claim_to_run(busy: Shell) -> None:
+def test_a_job_whose_worker_is_dead_does_not_claim_to_run(busy: Home) -> None:
     pid = busy.ask("report")["workers"][0]["pid"]
     os.killpg(pid, signal.SIGKILL)
     wait_until(lambda: not busy.ask("report")["workers"])
     assert why(busy, 4) == "its worker is dead; `prokerja realization:start` puts it back at once"
 
 
-def test_jobs_that_have_ended_say_so(shell: Shell) -> None:
+def test_jobs_that_have_ended_say_so(shell: Home) -> None:
     shell.declare_job("noop")
     shell.declare_job("fail")
     shell.work()
@@ -311,7 +307,7 @@ def test_jobs_that_have_ended_say_so(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize("due_at", ["1e15", "9e999", "-1e15"])
-def test_a_due_time_beyond_all_calendars_breaks_no_report(shell: Shell, due_at: str) -> None:
+def test_a_due_time_beyond_all_calendars_breaks_no_report(shell: Home, due_at: str) -> None:
     shell.declare("noop")
     with contextlib.closing(sqlite3.connect(shell.db)) as connection:
         with contextlib.suppress(sqlite3.IntegrityError):  # it may also be refused
@@ -330,7 +326,7 @@ def test_a_due_time_beyond_all_calendars_breaks_no_report(shell: Shell, due_at: 
 HOUR = 3600.0
 
 
-def declared_by_a_fast_clock(shell: Shell, **options: Any) -> int:
+def declared_by_a_fast_clock(shell: Home, **options: Any) -> int:
     """A job of a process whose clock is an hour ahead; its id."""
     now = time.time() + HOUR
     lane = Lane("default", "noop", 0, str(shell.jobs))
@@ -339,7 +335,7 @@ def declared_by_a_fast_clock(shell: Shell, **options: Any) -> int:
         return repository.declarations.add_one(request, now)
 
 
-def test_a_job_that_a_fast_clock_has_declared_says_so_and_can_be_freed(shell: Shell) -> None:
+def test_a_job_that_a_fast_clock_has_declared_says_so_and_can_be_freed(shell: Home) -> None:
     id = declared_by_a_fast_clock(shell)
     shell.work()
     said = why(shell, id)
@@ -356,7 +352,7 @@ def test_a_job_that_a_fast_clock_has_declared_says_so_and_can_be_freed(shell: Sh
     assert shell.report() == [0, 0, 1, 0]
 
 
-def test_a_retry_that_a_fast_clock_has_put_off_says_so(shell: Shell) -> None:
+def test_a_retry_that_a_fast_clock_has_put_off_says_so(shell: Home) -> None:
     now = time.time()
     lane = Lane("default", "noop", 0)
     with contextlib.closing(SQLiteRepository(str(shell.db))) as repository:
@@ -371,7 +367,7 @@ def test_a_retry_that_a_fast_clock_has_put_off_says_so(shell: Shell) -> None:
 
 
 def test_a_job_that_is_meant_for_later_says_nothing_of_clocks_and_can_be_made_due(
-    shell: Shell,
+    shell: Home,
 ) -> None:
     [id] = shell.declare("noop", "--in", "5m", "--retries", "2")
     assert str(why(shell, id)).startswith("it is due in ")
@@ -387,7 +383,7 @@ def test_a_job_that_is_meant_for_later_says_nothing_of_clocks_and_can_be_made_du
     assert shell.report() == [0, 0, 1, 0]
 
 
-def test_what_makes_a_job_due_is_all_or_nothing(shell: Shell) -> None:
+def test_what_makes_a_job_due_is_all_or_nothing(shell: Home) -> None:
     [later] = shell.declare("noop", "--in", "1h")
     [due] = shell.declare("noop")
     before = shell.dump()

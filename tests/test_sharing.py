@@ -21,9 +21,10 @@ import psutil
 import pytest
 
 from tests.documents import PAGES, blocks
-from tests.place import PATIENCE, wait_until
-from tests.shell import JOBS, PROGRAM
-from tests.support import kill
+from tests.harness.home import PROGRAM
+from tests.harness.jobs import SOME
+from tests.harness.processes import kill
+from tests.harness.waiting import PATIENCE, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,7 +81,7 @@ class Place:
         self.db = self.folder / "queue.sqlite3"
         self.jobs = path / "jobs"
         self.jobs.mkdir()
-        (self.jobs / "some.py").write_text(JOBS)
+        (self.jobs / "some.py").write_text(SOME)
         self.gate = path / "gate"
         self._started: list[subprocess.Popen[str]] = []
 

@@ -18,12 +18,13 @@ import psutil
 import pytest
 
 from prokerja import shortage
-from tests.place import SOON, wait_until
+from tests.harness.waiting import SOON, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.support import Home, Worker
+    from tests.harness.home import Home
+    from tests.harness.worker import Worker
 
 ROOT = Path(__file__).parents[1]
 LIMITED = ("sh", "-c", 'ulimit -S -n 24 && exec "$@"', "sh")
@@ -91,7 +92,7 @@ def movable(home: Home, tmp_path: Path) -> Path:
     names = {"base": str(place), "platbase": str(place)}
     packages = Path(sysconfig.get_path("purelib", vars=names))
     (packages / "ours.pth").write_text(f"{ROOT}\n{sysconfig.get_path('purelib')}\n")
-    home.interpreter = str(place / "bin" / "python")
+    home.program = (str(place / "bin" / "python"), "-m", "prokerja")
     return place / "bin" / "python"
 
 

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from prokerja import Queue
-from tests.place import wait_until
-from tests.shell import PROGRAM, Shell, opened
-from tests.support import inside
+from tests.harness.home import PROGRAM, Home, inside
+from tests.harness.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,15 +22,10 @@ ENOUGH = 3000
 """More than are held in memory."""
 
 
-@pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Shell]:
-    yield from opened(tmp_path)
-
-
 @pytest.mark.parametrize("before", [1, ENOUGH])
 @pytest.mark.parametrize("command", [["declare:batch"], ["declare:job", "noop", "--each", "n"]])
 def test_nobody_waits_for_a_slow_writer_at_the_other_end_of_the_pipe(
-    shell: Shell, command: list[str], before: int
+    shell: Home, command: list[str], before: int
 ) -> None:
     line = b'{"job": "noop"}\n' if command == ["declare:batch"] else b"1\n"
     with subprocess.Popen(
@@ -49,7 +43,7 @@ def test_nobody_waits_for_a_slow_writer_at_the_other_end_of_the_pipe(
     assert shell.report() == [before + 1, 0, 1, 0]
 
 
-def test_jobs_of_many_lanes_and_times_come_out_of_the_spool_as_they_went_in(shell: Shell) -> None:
+def test_jobs_of_many_lanes_and_times_come_out_of_the_spool_as_they_went_in(shell: Home) -> None:
     asked = [
         {"job": "noop", "payload": {"n": n}, "queue": f"q{n % 7}", "priority": n % 5,
          "at": f"203{n % 9}-01-01T00:00:00Z", "retries": n % 3, "timeout": n % 4 + 1}
@@ -74,7 +68,7 @@ def test_jobs_of_many_lanes_and_times_come_out_of_the_spool_as_they_went_in(shel
 
 @pytest.mark.parametrize("door", ["shell", "python"])
 def test_without_room_in_the_temporary_directory_nothing_is_declared(
-    shell: Shell, door: str
+    shell: Home, door: str
 ) -> None:
     program = """
 import sys
@@ -96,7 +90,7 @@ except TryAgain as error:
     line = json.dumps({"job": "send", "payload": {"to": "x" * 1000}}) + "\n"
     words = [PROGRAM, "declare:batch"] if door == "shell" else [sys.executable, "-c", program]
     limited = ["sh", "-c", 'ulimit -f 1024; exec "$@"', "sh", *words]
-    told = shell.run(limited, stdin=line * 10_000)
+    told = shell.execute(limited, stdin=line * 10_000)
     assert told.code == 75, told
     assert "cannot keep what was read in the temporary directory" in told.err
     assert "nothing was declared; make room there, or set TMPDIR, and try again" in told.err

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.place import wait_until
+from tests.harness.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.support import Home
+    from tests.harness.home import Home
 
 FAILING = 600
 """Jobs whose lines fill a pipe several times over."""

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from tests.place import SOON, wait_until
-from tests.support import gone
+from tests.harness.processes import gone
+from tests.harness.waiting import SOON, wait_until
 
 if TYPE_CHECKING:
-    from tests.support import Home
+    from tests.harness.home import Home
 
 TICK = "'while :; do echo tick $$ >> ' + LEDGER + '; sleep 0.02; done'"
 STRAYS = {
@@ -88,7 +88,9 @@ def test_a_job_that_asks_the_terminal_fails_at_once(home: Home, question: str) -
     path, command = os.ttyname(terminal), home.command("realization:start")
     # The leader of a session that opens a terminal has it.
     shell = ["sh", "-c", 'exec 3<> "$0"; exec "$@"', path, *command]
-    with subprocess.Popen(shell, start_new_session=True, stderr=subprocess.DEVNULL) as worker:
+    with subprocess.Popen(
+        shell, env=home.environment, start_new_session=True, stderr=subprocess.DEVNULL
+    ) as worker:
         job = home.wait(home.run(question), "failed")
         worker.terminate()
     os.close(screen)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import psutil
 import pytest
 
-from tests.place import wait_until
-from tests.shell import PROGRAM, Shell, opened
+from tests.harness.home import PROGRAM, Home, opened
+from tests.harness.jobs import SOME
+from tests.harness.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,8 +33,8 @@ class Pair(NamedTuple):
 
 
 @pytest.fixture(params=["", "1"], ids=["buffered", "unbuffered"])
-def shell(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Shell]:
-    for shell in opened(tmp_path):
+def shell(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Home]:
+    with opened(tmp_path, "some.py", SOME, "my jobs") as shell:
         shell.environment["PYTHONUNBUFFERED"] = request.param
         yield shell
 
@@ -64,7 +65,7 @@ def closing(pair: Pair) -> Iterator[Pair]:
 
 
 def started(
-    shell: Shell,
+    shell: Home,
     *words: object,
     stdin: int = subprocess.DEVNULL,
     stdout: int = subprocess.PIPE,
@@ -107,7 +108,7 @@ def drained(pair: Pair, process: subprocess.Popen[bytes]) -> bytes:
     return written
 
 
-def fill(shell: Shell) -> None:
+def fill(shell: Home) -> None:
     """Declare more jobs than a pipe can hold a list of."""
     told = shell("declare:batch", stdin=BATCH * 2000)
     assert (told.code, told.err) == (0, "")
@@ -124,7 +125,7 @@ def fill(shell: Shell) -> None:
     ],
 )
 def test_a_gap_in_an_input_that_does_not_block_is_not_its_end(
-    shell: Shell, source: Pair, words: list[str], first: bytes, last: bytes, told: bytes
+    shell: Home, source: Pair, words: list[str], first: bytes, last: bytes, told: bytes
 ) -> None:
     os.set_blocking(source.theirs, False)
     os.write(source.ours, first)
@@ -136,7 +137,7 @@ def test_a_gap_in_an_input_that_does_not_block_is_not_its_end(
     assert process.returncode == 0
 
 
-def test_an_input_may_stop_blocking_at_any_time(shell: Shell, source: Pair) -> None:
+def test_an_input_may_stop_blocking_at_any_time(shell: Home, source: Pair) -> None:
     process = started(shell, "declare:batch", stdin=source.theirs)
     for blocks in (True, False, True, False):
         os.write(source.ours, BATCH)
@@ -147,7 +148,7 @@ def test_an_input_may_stop_blocking_at_any_time(shell: Shell, source: Pair) -> N
 
 
 def test_a_question_at_a_terminal_that_does_not_block_waits_for_its_answer(
-    shell: Shell, terminal: Pair
+    shell: Home, terminal: Pair
 ) -> None:
     fill(shell)
     os.set_blocking(terminal.theirs, False)
@@ -158,9 +159,7 @@ def test_a_question_at_a_terminal_that_does_not_block_waits_for_its_answer(
     assert process.communicate()[0] == b"2000\n"
 
 
-def written(
-    shell: Shell, sink: Pair, changes: str, streams: Sequence[str], *words: object
-) -> bytes:
+def written(shell: Home, sink: Pair, changes: str, streams: Sequence[str], *words: object) -> bytes:
     """All that comes by streams that stop blocking before they are full, or when they are."""
     os.set_blocking(sink.theirs, changes != "before")
     process = started(shell, *words, **dict.fromkeys(streams, sink.theirs))
@@ -184,7 +183,7 @@ either = pytest.mark.parametrize("changes", ["before", "meanwhile"])
 @either
 @pytest.mark.parametrize("form", ["--limit=2000", "--json"])
 def test_a_list_comes_whole_by_an_output_that_does_not_block(
-    shell: Shell, sink: Pair, form: str, changes: str
+    shell: Home, sink: Pair, form: str, changes: str
 ) -> None:
     fill(shell)
     words = ["report:jobs", "--limit", 2000, form]
@@ -193,7 +192,7 @@ def test_a_list_comes_whole_by_an_output_that_does_not_block(
 
 @either
 def test_every_id_comes_by_an_output_that_does_not_block(
-    shell: Shell, sink: Pair, changes: str
+    shell: Home, sink: Pair, changes: str
 ) -> None:
     (shell.path / "many.jsonl").write_bytes(BATCH * 20_000)
     ids = written(shell, sink, changes, ["stdout"], "declare:batch", "many.jsonl", "--ids")
@@ -202,7 +201,7 @@ def test_every_id_comes_by_an_output_that_does_not_block(
 
 @either
 def test_every_complaint_comes_by_a_stderr_that_does_not_block(
-    shell: Shell, sink: Pair, changes: str
+    shell: Home, sink: Pair, changes: str
 ) -> None:
     for number in range(1000):
         shell.write(f"broken_{number}.py", "def (:")
@@ -211,7 +210,7 @@ def test_every_complaint_comes_by_a_stderr_that_does_not_block(
 
 @either
 def test_a_table_comes_whole_to_a_terminal_that_does_not_block(
-    shell: Shell, terminal: Pair, changes: str
+    shell: Home, terminal: Pair, changes: str
 ) -> None:
     fill(shell)
     ends = ["stdin", "stdout", "stderr"]

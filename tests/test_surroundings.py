@@ -6,13 +6,10 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-import pytest
-
-from tests.shell import Shell, Terminal, opened
+from tests.harness.terminal import Terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from tests.harness.home import Home
 
 COMMANDS = {
     "declare:job noop": 0,
@@ -50,12 +47,7 @@ pwd.getpwuid = unknown
 WITHOUT_PROC = "import psutil; psutil.PROCFS_PATH = '/nowhere'"
 
 
-@pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Shell]:
-    yield from opened(tmp_path)
-
-
-def begin_with(shell: Shell, code: str) -> None:
+def begin_with(shell: Home, code: str) -> None:
     """Have every Python that is started from here on run this first."""
     place = shell.path / "site"
     place.mkdir()
@@ -63,7 +55,7 @@ def begin_with(shell: Shell, code: str) -> None:
     shell.environment["PYTHONPATH"] = str(place)
 
 
-def assert_that_all_works(shell: Shell) -> None:
+def assert_that_all_works(shell: Home) -> None:
     (shell.path / "some.jsonl").write_text('{"job": "noop"}\nnonsense\n')
     for command, code in COMMANDS.items():
         told = shell(*command.split(), stdin="1\n" if "each" in command else "")
@@ -74,13 +66,13 @@ def assert_that_all_works(shell: Shell) -> None:
             assert told.err == "", command
 
 
-def test_without_a_home_all_works_that_is_told_where(shell: Shell) -> None:
+def test_without_a_home_all_works_that_is_told_where(shell: Home) -> None:
     begin_with(shell, HOMELESS)
     del shell.environment["HOME"]
     assert_that_all_works(shell)
 
 
-def test_without_a_home_what_has_to_be_told_is_said_in_one_line(shell: Shell) -> None:
+def test_without_a_home_what_has_to_be_told_is_said_in_one_line(shell: Home) -> None:
     begin_with(shell, HOMELESS)
     for name in ("HOME", "PROKERJA_DB", "PROKERJA_JOBS"):
         del shell.environment[name]
@@ -91,17 +83,17 @@ def test_without_a_home_what_has_to_be_told_is_said_in_one_line(shell: Shell) ->
         assert "PROKERJA_DB" in told.err
 
 
-def test_without_proc_all_works(shell: Shell) -> None:
+def test_without_proc_all_works(shell: Home) -> None:
     begin_with(shell, WITHOUT_PROC)
     assert_that_all_works(shell)
 
 
-def test_warnings_may_be_errors(shell: Shell) -> None:
+def test_warnings_may_be_errors(shell: Home) -> None:
     shell.environment["PYTHONWARNINGS"] = "error"
     assert_that_all_works(shell)
 
 
-def test_warnings_may_be_errors_at_a_terminal(shell: Shell) -> None:
+def test_warnings_may_be_errors_at_a_terminal(shell: Home) -> None:
     shell.environment["PYTHONWARNINGS"] = "error"
     shell.declare_job("noop")
     for words in (["realization:start", "--until-empty"], ["report"], ["report:jobs"], ["jobs"]):
@@ -122,20 +114,20 @@ print(prokerja.declare(Noop()), list(prokerja.declare_many([Noop(), Noop()])), f
 """
 
 
-def test_warnings_may_be_errors_in_a_program_that_declares(shell: Shell) -> None:
+def test_warnings_may_be_errors_in_a_program_that_declares(shell: Home) -> None:
     shell.environment["PYTHONWARNINGS"] = "error"
-    told = shell.run([sys.executable, "-c", PROGRAM_OF_ITS_OWN])
+    told = shell.execute([sys.executable, "-c", PROGRAM_OF_ITS_OWN])
     assert told == (0, "1 [2, 3]\n", "")
     assert not os.path.exists(f"{shell.db}-wal")
 
 
-def test_a_forked_process_that_leaves_does_not_open_the_file_for_that(shell: Shell) -> None:
+def test_a_forked_process_that_leaves_does_not_open_the_file_for_that(shell: Home) -> None:
     fork = """
 os.rename(sys.argv[1], sys.argv[1] + "-moved")
 if os.fork() == 0:
     sys.exit()
 os.wait()
 """
-    told = shell.run([sys.executable, "-c", PROGRAM_OF_ITS_OWN + fork, str(shell.db)])
+    told = shell.execute([sys.executable, "-c", PROGRAM_OF_ITS_OWN + fork, str(shell.db)])
     assert told == (0, "1 [2, 3]\n", "")
     assert not shell.db.exists()

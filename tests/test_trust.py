@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.support import Home
+    from tests.harness.home import Home
 
 LOUD = "import os\nopen(os.environ['HOME'] + '-ran', 'w')\n"
 ROOT = os.geteuid() == 0
@@ -58,19 +58,17 @@ if ROOT:
         home.write("loud.py", LOUD)
         WAYS[way](home.jobs)
         for words in (["realization:start", "--until-empty"], ["jobs", "--load"]):
-            command = [*home.command(*words), "--jobs", str(home.jobs)]
-            told = home.call(command)
-            assert (told.returncode, told.stderr.count(b"\n")) == (2, 1)
-            assert b"belongs to uid" in told.stderr
-            assert b"PROKERJA_ALLOW_FOREIGN_JOBS=1" in told.stderr
+            told = home(*words)
+            assert (told.code, told.err.count("\n")) == (2, 1)
+            assert "belongs to uid" in told.err
+            assert "PROKERJA_ALLOW_FOREIGN_JOBS=1" in told.err
             assert not (home.path / "home-ran").exists()
         home.in_environment({"PROKERJA_ALLOW_FOREIGN_JOBS": "1"})
-        assert home.call(home.command("realization:start", "--until-empty")).returncode == 0
+        home.work()
         assert (home.path / "home-ran").exists()
 
     def test_a_link_to_the_jobs_directory_is_followed(home: Home) -> None:
         way = home.path / "way"
         way.symlink_to(home.jobs)
         home.jobs.chmod(0o777)
-        command = [*home.command("realization:start", "--until-empty"), "--jobs", str(way)]
-        assert home.call(command).returncode == 2
+        assert home("realization:start", "--until-empty", "--jobs", way).code == 2

@@ -18,12 +18,12 @@ from prokerja.worker import supervisor
 from prokerja.worker.loop import EventLoop
 from prokerja.worker.output.prefix import MAX_LINE_BYTES, LinePrefixer
 from prokerja.worker.pool import in_flight
-from tests.place import PATIENCE, SOON, wait_until
+from tests.harness.waiting import PATIENCE, SOON, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.support import Home
+    from tests.harness.home import Home
 
 
 @pytest.fixture
@@ -95,7 +95,8 @@ def test_a_clock_that_is_put_forward_makes_jobs_due_without_a_write(
     monkeypatch.setattr(supervisor, "RECHECK_CLOCK_SECONDS", 0.1)
     later = home.run("pass", delay=3600.0)
     home.wait(home.run("pass"))
-    wait_until(lambda: waits[-1] and waits[-1] >= 0.1)
+    waits.clear()
+    wait_until(lambda: waits and waits[-1] and waits[-1] >= 0.1)
     clock = time.time
     monkeypatch.setattr(time, "time", lambda: clock() + 3600)
     wait_until(lambda: home.statuses([later]) == ["completed"], 2 * SOON)

@@ -20,13 +20,14 @@ import psutil
 import pytest
 
 import prokerja
-from tests.place import PATIENCE, SOON, request, wait_until
-from tests.support import gone
+from tests.harness.home import request
+from tests.harness.processes import gone
+from tests.harness.waiting import PATIENCE, SOON, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.support import Home
+    from tests.harness.home import Home
 
 
 STUBBORN_CHILD = """

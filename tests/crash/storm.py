@@ -16,7 +16,7 @@ from tests.crash.book import account
 from tests.crash.jobs.mark import Mark
 from tests.crash.ledger import Broken, Ledger
 from tests.crash.site import Site
-from tests.support import children, realizers
+from tests.harness.processes import children, realizers
 
 if TYPE_CHECKING:
     import subprocess

@@ -11,7 +11,7 @@ import pytest
 from prokerja.errors import NotFound
 from prokerja.model import Lane, Taking
 from prokerja.verdicts import Completed, Ended, Failed
-from tests.place import PATIENCE
+from tests.harness.waiting import PATIENCE
 from tests.repository.harness import COMPLETED, PENDING, START, Store, asked, open_store
 
 

@@ -1,0 +1,78 @@
+"""A command at a terminal."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import select
+import struct
+import subprocess
+import termios
+import time
+from typing import TYPE_CHECKING
+
+from tests.harness.waiting import PATIENCE
+
+if TYPE_CHECKING:
+    from tests.harness.home import Home
+
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+class Terminal:
+    """A command at a terminal of 100 columns."""
+
+    def __init__(self, home: Home, *words: object, stderr: int | None = None) -> None:
+        self._screen, terminal = os.openpty()
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+        self.process = subprocess.Popen(
+            home.command(*words),
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal if stderr is None else stderr,
+            cwd=home.path,
+            env={**home.environment, "TERM": "xterm-256color"},
+            start_new_session=True,
+        )
+        os.close(terminal)
+        self._shown = b""
+
+    @property
+    def text(self) -> str:
+        """What the screen has shown so far, without colours and movements."""
+        return ESCAPES.sub("", self._shown.decode(errors="replace")).replace("\r\n", "\n")
+
+    def expect(self, words: str) -> None:
+        """Wait until these words are on the screen."""
+        give_up = time.monotonic() + PATIENCE
+        while words not in self.text:
+            if time.monotonic() > give_up or not self._read():
+                raise AssertionError(f"no {words!r} in {self.text!r}")
+
+    def type(self, keys: str) -> None:
+        """Press keys."""
+        os.write(self._screen, keys.encode())
+
+    def end(self) -> tuple[int, str]:
+        """The exit code and all that was shown, once the command has left."""
+        give_up = time.monotonic() + PATIENCE
+        while time.monotonic() < give_up and self._read():
+            pass
+        os.close(self._screen)
+        return self.process.wait(PATIENCE), self.text
+
+    def _read(self) -> bool:
+        if not select.select([self._screen], [], [], PATIENCE)[0]:
+            return False
+        try:
+            piece = os.read(self._screen, 65536)
+        except OSError:  # how Linux says that nobody is there any more
+            return False
+        self._shown += piece
+        return bool(piece)
+
+
+def terminal(home: Home, *words: object) -> tuple[int, str]:
+    """Run a command at a terminal; its exit code and what it showed."""
+    return Terminal(home, *words).end()
