@@ -24,6 +24,7 @@ from prokerja.streams import insist_on_utf8, let_go_of_broken_streams, open_stan
 
 COMMANDS = {
     "declare:job": "declare_job",
+    "declare:shell": "declare_shell",
     "declare:batch": "declare_batch",
     "realization:start": "realization_start",
     "report": "report",
@@ -163,7 +164,10 @@ def app() -> Any:
     typer_app.callback(invoke_without_command=True)(_for_typer(_version, _version, typer))
     for name in COMMANDS:
         command = load(name)
-        typer_app.command(name)(_for_typer(command, partial(partial, call, command), typer))
+        is_rest = [isinstance(p.marker, Argument) and p.marker.rest for p in parameters(command)]
+        settings = {"allow_interspersed_args": not any(is_rest)}
+        guise = _for_typer(command, partial(partial, call, command), typer)
+        typer_app.command(name, context_settings=settings)(guise)
     return typer.main.get_command(typer_app)
 
 

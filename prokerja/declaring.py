@@ -38,6 +38,8 @@ class Options(NamedTuple):
     retries: int | None = None
     retry_after: float | None = None
     timeout: float | None = None
+    label: str | None = None
+    """What the declarer calls it, for lists."""
 
 
 NO_OPTIONS = Options()
@@ -52,9 +54,8 @@ def of_job(job: Any, now: float, options: Options = NO_OPTIONS, directory: str =
     It belongs to the jobs directory `directory` if the job's class lies in it, else to none.
     """
     cls: type = type(job)
-    lane, _, _, retries, retry_after, timeout = _cached(_of_class, cls, options, directory)
-    payload = encode(payload_of(job), lane.name)
-    return Declaration(lane, payload, due(options, now), retries, retry_after, timeout)
+    usual = _cached(_of_class, cls, options, directory)
+    return _own(usual, encode(payload_of(job), usual.lane.name), now, options)
 
 
 def of_spec(
@@ -63,10 +64,12 @@ def of_spec(
     now: float,
     options: Options = NO_OPTIONS,
     directory: str = "",
+    longest: int = MAX_PAYLOAD_BYTES,
 ) -> Declaration:
     """The declaration of a job that is known by its spec only; raises BadPayload.
 
-    `directory` is the jobs directory it belongs to; empty for none.
+    `directory` is the jobs directory it belongs to; empty for none. `longest` is how many bytes
+    of JSON the payload may have.
     """
     if not isinstance(payload, dict):
         kind = type(payload).__name__
@@ -74,9 +77,17 @@ def of_spec(
     spec.check(payload)
     if spec.unsure:
         _refuse_unsure(spec, options)
-    lane, _, _, retries, retry_after, timeout = _cached(_of_spec, spec[:6], options, directory)
-    text = encode(payload, spec.name)
-    return Declaration(lane, text, due(options, now), retries, retry_after, timeout)
+    usual = _cached(_of_spec, spec[:6], options, directory)
+    return _own(usual, encode(payload, spec.name, longest), now, options)
+
+
+def _own(usual: Declaration, payload: str, now: float, options: Options) -> Declaration:
+    """A declaration as others of its kind, but for what differs from one to the next."""
+    lane, _, _, retries, retry_after, timeout, _ = usual
+    label = options.label
+    if label is not None:
+        NAME.check(label, "label")
+    return Declaration(lane, payload, due(options, now), retries, retry_after, timeout, label)
 
 
 def _refuse_unsure(spec: JobSpec, options: Options) -> None:
@@ -114,15 +125,15 @@ def _payload_fields(cls: type) -> tuple[str, ...] | None:
         raise RequestError(str(error)) from None
 
 
-def encode(payload: Any, name: str) -> str:
+def encode(payload: Any, name: str, longest: int = MAX_PAYLOAD_BYTES) -> str:
     """The payload as JSON, in ASCII, so that every string survives; raises BadPayload."""
     try:
         text = _encode(payload)
     except (TypeError, ValueError, RecursionError) as error:
         raise BadPayload(f"{name}: the payload is not JSON: {error}") from None
-    if len(text) > MAX_PAYLOAD_BYTES:
+    if len(text) > longest:
         raise BadPayload(
-            f"{name}: the payload has {len(text):,} bytes, more than 1 MiB;"
+            f"{name}: the payload has {len(text):,} bytes, more than {longest // 2**20} MiB;"
             " write it to a file and pass the path"
         )
     return text
@@ -146,7 +157,7 @@ def _cached(
 ) -> Any:
     """What was worked out before for the same; raises BadOption for what cannot be meant."""
     if options is not NO_OPTIONS:
-        options = options._replace(delay=None, at=None)  # they differ from call to call
+        options = options._replace(delay=None, at=None, label=None)  # they differ from call to call
     try:
         return work_out(of, options, directory)
     except TypeError:  # a list or the like, of which no cache can keep a note
@@ -178,7 +189,9 @@ def _merge(name: str, own: Sequence[Any], options: Options, directory: str) -> D
 
 def checked(declaration: Declaration) -> Declaration:
     """The declaration, if all but its payload is fit for the store; raises BadOption."""
-    (queue, name, priority, _), _, due_at, *rest = declaration
+    (queue, name, priority, _), _, due_at, *rest, label = declaration
+    if label is not None:
+        NAME.check(label, "label")
     NAME.check(name, "job")
     for term, value in zip(TERMS, (queue, priority, *rest), strict=True):
         term.rule.check(value, term.name)

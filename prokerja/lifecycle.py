@@ -8,6 +8,8 @@ from prokerja.model import Status
 DAY = 86400.0
 MAX_RELEASES = 20
 """How often a job may come back without using an attempt, so that nothing loops for ever."""
+MAX_POSTPONEMENTS = 100
+"""How often a job may ask for a later attempt without using one."""
 MAX_CRASHES = 5
 """How many attempts may die with their worker before the job is set aside."""
 JITTER = 0.1
@@ -43,6 +45,11 @@ def may_retry(attempts: int, retries: int) -> bool:
 def may_release(releases: int) -> bool:
     """Whether a job may come back once more without having used an attempt."""
     return releases < MAX_RELEASES
+
+
+def may_postpone(postponed: int) -> bool:
+    """Whether a job that has asked for a later attempt so often before may do so once more."""
+    return postponed < MAX_POSTPONEMENTS
 
 
 def survives_crash(crashes: int) -> bool:

@@ -6,6 +6,9 @@ from collections.abc import Collection  # noqa: TC003  msgspec reads these types
 from enum import StrEnum
 from typing import NamedTuple
 
+SHELL = "shell"
+"""The job of every command, which any worker has; no class may have this name."""
+
 
 class Status(StrEnum):
     """The four places a declaration can be in."""
@@ -36,6 +39,8 @@ class Declaration(NamedTuple):
     retries: int
     retry_after: float
     timeout: float | None
+    label: str | None = None
+    """What its declarer calls it."""
 
     def __repr__(self) -> str:
         """Hides the payload, which may hold what no log should."""
@@ -77,6 +82,8 @@ class Attempt(NamedTuple):
     finished_at: float
     error: str | None
     traceback: str | None
+    exit_code: int | None
+    """Of a command; below zero for the number of the signal that killed it."""
 
 
 class Record(NamedTuple):
@@ -101,6 +108,7 @@ class Record(NamedTuple):
     result: str | None
     error: str | None
     """Of the last attempt that went wrong."""
+    label: str | None
 
 
 class Detail(NamedTuple):
@@ -147,7 +155,7 @@ class Taking(NamedTuple):
 
     def knows(self, name: str) -> bool:
         """Whether it has that job."""
-        return self.names is None or name in self.names
+        return self.names is None or name == SHELL or name in self.names
 
     def takes(self, lane: Lane) -> bool:
         """Whether what waits there is for it."""

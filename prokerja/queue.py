@@ -79,8 +79,9 @@ class Queue:
         """Register a request to run `job`; returns its id, once it is on the disk.
 
         Options: queue, priority, delay (seconds), at (epoch seconds or datetime), retries,
-        retry_after, timeout (seconds). With `connection`, an open sqlite3 connection to the same
-        file, the request is written through it and exists if and only if its transaction commits.
+        retry_after, timeout (seconds), label. With `connection`, an open sqlite3 connection to
+        the same file, the request is written through it and exists if and only if its transaction
+        commits.
         Raises RequestError for what is not a job or no option, TryAgain if the file is locked.
         """
         now = time.time()
@@ -143,14 +144,20 @@ class Queue:
         """Jobs that match, newest first."""
         return self.repository.newest(status, queue, job, limit)
 
-    def wait(self, ids: Sequence[int], timeout: float | None = None) -> dict[int, Status]:
-        """How jobs have ended, as soon as all have.
+    def wait(
+        self,
+        ids: Sequence[int],
+        timeout: float | None = None,
+        *,
+        any: bool = False,  # as the flag
+    ) -> dict[int, Status]:
+        """How jobs have ended, as soon as all have; with `any`, those that have as soon as one has.
 
         Raises NotFound, and WaitedTooLong after `timeout` seconds.
         """
         from prokerja.waiting import wait
 
-        return wait(self.repository, ids, timeout)
+        return wait(self.repository, ids, timeout, any=any)
 
     def close(self) -> None:
         """Close the file; a forked process that has only inherited it leaves it alone."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from prokerja.model import Status
+from prokerja.model import SHELL, Status
 from prokerja.times import iso
 
 if TYPE_CHECKING:
@@ -47,8 +47,19 @@ def record_json(record: Record) -> dict[str, Any]:
         "started_at": None if record.started_at is None else iso(record.started_at),
         "finished_at": None if record.finished_at is None else iso(record.finished_at),
         "attempts": record.attempts,
+        "label": record.label,
+        "command": command_of(record),
         "error": record.error if record.status is not Status.COMPLETED else None,
     }
+
+
+def command_of(record: Record) -> str | None:
+    """A command as one would type it; None for any other job."""
+    if record.lane.name != SHELL:
+        return None
+    from prokerja.shell import title
+
+    return title(loaded(record.payload))
 
 
 def detail_json(detail: Detail) -> dict[str, Any]:
@@ -74,6 +85,7 @@ def attempt_json(attempt: Attempt) -> dict[str, Any]:
         "attempt": attempt.number,
         "started_at": None if attempt.started_at is None else iso(attempt.started_at),
         "finished_at": iso(attempt.finished_at),
+        "exit_code": attempt.exit_code,
         "error": attempt.error,
         "traceback": attempt.traceback,
     }

@@ -31,3 +31,5 @@ class Terms(TypedDict, total=False):
     """Seconds before the second attempt; doubles with each."""
     timeout: float | None
     """Seconds for which it may run."""
+    label: str | None
+    """What its declarer calls it, for lists."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -10,6 +11,17 @@ from prokerja.model import Declaration
 
 Moment = Annotated[float, Meta(ge=0, le=253402300799)]
 """Seconds since the epoch, in a year that a calendar has."""
+
+
+class Advice(IntEnum):
+    """What a failed attempt says of the next one."""
+
+    NONE = 0
+    """Its declaration decides."""
+    LATER = 1
+    """It may go well: another, though it may use none of the retries."""
+    NEVER = 2
+    """It would fail as well: no other."""
 
 
 class Completed(Struct, array_like=True, tag=0, gc=False):
@@ -29,6 +41,9 @@ class Failed(Struct, array_like=True, tag=1, gc=False):
     finished_at: Moment
     error: str
     traceback: str | None = None
+    advice: Advice = Advice.NONE
+    exit_code: int | None = None
+    """Of a command; below zero for the number of the signal that killed it."""
 
 
 class Released(Struct, array_like=True, tag=2, gc=False):

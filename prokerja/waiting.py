@@ -7,11 +7,13 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from prokerja.errors import WaitedTooLong
-from prokerja.model import Status
+from prokerja.exit_codes import as_shell
+from prokerja.model import SHELL, Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from prokerja.model import Detail
     from prokerja.repository.verbs import Repository
 
 ENDED = (Status.COMPLETED, Status.FAILED)
@@ -21,8 +23,10 @@ REST_FACTOR = 9
 """A look at many jobs is followed by a rest so many times as long: a worker needs the machine."""
 
 
-def wait(repository: Repository, ids: Sequence[int], timeout: float | None) -> dict[int, Status]:
-    """The jobs' states as soon as all have ended.
+def wait(
+    repository: Repository, ids: Sequence[int], timeout: float | None, *, any: bool = False
+) -> dict[int, Status]:
+    """The jobs' states as soon as all have ended; with `any`, of those that have when one has.
 
     Raises NotFound, and WaitedTooLong after `timeout` seconds (None: never).
     """
@@ -32,6 +36,8 @@ def wait(repository: Repository, ids: Sequence[int], timeout: float | None) -> d
     with closing(repository.watch()) as watch:  # before the first look: no change escapes
         states = repository.statuses(ids)
         while late := [id for id, state in states.items() if state not in ENDED]:
+            if any and len(late) < len(states):
+                return {id: state for id, state in states.items() if state in ENDED}
             now = time.monotonic()
             left = give_up - now
             if left <= 0:
@@ -41,6 +47,14 @@ def wait(repository: Repository, ids: Sequence[int], timeout: float | None) -> d
             began = time.monotonic()
             states.update(repository.statuses(late))
     return states
+
+
+def exit_code(detail: Detail) -> int | None:
+    """What a shell would say of a command that has ended; None if it did not end by itself."""
+    if detail.record.lane.name != SHELL or not detail.attempts:
+        return None
+    code = detail.attempts[-1].exit_code
+    return None if code is None else as_shell(code)
 
 
 def _too_long(late: list[int], patience: float) -> str:

@@ -703,7 +703,7 @@ def test_a_name_that_no_store_takes_makes_no_job(put: Put, folder: str, name: st
     assert read_file(path, broken=broken) == []
     (error,) = errors(load(folder))
     assert error.startswith("Dig.name is ")
-    assert error.endswith("; make it 1 to 255 printable characters")
+    assert error.endswith("; make it 1 to 255 printable characters, not shell")
     assert [str(one) for one in broken] == [f"{path}: {error}"]
 
 

@@ -714,6 +714,7 @@ def test_every_answer_is_json_if_asked_for(shell: Home) -> None:
     answers = {
         ("declare:job", "noop"): dict,
         ("declare:batch",): dict,
+        ("declare:shell", "--sh", "true"): dict,
         ("report",): dict,
         ("report:jobs",): list,
         ("report:job", "1"): dict,

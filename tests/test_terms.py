@@ -23,7 +23,7 @@ from prokerja.types import Terms
 if TYPE_CHECKING:
     from pathlib import Path
 
-WHEN = {"delay", "at"}
+WHEN = {"delay", "at", "label"}
 """When it is due is asked of a declaration, and of no class."""
 
 
@@ -46,7 +46,7 @@ def test_a_shell_and_a_batch_may_ask_for_each() -> None:
     for term in TERMS:
         assert taken[term.name].flags == (f"--{term.name.replace('_', '-')}",)
         assert taken[term.name].marker.help == term.help
-    assert {*DEFAULTS, "in", "at"} == KEYS - {"job", "payload"}
+    assert {*DEFAULTS, "in", "at", "label"} == KEYS - {"job", "payload"}
 
 
 def test_sql_may_ask_for_each(tmp_path: Path) -> None:

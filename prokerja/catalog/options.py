@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from prokerja.errors import CatalogError
-from prokerja.terms import NAME, TERMS
+from prokerja.model import SHELL
+from prokerja.terms import NAME, TERMS, Rule
 from prokerja.text import brief, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-RULES = {"name": NAME, **{term.name: term.rule for term in TERMS}}
+JOB_NAME = Rule(lambda value: NAME.fits(value) and value != SHELL, f"{NAME.allowed}, not {SHELL}")
+"""The name of a job of one's own."""
+RULES = {"name": JOB_NAME, **{term.name: term.rule for term in TERMS}}
 
 
 def check(cls: str, values: Mapping[str, Any]) -> None:

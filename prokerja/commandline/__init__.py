@@ -26,6 +26,8 @@ class Argument(NamedTuple):
 
     help: str
     metavar: str = ""
+    rest: bool = False
+    """Whether it takes all that follows its first word, be it an option or not."""
 
 
 class Option(NamedTuple):
@@ -87,6 +89,7 @@ def parse(command: Command, words: Sequence[str]) -> dict[str, Any] | None:
     """The keyword arguments that these words mean; None if they are better left to Typer."""
     takes = parameters(command)
     options = {flag: parameter for parameter in takes for flag in parameter.flags}
+    takes_rest = any(isinstance(p.marker, Argument) and p.marker.rest for p in takes)
     given: dict[str, Any] = {}
     places: list[str] = []
     rest = iter(words)
@@ -103,6 +106,8 @@ def parse(command: Command, words: Sequence[str]) -> dict[str, Any] | None:
                 return None
         else:
             places.append(word)
+            if takes_rest:
+                places.extend(rest)
     return given if _keep_places(given, takes, places) else None
 
 

@@ -24,16 +24,18 @@ MAX_INPUT_BYTES = 2 * MAX_PAYLOAD_BYTES
 
 
 METAVARS = {int: "N", float: "DURATION"}
-TIMES = (
+OWN = (
     Parameter(
         "delay", str, False, Option("Run it after this much time.", ("--in",), metavar="DURATION")
     ),
     Parameter(
         "at", str, False, Option("Run it at this time: 2030-01-31T18:00, local.", metavar="TIME")
     ),
+    Parameter("label", str, False, Option("What to call it in lists.", metavar="TEXT")),
 )
+"""What a declaration may ask for, and no class."""
 TERM_OPTIONS = (
-    *TIMES,
+    *OWN,
     *(
         Parameter(
             term.name, int if term.type is int else str, False,
@@ -58,6 +60,7 @@ def options_from(given: Mapping[str, Any]) -> Options:
     return Options(
         delay=None if delay is None else duration(delay, "--in"),
         at=None if at is None else moment(at, "--at"),
+        label=given.get("label"),
         **terms,
     )
 

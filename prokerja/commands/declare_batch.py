@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from functools import cache
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 from msgspec.json import decode
 
+from prokerja import shell
 from prokerja.commandline import Argument, Option
 from prokerja.commandline.input import (
     DURATIONS,
@@ -21,6 +23,7 @@ from prokerja.commands import Json, Place
 from prokerja.console import hint, plural, print_json, with_progress
 from prokerja.declaring import NO_OPTIONS, Options, of_spec
 from prokerja.errors import ProkerjaError, RequestError
+from prokerja.names import portable
 from prokerja.queue import Queue
 from prokerja.terms import DEFAULTS
 from prokerja.text import quoted
@@ -31,7 +34,8 @@ if TYPE_CHECKING:
     from prokerja.catalog.refresh import KnownJob
     from prokerja.model import Declaration
 
-KEYS = frozenset(["job", "payload", "in", "at", *DEFAULTS])
+KEYS = frozenset(["job", "payload", "in", "at", "label", *DEFAULTS])
+COMMAND_KEYS = KEYS - {"job", "payload"} | shell.KEYS
 
 
 def run(
@@ -89,12 +93,17 @@ def _declaration(line: bytes, known: Callable[[str], KnownJob], now: float) -> D
     if len(line) > MAX_INPUT_BYTES:
         raise RequestError("the line is longer than 2 MiB; pass the path of a file instead")
     given = _read(line)
-    if not isinstance(given, dict) or not isinstance(given.get("job"), str):
+    is_command = isinstance(given, dict) and "shell" in given
+    if not is_command and not (isinstance(given, dict) and isinstance(given.get("job"), str)):
         raise RequestError('the line is not a declaration; write {"job": NAME, "payload": {…}}')
-    unknown = given.keys() - KEYS
+    keys = COMMAND_KEYS if is_command else KEYS
+    unknown = given.keys() - keys
     if unknown:
         names = ", ".join(quoted(key) for key in sorted(unknown))
-        raise RequestError(f"unknown key {names}; there are {', '.join(sorted(KEYS))}")
+        raise RequestError(f"unknown key {names}; there are {', '.join(sorted(keys))}")
+    if is_command:
+        payload = shell.of_json(given, portable(os.getcwd()))
+        return shell.declaration(payload, now, _options(given))
     spec, directory = known(given["job"])
     return of_spec(spec, given.get("payload", {}), now, _options(given), directory)
 

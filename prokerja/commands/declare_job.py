@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 from prokerja.commandline import Argument, Group, Option
 from prokerja.commandline.input import TERM_OPTIONS, options_from, parse_json, read_all, values
 from prokerja.commands import Json, Place
-from prokerja.console import hint, plural, print_json
+from prokerja.commands.declared import show_declared
 from prokerja.declaring import Options, of_spec
 from prokerja.errors import BadPayload, ProkerjaError, RequestError
 from prokerja.queue import Queue
@@ -55,21 +53,7 @@ def run(
             ids = source.register((one,), now)
         else:
             ids = source.register(_each(job, payload, each, null, now, options), now)
-        if json:
-            answer: dict[str, Any] = {"ids": list(ids)} if each is not None else {"id": ids[0]}
-            print_json({**answer, "job": spec.name})
-        else:
-            sys.stdout.writelines(f"{id}\n" for id in ids)
-        hint(lambda: _declared(source, spec.name, len(ids)))
-
-
-def _declared(source: Queue, name: str, count: int) -> str:
-    it = "it" if count == 1 else "them"
-    what = f"Declared {plural(count, f'{name} job')} in {source.path}"
-    with suppress(ProkerjaError, OSError):  # it is declared, whatever becomes of this question
-        if not source.summary().workers:
-            return f"{what}. No worker is alive: `prokerja realization:start` runs {it}."
-    return f"{what}; a worker will run {it}."
+        show_declared(source, ids, spec.name, single=each is None, json=json)
 
 
 def _payload(spec: JobSpec, pairs: list[str], data: str | None, each: str | None) -> Any:

@@ -58,7 +58,7 @@ def run(
     background = BackgroundLog(talk)
     worker = Worker(
         source,
-        place.jobs,
+        place.jobs if place.jobs_named else None,
         queues=queue,
         realizers=realizers,
         until_empty=until_empty,

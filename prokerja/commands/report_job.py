@@ -41,6 +41,10 @@ def _show(record: Record, attempts: list[Attempt], why: str | None, now: float) 
     line("jobs", lane.directory or "of any directory")
     line("declared", f"{iso(record.declared_at)} ({_from_now(record.declared_at, now)})")
     line("due", iso(record.due_at))
+    if record.label is not None:
+        line("label", record.label)
+    if command := report.command_of(record):
+        line("command", command)
     line("payload", record.payload)
     first = f"{record.retries}, the first after {human(record.retry_after)}"
     line("retries", first if record.retries else "none")
@@ -57,10 +61,11 @@ def _show(record: Record, attempts: list[Attempt], why: str | None, now: float) 
 
 def _show_attempt(attempt: Attempt) -> None:
     began = "not started" if attempt.started_at is None else iso(attempt.started_at)
+    end = attempt.error or "completed"
+    if attempt.exit_code and not attempt.error:
+        end = f"completed with exit code {attempt.exit_code}"
     took = human(attempt.finished_at - (attempt.started_at or attempt.finished_at))
-    print(
-        f"attempt {attempt.number}: {began}, took {took}: {escaped(attempt.error or 'completed')}"
-    )
+    print(f"attempt {attempt.number}: {began}, took {took}: {escaped(end)}")
     for row in (attempt.traceback or "").splitlines():
         print(f"    {escaped(row)}")
 

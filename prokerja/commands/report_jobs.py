@@ -18,7 +18,7 @@ from prokerja.times import human, iso
 if TYPE_CHECKING:
     from prokerja.model import Record
 
-COLUMNS = ("id", "job", "queue", "status", "attempts", "declared", "error")
+COLUMNS = ("id", "job", "queue", "status", "attempts", "declared", "error", "what")
 
 
 def run(
@@ -55,7 +55,8 @@ def _row(record: Record, declared: str) -> tuple[str, ...]:
     facts = report.record_json(record)
     error = (facts["error"] or "").splitlines() or [""]
     columns = (facts[key] for key in ("id", "job", "queue", "status", "attempts"))
-    return (*map(str, columns), declared, error[0])
+    what = facts["label"] or facts["command"] or ""
+    return (*map(str, columns), declared, error[0], what)
 
 
 def status_of(text: str) -> Status:

@@ -10,22 +10,28 @@ from prokerja.console import print_json
 from prokerja.model import Status
 from prokerja.queue import Queue
 from prokerja.times import duration
+from prokerja.waiting import exit_code
 
 
 def run(
     *,
     ids: Annotated[list[int], Argument("The jobs to wait for.", "ID...")],
     timeout: Annotated[str | None, Option("Wait no longer than this.", metavar=Duration)] = None,
+    any: Annotated[bool, Option("Until one of them has ended; prints its id.")] = False,
     place: Place,
     json: Json = False,
 ) -> int:
     """Wait until jobs have ended.
 
-    Exit code 0 if all completed, 1 if one failed, 124 if the time ran out.
+    Exit code 0 if all completed, 1 if one failed, 124 if the time ran out. For a single command
+    it is the command's own, and 128 more than the number of a signal that killed it.
     """
     limit = None if timeout is None else duration(timeout, "--timeout")
     with Queue.of(place, create=False) as queue:
-        states = queue.wait(ids, limit)
+        states = queue.wait(ids, limit, any=any)
+        code = exit_code(queue.find(*states)) if len(states) == 1 else None
     if json:
         print_json({str(id): state.value for id, state in states.items()})
-    return int(Status.FAILED in states.values())
+    elif any:
+        print(*states, sep="\n")
+    return int(Status.FAILED in states.values()) if code is None else code

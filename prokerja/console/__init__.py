@@ -47,18 +47,24 @@ def print_fields(rows: Iterable[Sequence[str]]) -> None:
 def print_table(
     columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()
 ) -> None:
-    """Rows for people: a table with rules only where they help, statuses in colour."""
+    """Rows for people: a table with rules only where they help, statuses in colour.
+
+    A column that has nothing to say is left out.
+    """
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        justify: Any = "right" if column in right else "left"
-        table.add_column(column, justify=justify, overflow="fold")
+    rows = list(rows)
+    speaking = [place for place in range(len(columns)) if any(row[place] for row in rows)]
+    for place in speaking:
+        justify: Any = "right" if columns[place] in right else "left"
+        table.add_column(columns[place], justify=justify, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(escaped(cell), style=STYLES.get(cell, "")) for cell in row))
+        cells = (row[place] for place in speaking)
+        table.add_row(*(Text(escaped(cell), style=STYLES.get(cell, "")) for cell in cells))
     Console().print(table)
 
 

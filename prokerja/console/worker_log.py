@@ -52,7 +52,7 @@ class WorkerLog:
             f" queues: {queues}, jobs: {', '.join(event.names) or 'none'}"
         )
         if not event.names:
-            self.say("it has no jobs to run; put a job file into the jobs directory and restart it")
+            self.say("no job file was found, so only commands run; restart it after adding one")
 
     @tell.register
     def _(self, event: events.FileBroken) -> None:

@@ -12,8 +12,9 @@ class WorkerOptions(NamedTuple):
     """Settled before a worker starts."""
 
     jobs: str
-    """The jobs directory; it is read unless `classes` are given as `module:qualified.name`."""
+    """The jobs directory, empty for none; it is read unless `classes` are given."""
     classes: tuple[str, ...] = ()
+    """Job classes as `module:qualified.name`."""
     directories: tuple[str, ...] = ()
     """The jobs directories whose jobs are taken to be those; of none, jobs are anyway."""
     queues: tuple[str, ...] = ()

@@ -242,7 +242,7 @@ class Supervisor:
         repository, options = self._repository, self._options
         if options.classes:
             record_classes(repository, options.jobs, loaded.specs)
-        else:
+        elif options.jobs:
             record(repository, options.jobs, loaded.stamps, loaded.specs)
 
     def _start(self, ring: int) -> RealizerProcess:

@@ -32,8 +32,10 @@ class Worker:
     """Realizes jobs, in this process and the children that it starts.
 
     `queue` says which file; `jobs` is a directory of job files or a list of job classes that can
-    be imported. The options are those of `prokerja realization:start`, durations in seconds:
-    `same_as` names directories whose jobs are the same as these, such as another copy of them.
+    be imported. Where neither is given, and the settings name no directory, and there is none
+    where it usually is, it runs commands only. The options are those of `prokerja
+    realization:start`, durations in seconds: `same_as` names directories whose jobs are the same
+    as these, such as another copy of them.
     """
 
     def __init__(  # noqa: PLR0913  a keyword each
@@ -111,10 +113,12 @@ class Worker:
 def _jobs_of(
     jobs: str | os.PathLike[str] | Iterable[type] | None, settings: Settings
 ) -> tuple[str, tuple[type, ...]]:
-    """The jobs directory, and the classes if those are given instead of one."""
+    """The jobs directory, empty for none, and the classes if those are given instead of one."""
     if jobs is None or isinstance(jobs, (str, os.PathLike)):
         directory = settings.jobs if jobs is None else os.path.abspath(os.fspath(jobs))
         if not os.path.isdir(directory):
+            if jobs is None and not settings.jobs_named:
+                return "", ()
             raise CatalogError(
                 f"there is no jobs directory {directory}; make it or pass --jobs DIR"
             )

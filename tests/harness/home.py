@@ -295,7 +295,7 @@ class Home:
         """How many jobs are pending, processing, completed and failed."""
         totals = ", ".join(f"total({status})" for status in STATUSES)
         rows = self.look(f"SELECT {totals} FROM lane")
-        return list(map(int, *rows)) or [0] * len(STATUSES)
+        return list(map(int, rows[0])) if rows else [0] * len(STATUSES)
 
     def dump(self) -> dict[str, list[Any]]:
         """All that the file knows of jobs and where they stand."""

@@ -24,7 +24,7 @@ SQLITE = "repository/sqlite/"
 MUTATIONS = (
     # What is declared
     Mutation("a payload has at most 1 MiB", "declaring.py",
-             "if len(text) > MAX_PAYLOAD_BYTES:", "if False:",
+             "if len(text) > longest:", "if False:",
              "test_bad_input.py test_python.py"),
     Mutation("fields are checked when a job is declared from a shell", "spec.py",
              "        if faults:", "        if False:",
@@ -155,4 +155,24 @@ MUTATIONS = (
     Mutation("processing jobs are never purged", f"{SQLITE}repository.py",
              "if status is Status.PROCESSING:", "if False:",
              "repository/test_retry_and_purge.py"),
+
+    # Commands
+    Mutation("what a command leaves in its group ends with it", "worker/realizer/command.py",
+             "os.killpg(process.pid, signal.SIGTERM)", "return code",
+             "test_shell.py -k leaves_in_its_group"),
+    Mutation("what ignores a TERM is killed", "worker/realizer/command.py",
+             "os.killpg(process.pid, signal.SIGKILL)", "pass",
+             "test_shell.py -k ignores_a_term"),
+    Mutation("exit code 65 is not retried", "repository/sqlite/outcomes.py",
+             " or verdict.advice is Advice.NEVER", "",
+             "test_shell.py -k exit_code_65"),
+    Mutation("exit code 75 uses no retry", "worker/realizer/command.py",
+             "advice = Advice.LATER", "pass",
+             "test_shell.py -k exit_code_75_waits"),
+    Mutation("exit code 75 ends after a hundred times", "lifecycle.py",
+             "return postponed < MAX_POSTPONEMENTS", "return postponed < 150",
+             "test_shell.py -k hundred_times"),
+    Mutation("wait exits as the command has", "waiting.py",
+             "return None if code is None else as_shell(code)", "return None",
+             "test_shell.py -k wait_exits_as"),
 )  # fmt: skip

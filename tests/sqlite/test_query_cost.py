@@ -128,7 +128,7 @@ def filled(path: Path, count: int) -> SQLiteRepository:
             )
             database.execute(f"UPDATE lane SET {column} = ? WHERE id = ?", (count, lane))
         database.execute(
-            "INSERT INTO attempt SELECT id, 1, 1, started_at, finished_at, 0, 'no', NULL"
+            "INSERT INTO attempt SELECT id, 1, 1, started_at, finished_at, 0, 'no', NULL, NULL"
             " FROM declaration WHERE status = 2"
         )
     return repository

@@ -144,7 +144,7 @@ class Machine(RuleBasedStateMachine):
             "INSERT INTO declare"
             " (job, queue, priority, jobs, due_at, retries, retry_after, timeout)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (lane.name, lane.queue, lane.priority, lane.directory, *request[2:]),
+            (lane.name, lane.queue, lane.priority, lane.directory, *request[2:6]),
         )
         [[id]] = self.rows("SELECT max(id) FROM declaration")
         self.expect(range(id, id + 1), [request])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prokerja.errors import NotFound, RequestError, TryAgain
 from prokerja.model import Declaration, Status
@@ -25,14 +25,14 @@ SLICE_ROWS = 500
 
 INSERT = """
     INSERT INTO declaration
-        (id, lane, declared_at, due_at, payload, retries, retry_after, timeout)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
+        (id, lane, declared_at, due_at, payload, retries, retry_after, timeout, label)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 NEXT_ID = """
     SELECT 1 + max((SELECT id FROM purged), (SELECT coalesce(max(id), 0) FROM declaration))"""
 REGISTER = f"""
     INSERT INTO {schema.REGISTER_VIEW}
-        (id, lane, declared_at, due_at, payload, retries, retry_after, timeout)
-    VALUES (({NEXT_ID}), ?, ?, ?, ?, ?, ?, ?) RETURNING id"""
+        (id, lane, declared_at, due_at, payload, retries, retry_after, timeout, label)
+    VALUES (({NEXT_ID}), ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id"""
 QUEUE_FROM = """
     INSERT INTO pending (lane, due_at, declaration)
     SELECT lane, due_at, id FROM declaration WHERE id >= ?"""
@@ -71,9 +71,9 @@ class Declarations:
         """Register them inside the transaction at hand; returns their ids, in order."""
         [first] = self._database.execute(NEXT_ID).fetchone()
         lane_of = self._lanes.id_of
-        rows = [
-            (id, lane_of(lane), now, max(now, due), payload, again, after, limit)
-            for id, (lane, payload, due, again, after, limit) in enumerate(declarations, first)
+        rows: list[tuple[Any, ...]] = [
+            (id, lane_of(lane), now, max(now, due), payload, *policy)
+            for id, (lane, payload, due, *policy) in enumerate(declarations, first)
         ]
         self._database.executemany(INSERT, rows)
         self._database.execute(QUEUE_FROM, (first,))
@@ -205,7 +205,7 @@ class Declarations:
     def _requeue(self, rows: Sequence[tuple[int, int]], now: float) -> None:
         fresh = f"""
             UPDATE declaration SET status = {UNSETTLED}, due_at = ?, forgiven = attempt,
-                returns = 0, started_at = NULL, finished_at = NULL WHERE id = ?"""
+                returns = 0, postponed = 0, started_at = NULL, finished_at = NULL WHERE id = ?"""
         self._database.executemany(fresh, [(now, id) for id, _ in rows])
         self._database.executemany(QUEUE, [(lane, now, id) for id, lane in rows])
         counts = Counter(lane for _, lane in rows)

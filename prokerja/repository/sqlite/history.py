@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from prokerja.model import Attempt, Lane, Record, Status
+from prokerja.model import SHELL, Attempt, Lane, Record, Status
 from prokerja.repository.sqlite.codes import CODES, COMPLETED, HIGHEST_ID, UNSETTLED
 from prokerja.repository.why import MAX_COUNTED
 
@@ -19,7 +19,7 @@ EXACT_ROWS = 50_000
 CLAIMED = "SELECT value FROM claim, json_each(claim.declarations)"
 COLUMNS = """
     d.id, d.lane, d.status, d.declared_at, d.due_at, d.started_at, d.finished_at, d.attempt,
-    d.retries, d.retry_after, d.timeout, d.returns, d.payload, d.result,
+    d.retries, d.retry_after, d.timeout, d.returns, d.payload, d.result, d.label,
     (SELECT started_at FROM running WHERE declaration = d.id),
     (SELECT error FROM attempt WHERE declaration = d.id ORDER BY number DESC LIMIT 1)"""
 ALL = f"SELECT {COLUMNS} FROM declaration AS d"
@@ -59,12 +59,14 @@ class History:
     def attempts(self, record: Record) -> list[Attempt]:
         """Every attempt that has ended, first to last."""
         query = """
-            SELECT number, worker, started_at, finished_at, error, traceback
+            SELECT number, worker, started_at, finished_at, error, traceback, exit_code
             FROM attempt WHERE declaration = ? ORDER BY number"""
         ended = [Attempt(*row) for row in self._database.execute(query, (record.id,))]
         if record.status is Status.COMPLETED and record.finished_at is not None:
             times = (record.started_at, record.finished_at)
-            ended.append(Attempt(record.attempts, 0, *times, None, None))
+            is_command = record.lane.name == SHELL and record.result is not None
+            exit_code = int(record.result) if is_command else None  # type: ignore[arg-type]
+            ended.append(Attempt(record.attempts, 0, *times, None, None, exit_code))
         return ended
 
     def longest_waiting(self, queue: str | None, now: float) -> float | None:
@@ -123,12 +125,12 @@ class History:
 
     def _record(self, row: Any, lanes: Mapping[int, Lane], claimed: Collection[int]) -> Record:
         id, lane, code, declared, due, started, finished, *rest, running, error = row
-        attempts, retries, retry_after, timeout, returns, payload, result = rest
+        attempts, retries, retry_after, timeout, returns, payload, result, label = rest
         if code == UNSETTLED:
             status = Status.PROCESSING if id in claimed else Status.PENDING
         else:
             status = Status.COMPLETED if code == COMPLETED else Status.FAILED
         return Record(
             id, lanes[lane], status, declared, due, running or started, finished, attempts,
-            retries, retry_after, timeout, returns, payload, result, error,
+            retries, retry_after, timeout, returns, payload, result, error, label,
         )  # fmt: skip

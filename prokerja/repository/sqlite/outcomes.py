@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from prokerja import lifecycle
 from prokerja.model import FailedAttempt, Status
 from prokerja.repository.sqlite.codes import COMPLETED, FAILED, QUEUE
-from prokerja.verdicts import Failed
+from prokerja.verdicts import Advice, Failed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,10 +24,11 @@ FAIL = f"""
     UPDATE declaration SET status = {FAILED}, attempt = ?, started_at = ?, finished_at = ?
     WHERE id = ?"""
 REQUEUE = "UPDATE declaration SET attempt = ?, due_at = ? WHERE id = ?"
+POSTPONE = "UPDATE declaration SET postponed = postponed + 1, forgiven = forgiven + 1 WHERE id = ?"
 INSERT_ATTEMPT = """
     INSERT INTO attempt
-        (declaration, number, worker, started_at, finished_at, crashed, error, traceback)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
+        (declaration, number, worker, started_at, finished_at, crashed, error, traceback, exit_code)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 
 
 class Outcomes:
@@ -54,16 +55,21 @@ class Outcomes:
         self, id: int, lane: int, verdict: Failed, worker: int, now: float, chance: float
     ) -> FailedAttempt:
         """An attempt has failed: try again later, or no more."""
-        columns = "attempt + 1, forgiven, retries, retry_after"
-        attempt, forgiven, retries, retry_after = self._row(columns, id)
+        columns = "attempt + 1, forgiven, retries, retry_after, postponed"
+        attempt, forgiven, retries, retry_after, postponed = self._row(columns, id)
         self._insert_attempt(id, attempt, verdict, worker, crashed=False)
         spent = attempt - forgiven
-        if lifecycle.may_retry(spent, retries):
-            retry_at = now + lifecycle.retry_pause(retry_after, spent, chance)
-            self._requeue(id, lane, attempt, retry_at)
-            return FailedAttempt(id, lane, attempt, verdict.error, retry_at)
-        self._fail_for_good(id, lane, attempt, verdict)
-        return FailedAttempt(id, lane, attempt, verdict.error, None)
+        if verdict.advice is Advice.LATER:
+            again, waits = lifecycle.may_postpone(postponed), postponed + 1
+            self._database.execute(POSTPONE, (id,))
+        else:
+            again, waits = lifecycle.may_retry(spent, retries), spent
+        if not again or verdict.advice is Advice.NEVER:
+            self._fail_for_good(id, lane, attempt, verdict)
+            return FailedAttempt(id, lane, attempt, verdict.error, None)
+        retry_at = now + lifecycle.retry_pause(retry_after, waits, chance)
+        self._requeue(id, lane, attempt, retry_at)
+        return FailedAttempt(id, lane, attempt, verdict.error, retry_at)
 
     def crash(self, id: int, lane: int, worker: int, started_at: float, now: float) -> None:
         """The worker died while it ran: try again at once, or no more."""
@@ -103,7 +109,7 @@ class Outcomes:
         self, id: int, attempt: int, verdict: Failed, worker: int, *, crashed: bool
     ) -> None:
         times = (verdict.started_at, verdict.finished_at)
-        details = (crashed, verdict.error, verdict.traceback)
+        details = (crashed, verdict.error, verdict.traceback, verdict.exit_code)
         self._database.execute(INSERT_ATTEMPT, (id, attempt, worker, *times, *details))
 
     def _row(self, columns: str, id: int) -> tuple[Any, ...]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from prokerja.declaring import checked
 from prokerja.errors import BadOption
+from prokerja.exit_codes import signal_name
 from prokerja.verdicts import Completed, Ended, Failed, Released
 from prokerja.worker.wire.messages import WireError
 
@@ -74,8 +75,6 @@ def describe_exit(code: int, *, killed: bool) -> str:
     """A process's end, from its exit code as `subprocess` gives it; `killed` if we did that."""
     if code >= 0:
         return f"its process ended with exit status {code} in the middle of the job"
-    name = signal.Signals(-code).name if -code in list(signal.Signals) else f"signal {-code}"
-    reason = signal.strsignal(-code) or "unknown"
     unknown = -code == signal.SIGKILL and not killed
     hint = ", possibly by the kernel's out-of-memory killer" if unknown else ""
-    return f"its process was killed by {name} ({reason}){hint}"
+    return f"its process was killed by {signal_name(-code)}{hint}"

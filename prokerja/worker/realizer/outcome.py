@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from prokerja import declaring
 from prokerja.job import FOLLOW_UPS
 from prokerja.text import utf8
+from prokerja.verdicts import Advice, Failed
 
 if TYPE_CHECKING:
     from prokerja.model import Declaration
@@ -46,6 +47,23 @@ def follow_ups(job: Any, directory: str) -> tuple[Declaration, ...]:
     if sum(len(one.payload) for one in declarations) > MAX_FOLLOW_UP_BYTES:
         raise ValueError("the job declared more than 64 MiB; write it to files, declare the paths")
     return declarations
+
+
+class Steered(Exception):
+    """Raised by what runs a job, of a failure that says more than its message."""
+
+    def __init__(self, why: str, advice: Advice, exit_code: int | None) -> None:
+        super().__init__(why)
+        self.advice = advice
+        self.exit_code = exit_code
+
+
+def failure(error: BaseException, started_at: float, finished_at: float) -> Failed:
+    """What a job's exception comes to."""
+    if isinstance(error, Steered):
+        why = utf8(str(error))[:MAX_ERROR_CHARACTERS]
+        return Failed(started_at, finished_at, why, None, error.advice, error.exit_code)
+    return Failed(started_at, finished_at, format_error(error), format_traceback(error))
 
 
 def format_error(error: BaseException) -> str:

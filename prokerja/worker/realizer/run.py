@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from msgspec.json import decode
 
-from prokerja.verdicts import Completed, Ended, Failed
+from prokerja.verdicts import Completed, Ended
 from prokerja.worker.realizer.event_loop import cancel_tasks
 from prokerja.worker.realizer.outcome import (
     encode_result,
+    failure,
     follow_ups,
-    format_error,
-    format_traceback,
 )
 from prokerja.worker.realizer.process_state import ProcessState
 from prokerja.worker.wire.messages import Batch, Launch, Report
@@ -36,7 +35,7 @@ from prokerja.worker.wire.shared_page import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from types import FrameType
 
     from prokerja.model import Declaration
@@ -70,7 +69,7 @@ class Realizer:
         launch: Launch,
         channel: Channel[Batch],
         journal: Journal,
-        classes: Mapping[str, type],
+        classes: Mapping[str, Callable[..., Any]],
         output: OutputCapture,
     ) -> None:
         self._channel = channel
@@ -208,7 +207,7 @@ class Realizer:
             self._output.announce()
         result: str | None = None
         declared: tuple[Declaration, ...] = ()
-        failure: tuple[str, str] | None = None
+        failed: BaseException | None = None
         try:
             job = self._classes[name](**fields(payload))
             value = job.handle()
@@ -221,15 +220,14 @@ class Realizer:
             self._exit_if_forked()
             if self._cancelled:
                 self._die()
-            failure = format_error(error), format_traceback(error)
+            failed = error
         self._exit_if_forked()
         self._output.flush()
         now = time.monotonic_ns()
         times = self._epoch + began / 1e9, self._epoch + now / 1e9
-        if failure is None:
-            ended: Ended = Completed(*times, result, declared)
-        else:
-            ended = Failed(*times, *failure)
+        ended: Ended = Completed(*times, result, declared)
+        if failed is not None:
+            ended = failure(failed, *times)
         self._journal.add((claim, ended))
         self._unreported.append((sequence, ended))
         if (result and len(result) > LARGE_BYTES) or (declared and _are_large(declared)):

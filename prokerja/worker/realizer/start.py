@@ -8,12 +8,14 @@ import importlib
 import os
 import socket
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from msgspec import json
 
 from prokerja.catalog.loading import load, load_classes
 from prokerja.catalog.package import install_in_pools
+from prokerja.model import SHELL
 from prokerja.spec import Broken
 from prokerja.text import utf8
 from prokerja.worker.output.capture import OutputCapture
@@ -24,6 +26,8 @@ from prokerja.worker.wire.journal import Journal
 from prokerja.worker.wire.messages import Batch, Launch, Loaded, Report
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from prokerja.catalog.loading import Loaded as Catalog
 
 HIGH_DESCRIPTOR = 200
@@ -45,13 +49,22 @@ def start(given: str) -> None:
 
     install_in_pools()
     classes = map(import_class, launch.classes)
-    catalog = load_classes(classes) if launch.classes else load(launch.jobs, tell)
+    by_name = launch.classes or not launch.jobs
+    catalog = load_classes(classes) if by_name else load(launch.jobs, tell)
     output.flush()
     journal = Journal(launch.lock if launch.lock >= HIGH_DESCRIPTOR else -1, launch.ring)
-    realizer = Realizer(launch, channel, journal, catalog.classes, output)
+    jobs: dict[str, Callable[..., Any]] = {**catalog.classes, SHELL: partial(command, output)}
+    realizer = Realizer(launch, channel, journal, jobs, output)
     channel.post(Report(loaded=_loaded(catalog)))
     realizer.run()
     output.flush()
+
+
+def command(output: OutputCapture, **payload: Any) -> Any:
+    """The running job, as a command; what runs commands is imported by the first of them."""
+    from prokerja.worker.realizer.command import Command
+
+    return Command(output.job, **payload)
 
 
 def _loaded(catalog: Catalog) -> Loaded:

@@ -27,7 +27,7 @@ class Launch(Struct):
     ring: int
     """Where in that file this realizer's journal is."""
     jobs: str
-    """The jobs directory; it is read unless `classes` are given."""
+    """The jobs directory, empty for none; it is read unless `classes` are given."""
     classes: list[str]
     """Job classes to import, as `module:qualified.name`."""
     path: list[str]

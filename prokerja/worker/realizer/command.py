@@ -1,0 +1,105 @@
+"""Runs a command as a job: a process group of its own, which ends with it."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from typing import TYPE_CHECKING, Any
+
+from prokerja import shell
+from prokerja.exit_codes import NEVER, NOT_EXECUTABLE, NOT_FOUND, in_words
+from prokerja.text import escaped, quoted
+from prokerja.verdicts import Advice
+from prokerja.worker.realizer.outcome import Steered
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ID = b"PROKERJA_JOB_ID"
+"""The variable in which a command finds its job's id."""
+LINGER_SECONDS = 2.0
+"""For what a command has left in its group to end after a TERM."""
+LOOK_SECONDS = 0.01
+
+
+class Command:
+    """One command, from its payload; see `prokerja.shell.payload_of`."""
+
+    def __init__(
+        self, id: int, argv: Sequence[str] = (), line: str = "", **surroundings: Any
+    ) -> None:
+        self._argv = [shell.INTERPRETER, "-c", line] if line else argv
+        self._place = place = shell.Surroundings(**surroundings)
+        self._environment = {**os.environb, ID: b"%d" % id}
+        self._environment |= {_bytes(key): _bytes(value) for key, value in place.env.items()}
+
+    def handle(self) -> int:
+        """Run it to its end; returns its exit code, or raises Steered."""
+        with contextlib.ExitStack() as files:
+            process = self._start(files)
+        code = _wait(process)
+        if code in self._place.ok:
+            return code
+        advice = Advice.NONE
+        if code in self._place.retry_on:
+            advice = Advice.LATER
+        elif code == NEVER:
+            advice = Advice.NEVER
+        raise Steered(in_words(code), advice, code)
+
+    def _start(self, files: contextlib.ExitStack) -> subprocess.Popen[bytes]:
+        source = self._open_stdin(files)
+        try:
+            return subprocess.Popen(
+                list(map(_bytes, self._argv)), stdin=source, cwd=_bytes(self._place.cwd),
+                env=self._environment, process_group=0,
+            )  # fmt: skip
+        except OSError as error:
+            raise self._not_started(error) from None
+
+    def _open_stdin(self, files: contextlib.ExitStack) -> Any:
+        place = self._place
+        if place.data is not None:
+            kept = files.enter_context(tempfile.TemporaryFile())  # noqa: SIM115  it does
+            kept.write(base64.b64decode(place.data))
+            kept.seek(0)
+            return kept
+        if place.stdin is None:
+            return subprocess.DEVNULL
+        try:
+            return files.enter_context(open(_bytes(place.stdin), "rb"))
+        except OSError as error:
+            why = f"cannot read its stdin {quoted(place.stdin)}: {error.strerror}"
+            raise Steered(why, Advice.NONE, None) from None
+
+    def _not_started(self, error: OSError) -> Steered:
+        name = escaped(str(self._argv[0]))
+        if not os.path.isdir(_bytes(self._place.cwd)):
+            return Steered(f"its directory {quoted(self._place.cwd)} is gone", Advice.NONE, None)
+        if isinstance(error, FileNotFoundError):
+            return Steered(f"{name}: command not found", Advice.NONE, NOT_FOUND)
+        why = f"{name}: cannot be run: {error.strerror}"
+        return Steered(why, Advice.NONE, NOT_EXECUTABLE)
+
+
+def _wait(process: subprocess.Popen[bytes]) -> int:
+    """The command's exit code, once it and what is left of its group have ended."""
+    code = process.wait()
+    give_up = time.monotonic() + LINGER_SECONDS
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # all have ended
+        os.killpg(process.pid, signal.SIGTERM)
+        while time.monotonic() < give_up:
+            os.killpg(process.pid, 0)
+            time.sleep(LOOK_SECONDS)
+        os.killpg(process.pid, signal.SIGKILL)
+    return code
+
+
+def _bytes(text: str) -> bytes:
+    """What `names.portable` was given."""
+    return text.encode("utf-8", "surrogateescape")
