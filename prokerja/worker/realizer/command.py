@@ -42,7 +42,11 @@ class Command:
         """Run it to its end; returns its exit code, or raises Steered."""
         with contextlib.ExitStack() as files:
             process = self._start(files)
-        code = _wait(process)
+        try:
+            code = _wait(process)
+        except BaseException:  # it was asked to end as well; the supervisor kills what does not
+            _wait(process)
+            raise
         if code in self._place.ok:
             return code
         advice = Advice.NONE
