@@ -7,7 +7,6 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from prokerja import declaring
 from prokerja.job import FOLLOW_UPS
 from prokerja.text import utf8
 from prokerja.verdicts import Advice, Failed
@@ -40,6 +39,8 @@ def follow_ups(job: Any, directory: str) -> tuple[Declaration, ...]:
     made = getattr(job, FOLLOW_UPS, ())
     if not made:
         return ()
+    from prokerja import declaring
+
     declarations = tuple(
         declaring.of_job(other, time.time(), declaring.Options(**options), directory)
         for other, options in made
