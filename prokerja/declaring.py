@@ -54,8 +54,9 @@ def of_job(job: Any, now: float, options: Options = NO_OPTIONS, directory: str =
     It belongs to the jobs directory `directory` if the job's class lies in it, else to none.
     """
     cls: type = type(job)
-    usual = _cached(_of_class, cls, options, directory)
-    return _own(usual, encode(payload_of(job), usual.lane.name), now, options)
+    lane, _, _, again, after, limit, label = _cached(_of_class, cls, options, directory)
+    payload = encode(payload_of(job), lane.name)
+    return Declaration(lane, payload, due(options, now), again, after, limit, label)
 
 
 def of_spec(
@@ -77,17 +78,9 @@ def of_spec(
     spec.check(payload)
     if spec.unsure:
         _refuse_unsure(spec, options)
-    usual = _cached(_of_spec, spec[:6], options, directory)
-    return _own(usual, encode(payload, spec.name, longest), now, options)
-
-
-def _own(usual: Declaration, payload: str, now: float, options: Options) -> Declaration:
-    """A declaration as others of its kind, but for what differs from one to the next."""
-    lane, _, _, retries, retry_after, timeout, _ = usual
-    label = options.label
-    if label is not None:
-        NAME.check(label, "label")
-    return Declaration(lane, payload, due(options, now), retries, retry_after, timeout, label)
+    lane, _, _, again, after, limit, label = _cached(_of_spec, spec[:6], options, directory)
+    text = encode(payload, spec.name, longest)
+    return Declaration(lane, text, due(options, now), again, after, limit, label)
 
 
 def _refuse_unsure(spec: JobSpec, options: Options) -> None:
@@ -157,7 +150,7 @@ def _cached(
 ) -> Any:
     """What was worked out before for the same; raises BadOption for what cannot be meant."""
     if options is not NO_OPTIONS:
-        options = options._replace(delay=None, at=None, label=None)  # they differ from call to call
+        options = options._replace(delay=None, at=None)  # they differ from call to call
     try:
         return work_out(of, options, directory)
     except TypeError:  # a list or the like, of which no cache can keep a note
@@ -184,7 +177,8 @@ def _merge(name: str, own: Sequence[Any], options: Options, directory: str) -> D
     asked = (getattr(options, key) for key in DEFAULTS)
     merged = (mine if want is None else want for mine, want in zip(own, asked, strict=True))
     queue, priority, *rest = merged
-    return checked(Declaration(Lane(queue, name, priority, directory), "{}", 0.0, *rest))
+    lane = Lane(queue, name, priority, directory)
+    return checked(Declaration(lane, "{}", 0.0, *rest, label=options.label))
 
 
 def checked(declaration: Declaration) -> Declaration:

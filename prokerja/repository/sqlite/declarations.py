@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prokerja.errors import NotFound, RequestError, TryAgain
 from prokerja.model import Declaration, Status
@@ -71,9 +71,11 @@ class Declarations:
         """Register them inside the transaction at hand; returns their ids, in order."""
         [first] = self._database.execute(NEXT_ID).fetchone()
         lane_of = self._lanes.id_of
-        rows: list[tuple[Any, ...]] = [
-            (id, lane_of(lane), now, max(now, due), payload, *policy)
-            for id, (lane, payload, due, *policy) in enumerate(declarations, first)
+        rows = [
+            (id, lane_of(lane), now, max(now, due), payload, again, after, limit, label)
+            for id, (lane, payload, due, again, after, limit, label) in enumerate(
+                declarations, first
+            )
         ]
         self._database.executemany(INSERT, rows)
         self._database.execute(QUEUE_FROM, (first,))

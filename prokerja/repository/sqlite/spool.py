@@ -47,8 +47,8 @@ class Spool:
         """Put some more aside; raises TryAgain if there is no room for them."""
         numbers = self._numbers
         rows = [
-            (numbers.setdefault(lane, len(numbers)), due, payload, *policy)
-            for lane, payload, due, *policy in declarations
+            (numbers.setdefault(lane, len(numbers)), due, payload, again, after, limit, label)
+            for lane, payload, due, again, after, limit, label in declarations
         ]
         insert = f"INSERT INTO {self._rows} VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)"
         with _room(), self._database.aside():
