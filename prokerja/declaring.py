@@ -178,7 +178,8 @@ def _merge(name: str, own: Sequence[Any], options: Options, directory: str) -> D
     merged = (mine if want is None else want for mine, want in zip(own, asked, strict=True))
     queue, priority, *rest = merged
     lane = Lane(queue, name, priority, directory)
-    return checked(Declaration(lane, "{}", 0.0, *rest, label=options.label))
+    usual = Declaration(lane, "{}", 0.0, *rest)
+    return checked(usual._replace(label=options.label))
 
 
 def checked(declaration: Declaration) -> Declaration:
