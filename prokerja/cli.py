@@ -30,6 +30,7 @@ COMMANDS = {
     "report": "report",
     "report:jobs": "report_jobs",
     "report:job": "report_job",
+    "output": "output",
     "retry": "retry",
     "purge": "purge",
     "wait": "wait",

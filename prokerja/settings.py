@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 
 from prokerja import repository
 from prokerja.errors import BadOption
+from prokerja.sizes import size
 from prokerja.times import duration
 
 FILE = "prokerja.toml"
 UNREACHABLE = "in the memory of a worker"
 """Stands for its database in the environment of a job whose worker keeps it in memory."""
-KEYS = ("db", "jobs", "keep_completed", "keep_failed")
+KEYS = ("db", "jobs", "keep_completed", "keep_failed", "keep_output")
 
 
 class Settings(NamedTuple):
@@ -28,15 +29,18 @@ class Settings(NamedTuple):
     """Seconds for which completed jobs are kept."""
     keep_failed: float
     """Seconds for which failed jobs are kept."""
+    keep_output: int
+    """Bytes that are kept of the beginning, and of the end, of what an attempt prints."""
 
 
 def settings(db: str | None = None, jobs: str | None = None) -> Settings:
     """Settle every setting once.
 
-    `db` and `jobs` come from flags; then PROKERJA_DB, PROKERJA_JOBS, PROKERJA_KEEP_COMPLETED and
-    PROKERJA_KEEP_FAILED; then `prokerja.toml` in the user's configuration directory; then defaults.
-    A user without a home directory has no such file and no default database. Raises BadOption for
-    a file or value that cannot be read, and for a database or path that needs a home.
+    `db` and `jobs` come from flags; then PROKERJA_DB, PROKERJA_JOBS, PROKERJA_KEEP_COMPLETED,
+    PROKERJA_KEEP_FAILED and PROKERJA_KEEP_OUTPUT; then `prokerja.toml` in the user's configuration
+    directory; then defaults. A user without a home directory has no such file and no default
+    database. Raises BadOption for a file or value that cannot be read, and for a database or path
+    that needs a home.
     """
     config = _directory("config")
     given: dict[str, Any] = {**_from_file(config), **_from_environment()}
@@ -47,6 +51,7 @@ def settings(db: str | None = None, jobs: str | None = None) -> Settings:
         jobs_named=bool(given.get("jobs")),
         keep_completed=duration(given.get("keep_completed", "7d"), "keep_completed"),
         keep_failed=duration(given.get("keep_failed", "30d"), "keep_failed"),
+        keep_output=size(given.get("keep_output", "1M"), "keep_output"),
     )
 
 

@@ -57,6 +57,12 @@ def exit_code(detail: Detail) -> int | None:
     return None if code is None else as_shell(code)
 
 
+def code_of(detail: Detail) -> int:
+    """The exit code of who has waited for this one job, which has ended."""
+    code = exit_code(detail)
+    return int(detail.record.status is Status.FAILED) if code is None else code
+
+
 def _too_long(late: list[int], patience: float) -> str:
     which = f"job {late[0]}" if len(late) == 1 else f"{len(late):,} jobs, the first is {late[0]},"
     has = "has" if len(late) == 1 else "have"

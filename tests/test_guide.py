@@ -20,6 +20,7 @@ from platformdirs.unix import Unix
 
 from prokerja import errors
 from prokerja import settings as settings_module
+from prokerja.sizes import size
 from prokerja.times import duration
 from tests.documents import PAGES, Block, blocks, table
 from tests.harness.home import PROGRAM
@@ -151,6 +152,8 @@ def test_the_settings_page_lists_every_setting_with_its_default() -> None:
     known = {f"PROKERJA_{key.upper()}": f"`{key}`" for key in settings_module.KEYS}
     rows = table(PAGES["settings"])
     assert {name: cells[0] for name, cells in rows.items() if name in known} == known
+    [default] = re.findall(r'`"(\w+)"`', rows["PROKERJA_KEEP_OUTPUT"][1])
+    assert size(default, "") == settings_module.settings().keep_output
     for key in ("keep_completed", "keep_failed"):
         [default] = re.findall(r'`"(\w+)"`', rows[f"PROKERJA_{key.upper()}"][1])
         assert duration(default) == getattr(settings_module.settings(), key)

@@ -33,27 +33,42 @@ LIMITED = ("sh", "-c", 'ulimit -S -n 24 && exec "$@"', "sh")
 
 STARTING = """
 import json, os, resource, sys
+from prokerja.worker.output.tap import Tap
 from prokerja.worker.pool.process import RealizerProcess
+
+class Pipes:
+    taken = []  # these pipes, and nothing out of them
+
+    def add(self, *pipes):
+        self.taken += pipes
+        return Tap(*pipes, None, 0, verbose=False)
+
+    def drain(self, tap):
+        pass
+
+    def close(self):
+        while self.taken:
+            os.close(self.taken.pop())
 
 def opened():
     return len(os.listdir("/proc/self/fd"))
 
 _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-outputs, error = [], 0
-RealizerProcess(sys.argv[1], (), -1, 0, os.close).reap()  # imports what it needs
+pipes, error = Pipes(), 0
+RealizerProcess(sys.argv[1], (), -1, 0, pipes).reap()  # imports what it needs
+pipes.close()
 usual = opened()
 for limit in range(usual - 1, 99):
     if error is None:
         break
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, most))
     try:
-        RealizerProcess(sys.argv[1], (), -1, 0, outputs.append).reap()
+        RealizerProcess(sys.argv[1], (), -1, 0, pipes).reap()
         error = None
     except OSError as failure:
         error = failure.errno
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    while outputs:
-        os.close(outputs.pop())
+    pipes.close()
     print(json.dumps({"left": opened() - usual, "error": error}))
 """
 """Starts a realizer with one descriptor more each time, until that succeeds."""

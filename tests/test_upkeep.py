@@ -115,15 +115,14 @@ def test_a_queue_that_names_jobs_which_are_not_there_is_damaged(home: Home) -> N
 
 def test_a_line_that_does_not_end_is_printed_piece_by_piece() -> None:
     prefixer = LinePrefixer()
-    held = prefixer.feed(b"\x1e7\x1e" + b"x" * MAX_LINE_BYTES)
-    assert held == b""
-    assert prefixer.feed(b"y") == b"[7] " + b"x" * MAX_LINE_BYTES + b"y\n"
-    assert prefixer.feed(b"z") == b""
-    assert prefixer.feed(b"") == b"[7] z\n"
+    assert prefixer.feed(b"[7] ", b"x" * MAX_LINE_BYTES) == b""
+    assert prefixer.feed(b"[7] ", b"y") == b"[7] " + b"x" * MAX_LINE_BYTES + b"y\n"
+    assert prefixer.feed(b"[7] ", b"z") == b""
+    assert prefixer.end() == b"[7] z\n"
 
 
 def test_a_running_jobs_endless_line_is_seen_before_it_ends(home: Home) -> None:
-    worker = home.worker()
+    worker = home.worker("--verbose")
     id = home.run("print('x' * 50_000, end='', flush=True); wait_for('gate')")
     wait_until(lambda: worker.lines(id))
     assert home.counts()["completed"] == 0

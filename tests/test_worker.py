@@ -546,7 +546,7 @@ def test_what_a_job_prints_is_marked_with_its_id(home: Home) -> None:
             "print('x' * 100_000)",
         ]
     )
-    worker = home.work()
+    worker = home.work("--verbose")
     assert [worker.lines(id) for id in ids[:5]] == [
         [b"to stdout", "ünï".encode(), b"second line"],
         [b"to stderr"],
@@ -578,7 +578,7 @@ def test_a_job_that_breaks_its_output_takes_no_other_jobs_output_with_it(
         "with open(os.path.join(HOME, 'data'), 'w') as file:\n    print('hi')\n    file.write('!')"
     )
     ids = home.run_each([*codes, own])
-    worker = home.work()
+    worker = home.work("--verbose")
     assert home.statuses([spoils, *ids]) == ["completed"] * 4
     hello, child, hi = (worker.lines(id) for id in ids)
     assert sorted(hello) == [b"err", "hello ü".encode()]
@@ -603,7 +603,7 @@ def test_a_daemon_that_a_job_leaves_behind_holds_nothing_up_and_ends_with_its_re
         """
     )
     after = home.run("print('after')")
-    worker = home.work()
+    worker = home.work("--verbose")
     [pid] = wait_until(home.ledger)
     assert home.statuses([id, after]) == ["completed", "completed"]
     assert worker.lines(after) == [b"after"]
@@ -643,7 +643,7 @@ def test_much_output_passes_through_a_worker_that_stays_small(home: Home) -> Non
             sys.stdout.buffer.write(lines)
         """
     )
-    worker = home.worker()
+    worker = home.worker("--verbose")
     home.wait(id)
     size = 200 * 2**20 + 200 * 1024 * len(f"[{id}] ")
     wait_until(lambda: worker.log.stat().st_size >= size)

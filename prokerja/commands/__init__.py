@@ -19,4 +19,7 @@ PLACE = (
 
 Place = Annotated[Settings, Group(PLACE, lambda given: settings(**given))]
 Json = Annotated[bool, Option("Answer in JSON.", ("--json",))]
+Wait = Annotated[
+    bool, Option("Show what it prints until it has ended, and exit as `wait` does.", ("--wait",))
+]
 QueueOption = Annotated[str | None, Option("Only this queue.", ("--queue",), metavar="QUEUE")]

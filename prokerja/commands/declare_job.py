@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from prokerja.commandline import Argument, Group, Option
 from prokerja.commandline.input import TERM_OPTIONS, options_from, parse_json, read_all, values
-from prokerja.commands import Json, Place
-from prokerja.commands.declared import show_declared
+from prokerja.commands import Json, Place, Wait
+from prokerja.commands.declared import show_declared, wait_for
 from prokerja.declaring import Options, of_spec
 from prokerja.errors import BadPayload, ProkerjaError, RequestError
 from prokerja.queue import Queue
@@ -37,11 +37,14 @@ def run(
     ] = None,
     null: Annotated[bool, Option("With --each: values end in NUL.", ("-0", "--null"))] = False,
     options: Annotated[Options, Group(TERM_OPTIONS, options_from)],
+    wait: Wait = False,
     place: Place,
     json: Json = False,
-) -> None:
+) -> int:
     """Register a request to run a job, and print its id."""
     now = time.time()
+    if wait and json:
+        raise RequestError("--wait shows what the job prints, and --json its id; use one")
     if null and each is None:
         raise RequestError("-0 goes with --each; leave it out, or add --each KEY")
     with Queue.of(place) as source:
@@ -53,7 +56,10 @@ def run(
             ids = source.register((one,), now)
         else:
             ids = source.register(_each(job, payload, each, null, now, options), now)
+        if wait:
+            return wait_for(source, ids, spec.name)
         show_declared(source, ids, spec.name, single=each is None, json=json)
+    return 0
 
 
 def _payload(spec: JobSpec, pairs: list[str], data: str | None, each: str | None) -> Any:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 from prokerja import shell
 from prokerja.commandline import Argument, Group, Option, parse_int
 from prokerja.commandline.input import TERM_OPTIONS, options_from, values
-from prokerja.commands import Json, Place
-from prokerja.commands.declared import show_declared
+from prokerja.commands import Json, Place, Wait
+from prokerja.commands.declared import show_declared, wait_for
 from prokerja.declaring import Options
 from prokerja.errors import BadOption, BadPayload, ProkerjaError, RequestError
 from prokerja.names import portable
@@ -57,15 +57,18 @@ def run(
         str | None, Option("Exit codes that mean `try again later`; default: 75.", metavar="CODES")
     ] = None,
     options: Annotated[Options, Group(TERM_OPTIONS, options_from)],
+    wait: Wait = False,
     place: Place,
     json: Json = False,
-) -> None:
+) -> int:
     """Register a command to be run, and print its id.
 
     It runs without a shell, in this directory, with the worker's environment. Exit code 0 means
     completed, 75 later, 65 never; any other is retried as --retries says.
     """
     now = time.time()
+    if wait and json:
+        raise RequestError("--wait shows what the job prints, and --json its id; use one")
     if null and each is None:
         raise RequestError("-0 goes with --each; leave it out, or add --each {}")
     if sh is not None and command:
@@ -90,7 +93,10 @@ def run(
             ids = queue.register(
                 _each(argv, line, surroundings, each, null=null, now=now, options=options), now
             )
+        if wait:
+            return wait_for(queue, ids, "shell")
         show_declared(queue, ids, "shell", single=each is None, json=json)
+    return 0
 
 
 def _each(

@@ -8,9 +8,31 @@ from typing import TYPE_CHECKING, Any
 
 from prokerja.console import hint, plural, print_json
 from prokerja.errors import ProkerjaError
+from prokerja.model import Status
 
 if TYPE_CHECKING:
     from prokerja.queue import Queue
+
+
+def wait_for(queue: Queue, ids: range, name: str) -> int:
+    """Show what a job prints until it has ended, or wait for several; returns the exit code."""
+    from prokerja.console.job_output import JobOutput
+    from prokerja.following import follow
+    from prokerja.waiting import code_of
+
+    hint(lambda: _declared(queue, name, len(ids)))
+    try:
+        if len(ids) == 1:
+            output = JobOutput(apart=True)
+            detail = follow(queue, ids[0], 1, output.show)
+            output.close()
+            return code_of(detail)
+        return int(Status.FAILED in queue.wait(ids).values())
+    except KeyboardInterrupt:
+        one = ids[0] if ids else 0
+        goes_on = f"job {one} goes on" if len(ids) == 1 else f"the jobs go on, {one} to {ids[-1]}"
+        print(f"prokerja: {goes_on}; `prokerja output {one} -f` shows it again", file=sys.stderr)
+        raise
 
 
 def show_declared(queue: Queue, ids: range, name: str, *, single: bool, json: bool) -> None:

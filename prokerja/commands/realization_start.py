@@ -43,6 +43,7 @@ def run(
             metavar="DIR",
         ),
     ] = [],  # noqa: B006
+    verbose: Annotated[bool, Option("Show what jobs print, too.", ("--verbose", "-v"))] = False,
     place: Place,
 ) -> int:
     """Start a worker, which runs jobs until it is stopped."""
@@ -65,6 +66,7 @@ def run(
         max_jobs=max_jobs,
         grace=patience,
         same_as=same_as,
+        verbose=verbose,
         on_event=background.tell,
     )
     with source, background:

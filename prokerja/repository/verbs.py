@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Taking,
         WorkerRow,
     )
+    from prokerja.output.folder import OutputFolder
     from prokerja.spec import JobSpec
     from prokerja.verdicts import Ended, Settlement
 
@@ -104,6 +105,8 @@ class Repository(Protocol):
     """Whether other processes can open it."""
     patience: float
     """Seconds for which a write waits for its turn."""
+    outputs: OutputFolder | None
+    """Where what jobs print is kept; None if it is not."""
 
     # Declarations
 

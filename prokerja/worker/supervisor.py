@@ -249,7 +249,7 @@ class Supervisor:
         options = self._options
         process = RealizerProcess(
             options.jobs, options.classes, self._membership.lock, ring,
-            self._pump.add, options.environment(),
+            self._pump, options.environment(),
         )  # fmt: skip
         try:
             receive = partial(self._pool.receive, process)

@@ -35,7 +35,7 @@ class Worker:
     be imported. Where neither is given, and the settings name no directory, and there is none
     where it usually is, it runs commands only. The options are those of `prokerja
     realization:start`, durations in seconds: `same_as` names directories whose jobs are the same
-    as these, such as another copy of them.
+    as these, such as another copy of them; with `verbose`, stderr shows what jobs print.
     """
 
     def __init__(  # noqa: PLR0913  a keyword each
@@ -49,6 +49,7 @@ class Worker:
         max_jobs: int | None = None,
         grace: float = 30.0,
         same_as: Iterable[str | os.PathLike[str]] = (),
+        verbose: bool = False,
         on_event: Callable[[Event], None] = lambda _: None,
     ) -> None:
         if realizers < 1:
@@ -64,6 +65,7 @@ class Worker:
             queue.path if queue.repository.is_shared else UNREACHABLE,
         )  # fmt: skip
         self._on_event = on_event
+        self._verbose = verbose
         self._requests: StopRequests | None = None
         self._asked_to_stop = False
         self.outdated = False
@@ -87,7 +89,9 @@ class Worker:
             if self._asked_to_stop:
                 self.stop()
             store = self._repository()
-            pump = Pump(sys.stderr.buffer)
+            pump = Pump(
+                sys.stderr.buffer, store.outputs, self._settings.keep_output, verbose=self._verbose
+            )
             maintenance = Maintenance(store, self._settings)
             try:
                 Supervisor(store, self._options, requests, pump, maintenance, tell).run()

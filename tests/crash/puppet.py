@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from prokerja.errors import CatalogError
 from prokerja.model import Declaration, Lane, Taking
 from prokerja.repository.sqlite.claims import TURNS
 from prokerja.repository.sqlite.repository import SQLiteRepository
+from prokerja.worker.output.pump import Pump
 from prokerja.worker.pool.pool import Pool
 from prokerja.worker.pool.process import RealizerProcess
 
@@ -42,7 +44,7 @@ class Puppet:
     """One pool of one realizer; `with Puppet() as puppet`."""
 
     def __init__(self) -> None:
-        self._watched: list[int] = []
+        self._pump = Pump(io.BytesIO(), None, 0, verbose=False)
         self.repository = SQLiteRepository(":memory:")
         self.pool = Pool(1, self._start, lambda process: None, lambda event: None, 30.0)
         self.pool.has_loaded = True
@@ -79,12 +81,11 @@ class Puppet:
             process.reap()
         self.line.close()
         self.repository.close()
-        for descriptor in self._watched:
-            os.close(descriptor)
+        self._pump.stop(1.0)
 
     def _start(self, ring: int) -> RealizerProcess:
         with patch.object(subprocess, "Popen", Nobody):
-            return RealizerProcess("", (), -1, ring, self._watched.append)
+            return RealizerProcess("", (), -1, ring, self._pump)
 
     def _take(self) -> None:
         pool = self.pool

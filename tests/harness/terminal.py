@@ -36,12 +36,12 @@ class Terminal:
             start_new_session=True,
         )
         os.close(terminal)
-        self._shown = b""
+        self.shown = b""
 
     @property
     def text(self) -> str:
         """What the screen has shown so far, without colours and movements."""
-        return ESCAPES.sub("", self._shown.decode(errors="replace")).replace("\r\n", "\n")
+        return ESCAPES.sub("", self.shown.decode(errors="replace")).replace("\r\n", "\n")
 
     def expect(self, words: str) -> None:
         """Wait until these words are on the screen."""
@@ -69,7 +69,7 @@ class Terminal:
             piece = os.read(self._screen, 65536)
         except OSError:  # how Linux says that nobody is there any more
             return False
-        self._shown += piece
+        self.shown += piece
         return bool(piece)
 
 

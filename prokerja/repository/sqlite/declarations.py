@@ -15,6 +15,7 @@ from prokerja.repository.sqlite.codes import CODES, FAILED, HIGHEST_ID, QUEUE, U
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from prokerja.output.folder import OutputFolder
     from prokerja.repository.sqlite.database import Database
     from prokerja.repository.sqlite.lanes import Lanes
 
@@ -41,9 +42,12 @@ QUEUE_FROM = """
 class Declarations:
     """Every verb but `insert` is a transaction of its own."""
 
-    def __init__(self, database: Database, lanes: Lanes) -> None:
+    def __init__(
+        self, database: Database, lanes: Lanes, outputs: OutputFolder | None = None
+    ) -> None:
         self._database = database
         self._lanes = lanes
+        self._outputs = outputs
 
     def add_one(self, declaration: Declaration, now: float) -> int:
         """Register one, in one statement if its lane is known; returns its id."""
@@ -182,6 +186,8 @@ class Declarations:
             self._database.executemany("DELETE FROM declaration WHERE id = ?", ids)
             self._database.executemany("DELETE FROM attempt WHERE declaration = ?", ids)
             self._lanes.add_counts({(lane, status): -len(rows)})
+            if self._outputs is not None:  # with the rows: later, nothing would remind of them
+                self._outputs.delete(id for id, _ in rows)
         return len(rows)
 
     def _hasten(self, id: int, lane: int, due_at: float, now: float) -> None:

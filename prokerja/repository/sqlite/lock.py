@@ -6,12 +6,11 @@ would drop SQLite's own locks.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
-import stat
 
 from prokerja.errors import StoreError
+from prokerja.permissions import share
 
 
 def hold(path: str, like: str) -> int:
@@ -31,7 +30,7 @@ def hold(path: str, like: str) -> int:
             raise StoreError(f"{path} is in the way ({error.strerror}); remove it") from None
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     os.ftruncate(descriptor, 0)
-    _share(descriptor, like)
+    share(descriptor, like)
     return descriptor
 
 
@@ -65,16 +64,3 @@ def listed(path: str) -> bool:
 
 def _open(path: str) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-
-
-def _share(descriptor: int, like: str) -> None:
-    """Give it the owner (if we are root), the group and the mode of another file."""
-    wanted = os.stat(like)
-    owner = wanted.st_uid if os.geteuid() == 0 else -1
-    with contextlib.suppress(OSError):  # only members can give a file to a group
-        os.fchown(descriptor, owner, wanted.st_gid)
-    mode = stat.S_IMODE(wanted.st_mode) & 0o666
-    if os.fstat(descriptor).st_gid != wanted.st_gid:
-        mode &= ~stat.S_IRWXG
-    with contextlib.suppress(OSError):  # not ours, but of another user who shares the queue
-        os.fchmod(descriptor, mode)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from prokerja.errors import NotFound, StoreError
 from prokerja.model import Detail, Status, Summary
+from prokerja.output.folder import OutputFolder
 from prokerja.repository import is_path
 from prokerja.repository.sqlite.catalog import Catalog
 from prokerja.repository.sqlite.declarations import Declarations
@@ -39,7 +40,8 @@ class SQLiteRepository:
             refuse_network(self.path)
         self.database = open_database(self.path, create=create)
         self.lanes = Lanes(self.database)
-        self.declarations = Declarations(self.database, self.lanes)
+        self.outputs = OutputFolder(self.path) if self.is_shared else None
+        self.declarations = Declarations(self.database, self.lanes, self.outputs)
         self.catalog = Catalog(self.database)
         self.known = self.catalog.specs
         self.known_names = self.catalog.names

@@ -12,14 +12,16 @@ from prokerja.worker.wire.shared_page import SharedPage
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from prokerja.worker.output.tap import Tap
+
 
 class Descriptors:
     """All of them, or none and an OSError.
 
-    `watch` takes over the pipe in which the realizer prints.
+    `watch` takes over the pipes in which the realizer prints.
     """
 
-    def __init__(self, watch: Callable[[int], None]) -> None:
+    def __init__(self, watch: Callable[[int, int], Tap]) -> None:
         with ExitStack() as ours, ExitStack() as theirs:
             self.line, line = socket.socketpair()
             ours.callback(self.line.close)
@@ -30,8 +32,9 @@ class Descriptors:
             self.page = SharedPage.new()
             ours.callback(self.page.close)
             with ExitStack() as unwatched:
-                output, self.printed = _pipe(unwatched, theirs)
-                watch(output)
+                out, self.out = _pipe(unwatched, theirs)
+                err, self.err = _pipe(unwatched, theirs)
+                self.tap = watch(out, err)
                 unwatched.pop_all()
             self._ours, self._theirs = ours.pop_all(), theirs.pop_all()
         # A supervisor waits for no realizer.

@@ -56,7 +56,7 @@ class InFlight:
         first = self._next
         self._next += len(batch)
         self.jobs.update(enumerate(batch, first))
-        jobs = [((job.token, job.id), job.lane, job.payload) for job in batch]
+        jobs = [((job.token, job.id), job.attempt, job.lane, job.payload) for job in batch]
         return Batch(first, {job.lane: names[job.lane] for job in batch}, jobs)
 
     def clear_batch(self) -> None:

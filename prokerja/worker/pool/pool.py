@@ -217,6 +217,9 @@ class Pool:
             return
         if report.loaded is not None:
             self._take_loaded(process, report.loaded)
+        if report.ended:
+            # Whoever sees that a job has ended can read all it has printed.
+            process.drain_output(sequence for sequence, _ in report.ended)
         self.results.take_ended(process, report.ended)
         if report.spoiled is not None:
             self._replace(process, *report.spoiled)
@@ -249,6 +252,7 @@ class Pool:
         self.processes.remove(process)
         self._release(process)
         exit = process.reap()
+        process.end_output()
         if not process.ready:
             self._starter.failed(exit.how, first=not (self.has_loaded or self.stopping))
         self.results.take_exit(process, exit)

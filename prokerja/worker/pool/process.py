@@ -24,10 +24,11 @@ from prokerja.worker.wire.messages import Launch, Report
 from prokerja.worker.wire.shared_page import IDLE, JOURNALLING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from prokerja.model import Claimed
     from prokerja.verdicts import Ended
+    from prokerja.worker.output.pump import Pump
     from prokerja.worker.wire.journal import Claim
 
 SILENT_SECONDS = 5.0
@@ -51,24 +52,26 @@ class RealizerProcess:
         classes: Sequence[str],
         lock: int,
         ring: int,
-        watch: Callable[[int], None],
+        pump: Pump,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        self._descriptors = descriptors = Descriptors(watch)
+        self._descriptors = descriptors = Descriptors(pump.add)
         self.page = descriptors.page
         self.channel = Channel(descriptors.line, Report)
+        self._pump = pump
         launch = Launch(
             channel=descriptors.channel, page=self.page.descriptor, alive=descriptors.alive,
-            requests=descriptors.requests, lock=lock, ring=ring, jobs=portable(jobs),
-            classes=list(classes), path=[portable(os.path.abspath(entry)) for entry in sys.path],
+            requests=descriptors.requests, mark=descriptors.tap.mark, lock=lock, ring=ring,
+            jobs=portable(jobs), classes=list(classes),
+            path=[portable(os.path.abspath(entry)) for entry in sys.path],
         )  # fmt: skip
         with contextlib.ExitStack() as undo:
             undo.callback(descriptors.close)
             self._process = subprocess.Popen(
                 command(launch),
                 stdin=subprocess.DEVNULL,
-                stdout=descriptors.printed,
-                stderr=descriptors.printed,
+                stdout=descriptors.out,
+                stderr=descriptors.err,
                 pass_fds=(*launch.own, lock) if lock >= 0 else launch.own,
                 start_new_session=True,
                 env=environment,
@@ -221,6 +224,20 @@ class RealizerProcess:
         if self.kill_at is None:
             self._signal(signal.SIGTERM)
             self.kill_at = time.monotonic() + seconds
+
+    def drain_output(self, ended: Iterable[int]) -> None:
+        """Have all written down that these jobs have printed, which have ended."""
+        tap = self._descriptors.tap
+        self._pump.drain(tap)
+        if tap.recordings:
+            jobs = filter(None, map(self.jobs.get, ended))
+            self._pump.end(tap, [(job.id, job.attempt) for job in jobs])
+
+    def end_output(self) -> None:
+        """After its death: have all written down that its jobs have printed."""
+        tap = self._descriptors.tap
+        self._pump.drain(tap)
+        self._pump.end_all(tap)
 
     def kill(self) -> None:
         """End the realizer, and all that its jobs have started, at once."""

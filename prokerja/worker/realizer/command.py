@@ -20,8 +20,8 @@ from prokerja.worker.realizer.outcome import Steered
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-ID = b"PROKERJA_JOB_ID"
-"""The variable in which a command finds its job's id."""
+ID, ATTEMPT = b"PROKERJA_JOB_ID", b"PROKERJA_ATTEMPT"
+"""The variables in which a command finds its job's id, and the number of the attempt."""
 LINGER_SECONDS = 2.0
 """For what a command has left in its group to end after a TERM."""
 LOOK_SECONDS = 0.01
@@ -31,11 +31,11 @@ class Command:
     """One command, from its payload; see `prokerja.shell.payload_of`."""
 
     def __init__(
-        self, id: int, argv: Sequence[str] = (), line: str = "", **surroundings: Any
+        self, id: int, attempt: int, argv: Sequence[str] = (), line: str = "", **surroundings: Any
     ) -> None:
         self._argv = [shell.INTERPRETER, "-c", line] if line else argv
         self._place = place = shell.Surroundings(**surroundings)
-        self._environment = {**os.environb, ID: b"%d" % id}
+        self._environment = {**os.environb, ID: b"%d" % id, ATTEMPT: b"%d" % attempt}
         self._environment |= {_bytes(key): _bytes(value) for key, value in place.env.items()}
 
     def handle(self) -> int:

@@ -77,8 +77,8 @@ class Realizer:
         self._output = output
         self._classes = classes
         self._directory = launch.jobs
-        self._jobs: deque[tuple[int, tuple[int, int], str, str]] = deque()
-        """Sequence number, the claim's token with the declaration's id, job name, payload."""
+        self._jobs: deque[tuple[int, tuple[int, int], int, str, str]] = deque()
+        """Sequence number, the claim's token with the declaration's id, attempt, name, payload."""
         self._unreported: deque[tuple[int, Ended]] = deque()
         self._journal = journal
         self._refused = Report()
@@ -156,8 +156,8 @@ class Realizer:
             if batches is None:
                 return False
             for batch in batches:
-                for sequence, (claim, lane, payload) in enumerate(batch.jobs, batch.first):
-                    self._jobs.append((sequence, claim, batch.names[lane], payload))
+                for sequence, (claim, attempt, lane, payload) in enumerate(batch.jobs, batch.first):
+                    self._jobs.append((sequence, claim, attempt, batch.names[lane], payload))
                 wait = False
         if self._spoiled:
             self._drop_all()
@@ -175,7 +175,7 @@ class Realizer:
         now = time.monotonic_ns()
         report_at, write_at = now + REPORT_AFTER_NS, now + JOURNAL_AFTER_NS
         while now < report_at and len(unreported) < REPORT_AFTER_JOBS and (jobs or self._more()):
-            sequence, claim, name, payload = jobs.popleft()
+            sequence, claim, attempt, name, payload = jobs.popleft()
             if name in self._slow:  # what has ended must not wait to be written down
                 now = self._write_journal()
             cells[SINCE] = now
@@ -185,7 +185,7 @@ class Realizer:
             elif name not in self._classes:
                 self._refused.unknown.append(sequence)
             else:
-                self._output.job = claim[1]
+                self._output.speaker = (claim[1], attempt)
                 began, now = now, self._realize(sequence, claim, name, payload, now)
                 if state.touched or path != usual_path or now - began > LONG_JOB_NS:
                     self._write_journal()
@@ -222,7 +222,7 @@ class Realizer:
                 self._die()
             failed = error
         self._exit_if_forked()
-        self._output.flush()
+        self._output.end()
         now = time.monotonic_ns()
         times = self._epoch + began / 1e9, self._epoch + now / 1e9
         ended: Ended = Completed(*times, result, declared)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import importlib
 import os
 import socket
@@ -22,6 +21,7 @@ from prokerja.worker.output.capture import OutputCapture
 from prokerja.worker.realizer.parent_death import die_with_parent
 from prokerja.worker.realizer.run import Realizer
 from prokerja.worker.wire.channel import Channel
+from prokerja.worker.wire.high_descriptors import HIGH_DESCRIPTOR, duplicate_high
 from prokerja.worker.wire.journal import Journal
 from prokerja.worker.wire.messages import Batch, Launch, Loaded, Report
 
@@ -30,18 +30,17 @@ if TYPE_CHECKING:
 
     from prokerja.catalog.loading import Loaded as Catalog
 
-HIGH_DESCRIPTOR = 200
-"""One that a process with few files does not reach."""
-
 
 def start(given: str) -> None:
     """Load the jobs, say so, and work; `given` is a Launch as JSON."""
     launch = json.decode(given, type=Launch)
-    launch.lock = move_to_high_descriptor(launch.lock)
+    if launch.lock >= 0:  # the journal is written there
+        low, launch.lock = launch.lock, duplicate_high(launch.lock)
+        os.close(low)
     die_with_parent(launch.alive)
     close_in_children([*launch.own, launch.lock])
     sys.path.extend(entry for entry in launch.path if entry not in sys.path)
-    output = OutputCapture()
+    output = OutputCapture(launch.mark)
     channel = Channel(socket.socket(fileno=launch.channel), Batch)
 
     def tell(path: str) -> None:
@@ -64,28 +63,13 @@ def command(output: OutputCapture, **payload: Any) -> Any:
     """The running job, as a command; what runs commands is imported by the first of them."""
     from prokerja.worker.realizer.command import Command
 
-    return Command(output.job, **payload)
+    return Command(*output.speaker, **payload)
 
 
 def _loaded(catalog: Catalog) -> Loaded:
     broken = [Broken(one.file, utf8(one.error)) for one in catalog.broken]
     specs = [*catalog.specs.values(), *catalog.shadowed]
     return Loaded(os.getpid(), specs, broken, catalog.stamps)
-
-
-def move_to_high_descriptor(descriptor: int) -> int:
-    """The same file, by a number that a job that closes what is not its own hardly reaches.
-
-    The journal is written to it, and must not end up in a file that the job has opened instead.
-    """
-    if descriptor < 0:
-        return descriptor
-    try:
-        moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, HIGH_DESCRIPTOR)
-    except OSError:  # few numbers are allowed
-        return descriptor
-    os.close(descriptor)
-    return moved
 
 
 def close_in_children(descriptors: list[int]) -> None:

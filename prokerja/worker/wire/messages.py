@@ -22,6 +22,8 @@ class Launch(Struct):
     """Closed at the other end when the supervisor dies."""
     requests: int
     """Each byte asks for a report."""
+    mark: str
+    """What it announces in its output who speaks with."""
     lock: int
     """The worker's lock, held by having it open, and the file of the journals; -1 for none."""
     ring: int
@@ -45,8 +47,8 @@ class Batch(Struct, array_like=True):
     first: int
     names: dict[int, str]
     """Job names by lane."""
-    jobs: list[tuple[tuple[int, int], int, str]]
-    """The claim's token with the declaration's id, lane, payload."""
+    jobs: list[tuple[tuple[int, int], int, int, str]]
+    """The claim's token with the declaration's id, attempt, lane, payload."""
 
 
 class Report(Struct, array_like=True, omit_defaults=True):

@@ -1,0 +1,1 @@
+"""What jobs have printed, by attempt: files beside the queue."""
