@@ -22,4 +22,7 @@ Json = Annotated[bool, Option("Answer in JSON.", ("--json",))]
 Wait = Annotated[
     bool, Option("Show what it prints until it has ended, and exit as `wait` does.", ("--wait",))
 ]
+Start = Annotated[
+    bool, Option("Start a worker, which leaves when nothing is due, unless one is alive.")
+]
 QueueOption = Annotated[str | None, Option("Only this queue.", ("--queue",), metavar="QUEUE")]

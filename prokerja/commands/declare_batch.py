@@ -19,7 +19,8 @@ from prokerja.commandline.input import (
     parse_json,
     unreadable,
 )
-from prokerja.commands import Json, Place
+from prokerja.commands import Json, Place, Start
+from prokerja.commands.declared import start_worker
 from prokerja.console import hint, plural, print_json, with_progress
 from prokerja.declaring import NO_OPTIONS, Options, of_spec
 from prokerja.errors import ProkerjaError, RequestError
@@ -42,6 +43,7 @@ def run(
     *,
     file: Annotated[str, Argument("JSON Lines, or - for stdin.", "[FILE]")] = "-",
     ids: Annotated[bool, Option("Print each id, one a line.")] = False,
+    start: Start = False,
     place: Place,
     json: Json = False,
 ) -> None:
@@ -55,6 +57,8 @@ def run(
         with _opened(file) as source:
             declarations = with_progress(_declarations(source, known, now), "read")
             done = queue.register(declarations, now)
+        if start:
+            start_worker(queue, place)
     if json:
         span = {"first": done[0], "last": done[-1]} if done else {"first": None, "last": None}
         print_json({"count": len(done), **span, **({"ids": list(done)} if ids else {})})

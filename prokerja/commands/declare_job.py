@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from prokerja.commandline import Argument, Group, Option
 from prokerja.commandline.input import TERM_OPTIONS, options_from, parse_json, read_all, values
-from prokerja.commands import Json, Place, Wait
-from prokerja.commands.declared import show_declared, wait_for
+from prokerja.commands import Json, Place, Start, Wait
+from prokerja.commands.declared import show_declared, start_worker, wait_for
 from prokerja.declaring import Options, of_spec
 from prokerja.errors import BadPayload, ProkerjaError, RequestError
 from prokerja.queue import Queue
@@ -38,6 +38,7 @@ def run(
     null: Annotated[bool, Option("With --each: values end in NUL.", ("-0", "--null"))] = False,
     options: Annotated[Options, Group(TERM_OPTIONS, options_from)],
     wait: Wait = False,
+    start: Start = False,
     place: Place,
     json: Json = False,
 ) -> int:
@@ -56,6 +57,8 @@ def run(
             ids = source.register((one,), now)
         else:
             ids = source.register(_each(job, payload, each, null, now, options), now)
+        if start:
+            start_worker(source, place)
         if wait:
             return wait_for(source, ids, spec.name)
         show_declared(source, ids, spec.name, single=each is None, json=json)

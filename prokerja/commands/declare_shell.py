@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 from prokerja import shell
 from prokerja.commandline import Argument, Group, Option, parse_int
 from prokerja.commandline.input import TERM_OPTIONS, options_from, values
-from prokerja.commands import Json, Place, Wait
-from prokerja.commands.declared import show_declared, wait_for
+from prokerja.commands import Json, Place, Start, Wait
+from prokerja.commands.declared import show_declared, start_worker, wait_for
 from prokerja.declaring import Options
 from prokerja.errors import BadOption, BadPayload, ProkerjaError, RequestError
 from prokerja.names import portable
@@ -58,6 +58,7 @@ def run(
     ] = None,
     options: Annotated[Options, Group(TERM_OPTIONS, options_from)],
     wait: Wait = False,
+    start: Start = False,
     place: Place,
     json: Json = False,
 ) -> int:
@@ -93,6 +94,8 @@ def run(
             ids = queue.register(
                 _each(argv, line, surroundings, each, null=null, now=now, options=options), now
             )
+        if start:
+            start_worker(queue, place)
         if wait:
             return wait_for(queue, ids, "shell")
         show_declared(queue, ids, "shell", single=each is None, json=json)

@@ -12,6 +12,14 @@ from prokerja.model import Status
 
 if TYPE_CHECKING:
     from prokerja.queue import Queue
+    from prokerja.settings import Settings
+
+
+def start_worker(queue: Queue, place: Settings) -> None:
+    """Start a worker for what was declared, unless one is alive."""
+    from prokerja.detached import start_detached
+
+    start_detached(queue, place.jobs if place.jobs_named else None)
 
 
 def wait_for(queue: Queue, ids: range, name: str) -> int:
