@@ -102,6 +102,7 @@ class Pump:
                 looks, rested_at = 0, now
             pipes = [key.data for key, _ in events if key.data is not None]
             if not pipes and self._stopping.is_set():
+                self._show()
                 return
             if len(pipes) < len(events):
                 os.read(self._wake, READ_BYTES)
