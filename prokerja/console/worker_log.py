@@ -38,7 +38,10 @@ class WorkerLog:
     def say(self, line: str) -> None:
         """One line; it is lost where stderr takes none, as on a full disk: the jobs go on."""
         with contextlib.suppress(OSError):
-            print(f"prokerja: {escaped(line)}", file=sys.stderr, flush=True)
+            sys.stderr.write(
+                f"prokerja: {escaped(line)}\n"
+            )  # at once: what jobs print comes between
+            sys.stderr.flush()
 
     @singledispatchmethod
     def tell(self, event: Any) -> None:
