@@ -121,6 +121,21 @@ class Detail(NamedTuple):
     """Why it is not running just now; None if it is."""
 
 
+class Filter(NamedTuple):
+    """Which declarations a list is about; None for any."""
+
+    status: Status | None = None
+    queue: str | None = None
+    name: str | None = None
+    label: str | None = None
+    since: float | None = None
+    """Declared then or later."""
+    until: float | None = None
+    """Declared before that."""
+    error: str | None = None
+    """What the error of its last failed attempt contains, in whatever case."""
+
+
 class Tally(NamedTuple):
     """How many declarations of each status one queue holds."""
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from prokerja import repository
 from prokerja.declaring import NO_OPTIONS, Options, of_job
 from prokerja.errors import NotFound, RequestError
+from prokerja.model import Filter
 from prokerja.settings import Settings, settings
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from prokerja.repository.verbs import Repository
     from prokerja.types import Runnable, Terms
 
+EVERY = Filter()
 KNOWN = frozenset(Options._fields)
 
 
@@ -134,15 +136,9 @@ class Queue:
             raise NotFound(f"there is no job {id}; `prokerja report:jobs` lists them")
         return detail
 
-    def newest(
-        self,
-        status: Status | None = None,
-        queue: str | None = None,
-        job: str | None = None,
-        limit: int = 20,
-    ) -> list[Record]:
+    def newest(self, wanted: Filter = EVERY, limit: int = 20) -> list[Record]:
         """Jobs that match, newest first."""
-        return self.repository.newest(status, queue, job, limit)
+        return self.repository.newest(wanted, limit)
 
     def wait(
         self,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from prokerja.errors import TryAgain
-from prokerja.model import Declaration, Lane, Status, Taking
+from prokerja.model import Declaration, Filter, Lane, Status, Taking
 from prokerja.repository.sqlite import database
 from prokerja.repository.sqlite.declarations import CHUNK_ROWS
 from prokerja.repository.sqlite.repository import SQLiteRepository
@@ -93,7 +93,7 @@ import itertools, json, os, random, sqlite3, sys, time
 import psutil
 from prokerja.repository.sqlite import claims, history, workers
 import prokerja.repository.sqlite.within
-from prokerja.model import Declaration, Lane, Status, Taking
+from prokerja.model import Declaration, Filter, Lane, Status, Taking
 from prokerja.repository.verbs import Membership
 from prokerja.verdicts import Completed, Failed, Released
 from prokerja.repository.sqlite.repository import SQLiteRepository
@@ -191,7 +191,7 @@ def purger(number):
         with repository.database.reading():
             lanes = list(repository.lanes.matching(None, None))
             repository.lanes.tallies()
-            repository.history.newest(None, "a", None, 20)
+            repository.history.newest(Filter(None, "a"), 20)
         for status in (Status.COMPLETED, Status.FAILED):
             purged += repository.declarations.purge(lanes, status, time.time())
     repository.close()
@@ -386,7 +386,7 @@ def test_readers_are_not_held_up_by_a_writer(path: Path, holder: subprocess.Pope
     repository = SQLiteRepository(str(path))
     with repository.database.reading():
         assert repository.lanes.tallies() == []
-        assert repository.history.newest(None, None, None, 10) == []
+        assert repository.history.newest(Filter(), 10) == []
     repository.close()
     assert holder.poll() is None
 
@@ -408,7 +408,7 @@ def test_a_read_sees_one_moment_though_others_write(path: Path) -> None:
         before = one.lanes.tallies()
         other.declarations.add([asked()] * 5, START)
         assert one.lanes.tallies() == before
-        assert len(one.history.newest(None, None, None, 10)) == 1
+        assert len(one.history.newest(Filter(), 10)) == 1
     assert one.lanes.tallies()[0].pending == 6
     one.close()
     other.close()
@@ -425,7 +425,7 @@ def test_threads_that_share_a_repository_take_turns(path: Path) -> None:
             for _ in range(30):
                 ids.extend(repository.declarations.add([asked(), asked()], START))
                 with repository.database.reading():
-                    repository.history.newest(None, None, None, 5)
+                    repository.history.newest(Filter(), 5)
         except BaseException as error:  # noqa: BLE001 - is what the test looks for
             wrong.append(error)
 
@@ -478,7 +478,7 @@ def test_a_bulk_killed_in_the_middle_leaves_nothing(path: Path, written: int) ->
     process.kill()
     process.communicate()
     assert process.returncode == -signal.SIGKILL
-    assert [record.id for record in repository.history.newest(None, None, None, 10)] == [2, 1]
+    assert [record.id for record in repository.history.newest(Filter(), 10)] == [2, 1]
     assert list(repository.declarations.add([asked()], START)) == [3]
     repository.close()
     assert checked(path).execute("SELECT count(*) FROM declaration").fetchone() == (3,)
@@ -492,7 +492,7 @@ def test_a_bulk_killed_in_the_middle_leaves_nothing_to_who_opens_the_file_later(
     process.kill()
     process.communicate()
     repository = SQLiteRepository(str(path))
-    assert repository.history.newest(None, None, None, 10) == []
+    assert repository.history.newest(Filter(), 10) == []
     assert list(repository.declarations.add([asked()], START)) == [1]
     repository.close()
     checked(path).close()
@@ -554,7 +554,7 @@ def test_a_worker_killed_in_the_middle_of_a_turn_has_not_turned_at_all(path: Pat
         assert repository.claims.put_back(worker.id, 2e9) == 10
     [tally] = repository.lanes.tallies()
     assert tally.pending == 30
-    tried = [record.attempts for record in repository.history.newest(None, None, None, 100)]
+    tried = [record.attempts for record in repository.history.newest(Filter(), 100)]
     assert sorted(tried) == [0] * 29 + [1]
     repository.close()
     checked(path).close()

@@ -37,7 +37,7 @@ def sh(shell: Home, script: str, *words: object) -> int:
 
 
 def test_both_streams_are_kept_and_shown_in_order_together_or_apart(shell: Home) -> None:
-    id = sh(shell, "echo one; sleep 0.1; echo two >&2; sleep 0.1; printf three")
+    id = sh(shell, "echo one; sleep 0.5; echo two >&2; sleep 0.5; printf three")
     worker = shell.work()
     assert shell("output", id) == (0, "one\ntwo\nthree", "")
     assert shell("output", id, "--stdout").out == "one\nthree"

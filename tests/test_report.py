@@ -391,3 +391,56 @@ def test_what_makes_a_job_due_is_all_or_nothing(shell: Home) -> None:
     assert (told.code, told.out) == (2, "")
     assert f"job {due} has not failed, and is due already" in told.err
     assert shell.dump() == before
+
+
+def test_a_list_may_be_ids_alone_for_another_command(shell: Home) -> None:
+    for n in (1, 2):
+        shell.declare("fail", "--label", f"number {n}")
+    shell.declare("noop")
+    shell.work()
+    assert shell("report:jobs", "--status", "failed", "--ids").out == "2\n1\n"
+    assert shell("report:jobs", "--ids", "--reverse", "--limit", 2).out == "2\n3\n"
+    assert shell("report:jobs", "--label", "number 1", "--ids").out == "1\n"
+    assert shell("report:jobs", "--error", "NO REASON", "--ids").out == "2\n1\n"
+    piped = "prokerja report:jobs --status failed --ids | xargs prokerja retry"
+    assert shell.sh(piped) == (0, "2\n", "")
+
+
+def test_a_list_may_be_of_a_time(shell: Home) -> None:
+    shell.declare("noop")
+    assert shell("report:jobs", "--since", "1h", "--ids").out == "1\n"
+    assert shell("report:jobs", "--until", "1h", "--ids").out == ""
+    assert shell("report:jobs", "--since", "2020-01-01", "--until", "2020-02-01").out == ""
+
+
+def test_a_list_may_be_csv_with_the_columns_that_are_asked_for(shell: Home) -> None:
+    shell.declare("noop", "--label", 'two, "words"', "--priority", 7)
+    names = "id,label,priority,finished"
+    told = shell("report:jobs", "--csv", "--columns", names)
+    assert told.out == f'{names}\n1,"two, ""words""",7,\n'
+    assert shell("report:jobs", "--columns", "status,id").out == "pending\t1\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--columns", "id,size"], "--columns: 'size' is none of id, job"),
+        (["--ids", "--csv"], "--ids, --csv and --json are three answers"),
+        (["--since", "yesterday"], "--since: 'yesterday' is not a time"),
+    ],
+)
+def test_what_no_list_can_be_is_said_in_one_line(
+    shell: Home, words: list[str], complaint: str
+) -> None:
+    told = shell("report:jobs", *words)
+    assert (told.code, told.out, told.err.count("\n")) == (2, "", 1)
+    assert complaint in told.err
+
+
+def test_an_empty_list_says_at_a_terminal_what_to_do_next(shell: Home) -> None:
+    shell.queue.summary()
+    assert Terminal(shell, "report:jobs").end() == (
+        0,
+        "No job is known: `prokerja declare:job` declares one.\n",
+    )
+    assert Terminal(shell, "report:jobs", "--label", "x").end() == (0, "No job matches.\n")

@@ -10,7 +10,7 @@ from prokerja.console import hint
 from prokerja.console.job_output import BOTH, JobOutput
 from prokerja.errors import BadOption, NotFound, RequestError
 from prokerja.following import follow
-from prokerja.model import Status
+from prokerja.model import Filter, Status
 from prokerja.output.lines import last_lines
 from prokerja.output.pieces import STDERR, STDOUT
 from prokerja.output.reading import Reading
@@ -85,7 +85,7 @@ def _show_one(
 
 
 def _show_failed(queue: Queue, name: str | None, output: JobOutput, tail: int) -> None:
-    for record in queue.newest(Status.FAILED, name, limit=MOST_FAILED):
+    for record in queue.newest(Filter(Status.FAILED, name), MOST_FAILED):
         error = (record.error or "").partition("\n")[0]
         print(f"job {record.id} {escaped(f'{record.lane.name}: {error}')}", flush=True)
         _show(queue, record, record.attempts, output, tail)

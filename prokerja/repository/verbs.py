@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         Declaration,
         Detail,
         FailedAttempt,
+        Filter,
         Record,
         Status,
         Summary,
@@ -191,9 +192,7 @@ class Repository(Protocol):
     def statuses(self, ids: Iterable[int]) -> dict[int, Status]:
         """Where declarations stand; NotFound, naming the first that is not there."""
 
-    def newest(
-        self, status: Status | None, queue: str | None, name: str | None, limit: int
-    ) -> list[Record]:
+    def newest(self, wanted: Filter, limit: int) -> list[Record]:
         """The declarations that match, newest first."""
 
     # Job classes

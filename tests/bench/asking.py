@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from jobs.noop import Noop
 from prokerja import Queue
-from prokerja.model import Status
+from prokerja.model import Filter, Status
 from tests.bench.figures import OURS, Line, at_most
 from tests.bench.filling import filled
 
@@ -63,13 +63,13 @@ def _questions() -> Iterator[tuple[str, Callable[[Repository], object]]]:
 def _newest(
     status: Status | None, queue: str | None, name: str | None, repository: Repository
 ) -> object:
-    return repository.newest(status, queue, name, LIMIT)
+    return repository.newest(Filter(status, queue, name), LIMIT)
 
 
 def _ask(path: str, ask: Callable[[Repository], object]) -> float:
     with closing(Queue(path)) as queue:
         repository = queue.repository
-        repository.newest(None, None, None, 1)  # imports what it needs
+        repository.newest(Filter(), 1)  # imports what it needs
         began = time.perf_counter()
         ask(repository)
         return (time.perf_counter() - began) * 1e3

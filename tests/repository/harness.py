@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from prokerja import repository
-from prokerja.model import Attempt, Claimed, Declaration, Lane, Status, Taking
+from prokerja.model import Attempt, Claimed, Declaration, Filter, Lane, Status, Taking
 from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.repository.verbs import Turn, Want
 from prokerja.spec import Field, JobSpec
@@ -47,9 +47,10 @@ def asked(
     retries: int = 0,
     retry_after: float = 10.0,
     timeout: float | None = None,
+    label: str | None = None,
 ) -> Declaration:
     """A request as it goes into the store."""
-    return Declaration(lane, payload, due_at, retries, retry_after, timeout)
+    return Declaration(lane, payload, due_at, retries, retry_after, timeout, label)
 
 
 def open_store(path: str) -> Repository:
@@ -168,7 +169,7 @@ class Store:
         limit: int = 10_000,
     ) -> list[int]:
         """The ids of a list."""
-        return [record.id for record in self.repository.newest(status, queue, name, limit)]
+        return [record.id for record in self.repository.newest(Filter(status, queue, name), limit)]
 
     def counts(self) -> list[int]:
         """How many are pending, processing, completed and failed."""

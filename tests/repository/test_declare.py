@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from prokerja.errors import ProkerjaError
-from prokerja.model import Declaration, Lane
+from prokerja.model import Declaration, Filter, Lane
 from tests.repository.harness import (
     COMPLETED,
     LANES,
@@ -52,7 +52,7 @@ def test_a_bulk_larger_than_a_chunk_gets_ids_in_order(store: Store) -> None:
     count = MANY + 7
     requests = (asked(LANES[n % 3], payload=f'{{"n":{n}}}') for n in range(count))
     assert store.repository.declare(requests, store.now) == range(1, count + 1)
-    records = store.repository.newest(None, None, None, count + 1)
+    records = store.repository.newest(Filter(), count + 1)
     assert {record.id: record.payload for record in records} == {
         n + 1: f'{{"n":{n}}}' for n in range(count)
     }
@@ -84,7 +84,7 @@ def test_a_bulk_whose_source_declares_bulks_by_itself_comes_after_them(
     ids = store.repository.declare(requests(), store.now)
     inner = -(-count // MANY) * (2 * MANY + 1)
     assert ids == range(inner + 1, inner + count + 1)
-    newest = store.repository.newest(None, None, None, count)
+    newest = store.repository.newest(Filter(), count)
     assert [record.payload for record in reversed(newest)] == [f'{{"n":{n}}}' for n in range(count)]
 
 

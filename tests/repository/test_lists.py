@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from prokerja.model import Lane, Status
+from prokerja.model import Filter, Lane, Status
 from tests.repository.harness import COMPLETED, FAILED, PENDING, PROCESSING, START, Store, asked
 
 
@@ -64,7 +64,7 @@ def test_the_newest_jobs_are_listed_by_every_filter_in_order_and_up_to_the_limit
     assert mixed.newest(status, queue, name) == ids
     for limit in range(len(ids) + 1):
         assert mixed.newest(status, queue, name, limit) == ids[:limit]
-    records = mixed.repository.newest(status, queue, name, 100)
+    records = mixed.repository.newest(Filter(status, queue, name), 100)
     assert all(status in (None, record.status) for record in records)
     assert all(queue in (None, record.lane.queue) for record in records)
     assert all(name in (None, record.lane.name) for record in records)
@@ -139,3 +139,33 @@ def test_how_long_the_first_in_line_has_been_due_is_known_by_queue(store: Store)
 
 def test_a_job_that_is_not_there_has_no_record(store: Store) -> None:
     assert store.repository.find(1, store.now) is None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "ids"),
+    [
+        (Filter(label="blue"), [5, 1]),
+        (Filter(label="none"), []),
+        (Filter(PENDING, label="blue"), [5]),
+        (Filter(since=START + 2), [6, 5, 4, 3]),
+        (Filter(until=START + 2), [2, 1]),
+        (Filter(since=START + 2, until=START + 4), [4, 3]),
+        (Filter(since=START + 99), []),
+        (Filter(until=START), []),
+        (Filter(error="no ROOM"), [3]),
+        (Filter(FAILED, error="no"), [4, 3]),
+        (Filter(error="nothing like it"), []),
+        (Filter(label="red", error="shoes", since=START), [4]),
+    ],
+)
+def test_a_list_may_be_of_a_label_of_a_time_or_of_an_error(
+    store: Store, wanted: Filter, ids: list[int]
+) -> None:
+    for label in ("blue", None, "green", "red", "blue", None):
+        store.declare(asked(label=label))
+        store.now += 1
+    store.complete(1)
+    store.fail(3, error="ValueError: No room")
+    store.fail(4, error="OSError: no shoes")
+    assert [record.id for record in store.repository.newest(wanted, 100)] == ids
+    assert [record.id for record in store.repository.newest(wanted, 1)] == ids[:1]

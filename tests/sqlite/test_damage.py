@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from prokerja.errors import StoreError
-from prokerja.model import Lane, Status, Taking
+from prokerja.model import Filter, Lane, Status, Taking
 from prokerja.repository.sqlite.claims import TURNS
 from prokerja.repository.sqlite.repository import SQLiteRepository
 from tests.sqlite.files import COMPANIONS, START, asked, refusal, settle, take
@@ -42,7 +42,7 @@ def use(path: Path) -> None:
             repository.lanes.next_due(itertools.chain(*repository.lanes.waiting(Taking())))
             repository.history.longest_waiting(None, START)
             for status in (None, *Status):
-                records = repository.history.newest(status, None, None, 1000)
+                records = repository.history.newest(Filter(status), 1000)
             for record in records:
                 repository.history.attempts(record)
                 repository.history.ahead(record, START)

@@ -66,7 +66,7 @@ def test_shortening_the_log_gives_way_to_a_reader_and_a_writer(path: Path) -> No
 FULL = """
 import itertools, json, os, resource, sys
 from prokerja.errors import ProkerjaError, TryAgain
-from prokerja.model import Declaration, Lane, Status
+from prokerja.model import Declaration, Filter, Lane, Status
 from prokerja.verdicts import Completed
 from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.repository.sqlite.claims import TURNS
@@ -99,7 +99,7 @@ def lanes():
 
 def ids():
     with repository.database.reading():
-        return sorted(r.id for r in repository.history.newest(None, None, None, 10**6))
+        return sorted(r.id for r in repository.history.newest(Filter(), 10**6))
 
 tight()
 repository = SQLiteRepository(path)

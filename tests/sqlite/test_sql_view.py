@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from prokerja.lifecycle import DAY
-from prokerja.model import Detail, Lane
+from prokerja.model import Detail, Filter, Lane
 from prokerja.report import detail_json, record_json
 from prokerja.repository.sqlite.claims import TURNS
 from prokerja.times import iso
@@ -42,7 +42,7 @@ class Connection:
         )
 
     def newest(self) -> Record:
-        return self.store.repository.history.newest(None, None, None, 1)[0]
+        return self.store.repository.history.newest(Filter(), 1)[0]
 
     def assert_tidy(self) -> None:
         """Every declaration is pending, stands in line once, and is counted."""

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 
 from prokerja.errors import NotFound, RequestError
 from prokerja.lifecycle import DAY, MAX_CRASHES, MAX_RELEASES, TRANSITIONS
-from prokerja.model import Declaration, Lane, Status, Taking
+from prokerja.model import Declaration, Filter, Lane, Status, Taking
 from prokerja.repository.sqlite import history
 from prokerja.repository.sqlite.claims import TURNS
 from prokerja.repository.sqlite.repository import SQLiteRepository
@@ -503,7 +503,7 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def lists_and_counts_agree_with_the_model(self) -> None:
         for status in Status:
-            records = self.current.history.newest(status, None, None, 10_000)
+            records = self.current.history.newest(Filter(status), 10_000)
             assert {record.id for record in records} == set(self.of(status))
         for tally in self.current.lanes.tallies():
             assert tally.counts() == {

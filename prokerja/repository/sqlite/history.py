@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from prokerja.model import SHELL, Attempt, Lane, Record, Status
+from prokerja.model import SHELL, Attempt, Filter, Lane, Record, Status
 from prokerja.repository.sqlite.codes import CODES, COMPLETED, HIGHEST_ID, UNSETTLED
 from prokerja.repository.why import MAX_COUNTED
 
@@ -22,6 +22,13 @@ COLUMNS = """
     d.retries, d.retry_after, d.timeout, d.returns, d.payload, d.result, d.label,
     (SELECT started_at FROM running WHERE declaration = d.id),
     (SELECT error FROM attempt WHERE declaration = d.id ORDER BY number DESC LIMIT 1)"""
+MATCHES = """
+    (:label IS NULL OR d.label = :label)
+    AND (:since IS NULL OR d.declared_at >= :since)
+    AND (:until IS NULL OR d.declared_at < :until)
+    AND (:error IS NULL OR instr(lower((SELECT error FROM attempt WHERE declaration = d.id
+        ORDER BY number DESC LIMIT 1)), lower(:error)))"""
+"""What a Filter asks of a declaration beside its status and its lane."""
 ALL = f"SELECT {COLUMNS} FROM declaration AS d"
 
 
@@ -40,21 +47,21 @@ class History:
         claimed = {id for (id,) in self._database.execute(CLAIMED)}
         return self._record(row, self._lanes.matching(None, None), claimed) if row else None
 
-    def newest(
-        self, status: Status | None, queue: str | None, name: str | None, limit: int
-    ) -> list[Record]:
+    def newest(self, wanted: Filter, limit: int) -> list[Record]:
         """The declarations that match, highest id first.
 
-        Exactly so among the newest EXACT_ROWS of the file; if those are too few, the list goes on
-        with each status's latest: the finished by their end, the pending by their due time.
+        Exactly so among the newest EXACT_ROWS of the file, or of those of a label or declared in
+        that time; if those are too few, the list goes on with each status's latest: the finished
+        by their end, the pending by their due time, EXACT_ROWS of each at the most.
         """
-        lanes = self._lanes.matching(queue, name)
+        lanes = self._lanes.matching(wanted.queue, wanted.name)
         claimed = {id for (id,) in self._database.execute(CLAIMED)}
-        rows = self._recent(status, lanes, limit)
-        if len(rows) < limit:
-            rows = sorted({*rows, *self._older(status, list(lanes), limit)}, reverse=True)
+        rows = self._recent(wanted, lanes, limit)
+        if len(rows) < limit and wanted.label is None:
+            older = self._older(wanted, list(lanes), limit)
+            rows = sorted({*rows, *older}, reverse=True)
         records = (self._record(row, lanes, claimed) for row in rows)
-        return [r for r in records if status in (None, r.status)][:limit]
+        return [r for r in records if wanted.status in (None, r.status)][:limit]
 
     def attempts(self, record: Record) -> list[Attempt]:
         """Every attempt that has ended, first to last."""
@@ -95,33 +102,73 @@ class History:
                 count += row[0]
         return count
 
-    def _recent(self, status: Status | None, lanes: Iterable[int], limit: int) -> list[Any]:
+    def _recent(self, wanted: Filter, lanes: Iterable[int], limit: int) -> list[Any]:
         marks = ", ".join(str(lane) for lane in lanes)
-        query = f"""{ALL} WHERE d.id > (SELECT max(id) FROM declaration) - {EXACT_ROWS}
+        first, last = self._declared_between(wanted.since, wanted.until)
+        source = "declaration"
+        if wanted.label is None:
+            first = max(first, last - EXACT_ROWS + 1)
+        else:
+            source = f"""(SELECT * FROM declaration WHERE label = :label
+                AND id BETWEEN :first AND :last ORDER BY id DESC LIMIT {EXACT_ROWS})"""
+        query = f"""SELECT {COLUMNS} FROM {source} AS d WHERE d.id BETWEEN :first AND :last
             AND d.lane IN ({marks}) AND (:code IS NULL OR d.status = :code)
-            AND (:in_hand IS NULL OR (d.id IN ({CLAIMED})) = :in_hand)
+            AND (:in_hand IS NULL OR (d.id IN ({CLAIMED})) = :in_hand) AND {MATCHES}
             ORDER BY d.id DESC LIMIT :limit"""
-        code = None if status is None else CODES[status]
-        in_hand = status is Status.PROCESSING if code == UNSETTLED else None
-        given = {"code": code, "in_hand": in_hand, "limit": limit}
-        return self._database.execute(query, given).fetchall()
+        code = None if wanted.status is None else CODES[wanted.status]
+        in_hand = wanted.status is Status.PROCESSING if code == UNSETTLED else None
+        given = {"code": code, "in_hand": in_hand, "limit": limit, "first": first, "last": last}
+        return self._database.execute(query, {**given, **wanted._asdict()}).fetchall()
 
-    def _older(self, status: Status | None, lanes: list[int], limit: int) -> list[Any]:
-        rows: list[Any] = []
+    def _older(self, wanted: Filter, lanes: list[int], limit: int) -> list[Any]:
+        status, rows = wanted.status, list[Any]()
+        is_plain = wanted == Filter(wanted.status, wanted.queue, wanted.name)
+        given = {**wanted._asdict(), "limit": limit, "most": EXACT_ROWS}
         if status in (None, Status.PROCESSING):
-            found = self._database.execute(f"{ALL} WHERE d.id IN ({CLAIMED})")
-            rows += [row for row in found if row[1] in lanes]
+            query = f"{ALL} WHERE d.id IN ({CLAIMED}) AND {MATCHES}"
+            rows += [row for row in self._database.execute(query, given) if row[1] in lanes]
         for lane in lanes:
+            bound = {**given, "lane": lane}
             if status in (None, Status.PENDING):
-                query = f"""{ALL} JOIN (SELECT declaration FROM pending WHERE lane = ?
-                    ORDER BY due_at DESC, declaration DESC LIMIT ?) ON declaration = d.id"""
-                rows += self._database.execute(query, (lane, limit))
+                latest = """SELECT declaration FROM pending WHERE lane = :lane
+                    ORDER BY due_at DESC, declaration DESC LIMIT"""
+                query = f"""{ALL} JOIN ({latest} :most) ON declaration = d.id
+                    WHERE {MATCHES} LIMIT :limit"""
+                if is_plain:
+                    query = f"{ALL} JOIN ({latest} :limit) ON declaration = d.id"
+                rows += self._database.execute(query, bound)
             for settled in (Status.COMPLETED, Status.FAILED):
                 if status in (None, settled):
-                    query = f"""{ALL} WHERE d.lane = ? AND d.status = ?
-                        AND d.finished_at IS NOT NULL ORDER BY d.finished_at DESC LIMIT ?"""
-                    rows += self._database.execute(query, (lane, CODES[settled], limit))
+                    latest = """WHERE d.lane = :lane AND d.status = :code
+                        AND d.finished_at IS NOT NULL ORDER BY d.finished_at DESC LIMIT"""
+                    query = f"""SELECT {COLUMNS} FROM (
+                            SELECT * FROM declaration AS d {latest} :most
+                        ) AS d WHERE {MATCHES} LIMIT :limit"""
+                    if is_plain:
+                        query = f"{ALL} {latest} :limit"
+                    rows += self._database.execute(query, {**bound, "code": CODES[settled]})
         return rows
+
+    def _declared_between(self, since: float | None, until: float | None) -> tuple[int, int]:
+        """The first and the last id that may have been declared in that time."""
+        ends = """SELECT (SELECT coalesce(min(id), 1) FROM declaration),
+            (SELECT coalesce(max(id), 0) FROM declaration)"""
+        [least, most] = self._database.execute(ends).fetchone()
+        first = least if since is None else self._first_since(since, least, most)
+        last = most if until is None else self._first_since(until, least, most) - 1
+        return first, last
+
+    def _first_since(self, moment: float, low: int, high: int) -> int:
+        """The first id that was declared at that moment or later: ids grow with the time."""
+        query = "SELECT id, declared_at FROM declaration WHERE id >= ? ORDER BY id LIMIT 1"
+        while low <= high:
+            middle = (low + high) // 2
+            id, declared_at = self._database.execute(query, (middle,)).fetchone()
+            if declared_at < moment:
+                low = id + 1
+            else:
+                high = middle - 1
+        return low
 
     def _record(self, row: Any, lanes: Mapping[int, Lane], claimed: Collection[int]) -> Record:
         id, lane, code, declared, due, started, finished, *rest, running, error = row

@@ -18,7 +18,7 @@ from prokerja.repository.sqlite.opening import open_database, refuse_network
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from prokerja.model import Claimed, Declaration, Record, Taking, WorkerRow
+    from prokerja.model import Claimed, Declaration, Filter, Record, Taking, WorkerRow
     from prokerja.repository.sqlite.claims import Claims
     from prokerja.repository.sqlite.history import History
     from prokerja.repository.sqlite.watch import Watch
@@ -187,16 +187,14 @@ class SQLiteRepository:
                 statuses[id] = record.status
         return statuses
 
-    def newest(
-        self, status: Status | None, queue: str | None, name: str | None, limit: int
-    ) -> list[Record]:
+    def newest(self, wanted: Filter, limit: int) -> list[Record]:
         """See the protocol.
 
         Exactly so among the newest of the file; if those are too few, the list goes on with each
         status's latest: the finished by their end, the pending by their due time.
         """
         with self.database.reading():
-            return self.history.newest(status, queue, name, limit)
+            return self.history.newest(wanted, limit)
 
     def watch(self) -> Watch:
         """See the protocol."""

@@ -2,6 +2,7 @@
 -- attempt since its last fresh start; and the exit code of an attempt that ran a command, below
 -- zero for the number of the signal that killed it.
 ALTER TABLE declaration ADD COLUMN label TEXT;
+CREATE INDEX labelled ON declaration (label) WHERE label IS NOT NULL;
 ALTER TABLE declaration ADD COLUMN postponed INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE attempt ADD COLUMN exit_code INTEGER;
 
