@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from prokerja import repository
 from prokerja.declaring import NO_OPTIONS, Options, of_job
 from prokerja.errors import NotFound, RequestError
-from prokerja.model import Filter
+from prokerja.model import Filter, Status
 from prokerja.settings import Settings, settings
 
 if TYPE_CHECKING:
@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from prokerja.catalog.refresh import KnownJob
-    from prokerja.model import Declaration, Detail, Record, Status, Summary
+    from prokerja.model import Declaration, Detail, Record, Summary
     from prokerja.repository.verbs import Repository
     from prokerja.types import Runnable, Terms
 
 EVERY = Filter()
+MAX_OPEN = 10**6
 KNOWN = frozenset(Options._fields)
 
 
@@ -139,6 +140,14 @@ class Queue:
     def newest(self, wanted: Filter = EVERY, limit: int = 20) -> list[Record]:
         """Jobs that match, newest first."""
         return self.repository.newest(wanted, limit)
+
+    def open_ids(self, queue: str | None = None, label: str | None = None) -> list[int]:
+        """The jobs of a queue, with a label, that have not ended, a million of them at the most."""
+        found: list[int] = []
+        for status in (Status.PENDING, Status.PROCESSING):
+            wanted = Filter(status, queue, label=label)
+            found += [record.id for record in self.newest(wanted, MAX_OPEN)]
+        return sorted(set(found))
 
     def wait(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -20,6 +19,7 @@ from prokerja import cli
 from prokerja.commandline import parameters
 from prokerja.repository.sqlite.repository import SQLiteRepository
 from tests.harness.home import PROGRAM, Home
+from tests.harness.processes import has_open
 from tests.harness.terminal import Terminal
 from tests.harness.waiting import wait_until
 
@@ -544,20 +544,10 @@ def test_wait_runs_out_of_time(shell: Home) -> None:
 def test_an_interrupt_ends_a_wait_without_a_word(shell: Home, words: list[str]) -> None:
     shell.declare_job("noop")
     waiting = shell.start("wait", *words)
-    wait_until(lambda: os.path.exists(f"{shell.db}-wal") and sleeping_in(waiting.pid, "inotify"))
+    wait_until(lambda: os.path.exists(f"{shell.db}-wal") and has_open(waiting.pid, "inotify"))
     waiting.send_signal(signal.SIGINT)
     out, err = waiting.communicate(timeout=30)
     assert (waiting.returncode, out, err) == (130, b"", b"")
-
-
-def sleeping_in(pid: int, kind: str) -> bool:
-    """Whether a process has such a descriptor open."""
-    folder = f"/proc/{pid}/fd"
-    links = []
-    for name in os.listdir(folder):
-        with contextlib.suppress(FileNotFoundError):  # it closes files while we look
-            links.append(os.readlink(f"{folder}/{name}"))
-    return any(kind in link for link in links)
 
 
 # jobs

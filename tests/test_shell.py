@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from tests.harness.processes import gone
+from tests.harness.processes import gone, has_open
 from tests.harness.waiting import SOON, wait_until
 
 if TYPE_CHECKING:
@@ -429,6 +429,24 @@ def test_wait_for_several_says_whether_all_completed(shell: Home) -> None:
     shell.work()
     assert shell("wait", 1, 2).code == 1
     assert shell("wait", 1, 2, "--any") == (1, "1\n2\n", "")
+
+
+def test_wait_may_be_for_all_of_a_queue_or_a_label_that_have_not_ended(shell: Home) -> None:
+    declare(shell, "--queue", "q", "false")
+    shell.work()
+    declare(shell, "--queue", "q", "--label", "a", "true")
+    declare(shell, "--queue", "q", "--label", "b", "--sh", "exit 3")
+    declare(shell, "--in", "1h", "true")
+    told = shell("wait", "--queue", "q", "--timeout", "0")
+    assert (told.code, "2 jobs, the first is 2" in told.err) == (124, True)
+    waiting = [shell.start("wait", *words) for words in (["--queue", "q"], ["--label", "a"])]
+    wait_until(lambda: all(has_open(one.pid, "inotify") for one in waiting))
+    shell.work()
+    assert [one.wait(30) for one in waiting] == [1, 0]
+    assert shell("wait", "--label", "none").code == 0
+    for words in ([], ["1", "--queue", "q"]):
+        told = shell("wait", *words)
+        assert (told.code, told.out, told.err.count("\n")) == (2, "", 1)
 
 
 def test_wait_for_any_ends_with_the_first(shell: Home) -> None:

@@ -39,7 +39,10 @@ def run(
     ] = None,
     until: Annotated[str | None, Option("Only those declared before then.", metavar="TIME")] = None,
     error: Annotated[
-        str | None, Option("Only those whose last error contains this.", metavar="TEXT")
+        str | None,
+        Option(
+            "Only those whose last error contains this; looks at the latest 50,000.", metavar="TEXT"
+        ),
     ] = None,
     limit: Annotated[int, Option("How many to list; default: 20.", metavar=Number)] = 20,
     reverse: Annotated[bool, Option("The oldest of them first.")] = False,

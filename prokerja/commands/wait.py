@@ -7,6 +7,7 @@ from typing import Annotated
 from prokerja.commandline import Argument, Option
 from prokerja.commands import Duration, Json, Place
 from prokerja.console import print_json
+from prokerja.errors import RequestError
 from prokerja.model import Status
 from prokerja.queue import Queue
 from prokerja.times import duration
@@ -15,7 +16,13 @@ from prokerja.waiting import exit_code
 
 def run(
     *,
-    ids: Annotated[list[int], Argument("The jobs to wait for.", "ID...")],
+    ids: Annotated[list[int], Argument("The jobs to wait for.", "[ID]...")] = [],  # noqa: B006
+    queue: Annotated[
+        str | None, Option("For all of this queue that have not ended yet.", metavar="QUEUE")
+    ] = None,
+    label: Annotated[
+        str | None, Option("For all with this label that have not ended yet.", metavar="TEXT")
+    ] = None,
     timeout: Annotated[str | None, Option("Wait no longer than this.", metavar=Duration)] = None,
     any: Annotated[bool, Option("Until one of them has ended; prints its id.")] = False,
     place: Place,
@@ -26,10 +33,13 @@ def run(
     Exit code 0 if all completed, 1 if one failed, 124 if the time ran out. For a single command
     it is the command's own, and 128 more than the number of a signal that killed it.
     """
+    named = queue is not None or label is not None
+    if named == bool(ids):
+        raise RequestError("say what to wait for: ids, or --queue or --label for those not ended")
     limit = None if timeout is None else duration(timeout, "--timeout")
-    with Queue.of(place, create=False) as queue:
-        states = queue.wait(ids, limit, any=any)
-        code = exit_code(queue.find(*states)) if len(states) == 1 else None
+    with Queue.of(place, create=False) as source:
+        states = source.wait(source.open_ids(queue, label) if named else ids, limit, any=any)
+        code = exit_code(source.find(*states)) if len(states) == 1 and not named else None
     if json:
         print_json({str(id): state.value for id, state in states.items()})
     elif any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -41,3 +42,13 @@ def kill(processes: Iterable[psutil.Process]) -> None:
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
+
+
+def has_open(pid: int, kind: str) -> bool:
+    """Whether a process has a descriptor of that kind open, such as inotify."""
+    folder = f"/proc/{pid}/fd"
+    links = []
+    for name in os.listdir(folder):
+        with contextlib.suppress(FileNotFoundError):  # it closes files while we look
+            links.append(os.readlink(f"{folder}/{name}"))
+    return any(kind in link for link in links)
