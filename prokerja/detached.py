@@ -37,7 +37,7 @@ def start_detached(queue: Queue, jobs: str | None) -> None:
     try:
         fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if not queue.summary().workers:
-            share(log, queue.path)
+            share(log, os.stat(queue.path))
             os.ftruncate(log, 0)
             words = [queue.path] if jobs is None else [queue.path, jobs]
             subprocess.Popen(

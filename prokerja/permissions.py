@@ -7,20 +7,23 @@ import os
 import stat
 
 
-def share(descriptor: int, like: str) -> None:
+def share(descriptor: int, like: os.stat_result) -> None:
     """Give a file or directory the owner (if we are root), the group and the mode of a file.
 
     Who may read that may also enter a directory.
     """
-    wanted = os.stat(like)
-    owner = wanted.st_uid if os.geteuid() == 0 else -1
-    with contextlib.suppress(OSError):  # only members can give a file to a group
-        os.fchown(descriptor, owner, wanted.st_gid)
     given = os.fstat(descriptor)
-    mode = stat.S_IMODE(wanted.st_mode) & 0o666
-    if given.st_gid != wanted.st_gid:
+    owner = like.st_uid if os.geteuid() == 0 else given.st_uid
+    group = given.st_gid
+    if (owner, like.st_gid) != (given.st_uid, group):
+        with contextlib.suppress(OSError):  # only members can give a file to a group
+            os.fchown(descriptor, owner, like.st_gid)
+            group = like.st_gid
+    mode = stat.S_IMODE(like.st_mode) & 0o666
+    if group != like.st_gid:
         mode &= ~stat.S_IRWXG
     if stat.S_ISDIR(given.st_mode):
-        mode |= (mode & 0o444) >> 2
-    with contextlib.suppress(OSError):  # not ours, but of another user who shares the queue
-        os.fchmod(descriptor, mode)
+        mode |= (mode & 0o444) >> 2 | stat.S_IMODE(given.st_mode) & stat.S_ISGID
+    if mode != stat.S_IMODE(given.st_mode):
+        with contextlib.suppress(OSError):  # not ours, but of another user who shares the queue
+            os.fchmod(descriptor, mode)

@@ -7,6 +7,8 @@ import re
 import signal
 import stat
 import subprocess
+import sys
+import textwrap
 from typing import TYPE_CHECKING
 
 import pytest
@@ -83,6 +85,17 @@ def test_whoever_sees_that_a_job_has_ended_can_read_all_it_printed(home: Home) -
         home.wait(id)
         assert home.cli("output", id).endswith(f"x\n{id - ids[0]}\n")
     worker.kill()
+
+
+def test_all_is_there_at_the_end_of_a_job_even_if_nobody_reads_what_the_worker_shows(
+    shell: Home,
+) -> None:
+    flood, late = sh(shell, "seq 100000"), sh(shell, "echo late")
+    worker = shell.start("realization:start", "--verbose")  # into a pipe that is soon full
+    assert shell.wait(late)["status"] == "completed"
+    assert shell("output", late).out == "late\n"
+    assert shell("output", flood).out.endswith("\n100000\n")
+    assert worker.poll() is None
 
 
 def test_what_was_printed_before_a_death_is_kept(shell: Home) -> None:
@@ -174,6 +187,36 @@ def test_it_goes_with_its_job(shell: Home) -> None:
     assert shell("output", second).out == "two\n"
     assert shell("purge", "--yes", "--status", "failed").out == "1\n"
     assert not list((shell.path / "queue.sqlite3-output").iterdir())
+
+
+def test_an_attempt_that_is_run_again_after_a_stop_leaves_its_last_run_only(shell: Home) -> None:
+    shell.in_environment({"PROKERJA_KEEP_OUTPUT": "1K"})
+    script = "test -e gate && echo second && exit; seq 5000; exec sleep 60"
+    id = sh(shell, script)
+    worker = shell.worker("--grace", "0")
+    following = shell.start("output", id, "--follow")
+    wait_until(lambda: "5000\n" in shell("output", id).out)
+    (shell.path / "gate").touch()
+    worker.send(signal.SIGTERM)
+    assert worker.end() == 0
+    assert shell.job(id)["attempts"] == 0
+    shell.work()
+    assert shell("output", id) == (0, "second\n", "")
+    out, _ = following.communicate(timeout=30)
+    assert (following.returncode, out[-12:]) == (0, b"5000\nsecond\n")
+
+
+def test_a_queue_in_memory_shows_what_its_jobs_print(home: Home) -> None:
+    program = """
+        from prokerja import Queue, Worker
+        from prokerja.declaring import of_spec
+        from prokerja.shell import SPEC
+        with Queue(":memory:") as queue:
+            queue.register([of_spec(SPEC, {"line": "echo shown", "cwd": "/"}, 0.0)], 0.0)
+            Worker(queue, until_empty=True).run()
+        """
+    told = home.execute([sys.executable, "-c", textwrap.dedent(program)])
+    assert told == (0, "", "[1] shown\n")
 
 
 # How it is shown

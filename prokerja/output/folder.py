@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from typing import TYPE_CHECKING
 
 from prokerja.permissions import share
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 JOBS_PER_FOLDER = 1000
 TAILS = 2
+LOOK_SECONDS = 1.0
+"""Between two looks at whom the queue is shared with."""
 
 
 class OutputFolder:
@@ -24,6 +27,8 @@ class OutputFolder:
     def __init__(self, queue: str) -> None:
         self._queue = queue
         self._path = f"{queue}-output"
+        self._facts: os.stat_result | None = None
+        self._looked_at = 0.0
 
     def head(self, id: int, attempt: int) -> str:
         """The file of the first part."""
@@ -32,6 +37,14 @@ class OutputFolder:
     def tails(self, id: int, attempt: int) -> list[str]:
         """Those of the last part."""
         return [f"{self.head(id, attempt)}.{number}" for number in range(TAILS)]
+
+    def start(self, id: int, attempt: int) -> int:
+        """Open the file of the first part, empty, with none of the last; raises OSError."""
+        descriptor = self.create(self.head(id, attempt))
+        for tail in self.tails(id, attempt):
+            with contextlib.suppress(FileNotFoundError):  # of a run of it that was cut short
+                os.unlink(tail)
+        return descriptor
 
     def create(self, path: str) -> int:
         """Open one of these files for writing, empty; raises OSError."""
@@ -42,7 +55,7 @@ class OutputFolder:
             self._make_folder(self._path)
             self._make_folder(os.path.dirname(path))
             descriptor = os.open(path, flags, 0o600)
-        share(descriptor, self._queue)
+        share(descriptor, self._like())
         return descriptor
 
     def attempts(self, id: int) -> list[int]:
@@ -69,6 +82,13 @@ class OutputFolder:
                 with contextlib.suppress(OSError):
                     os.rmdir(folder)
 
+    def _like(self) -> os.stat_result:
+        """The queue's owner and mode, as they were a moment ago."""
+        now = time.monotonic()
+        if self._facts is None or now - self._looked_at > LOOK_SECONDS:
+            self._facts, self._looked_at = os.stat(self._queue), now
+        return self._facts
+
     def _by_folder(self, ids: Iterable[int]) -> dict[str, set[str]]:
         folders: dict[str, set[str]] = {}
         for id in ids:
@@ -89,6 +109,6 @@ class OutputFolder:
             os.mkdir(path, 0o700)
             descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
-                share(descriptor, self._queue)
+                share(descriptor, self._like())
             finally:
                 os.close(descriptor)

@@ -19,6 +19,8 @@ class Reading:
         self._files = [folder.head(id, attempt), *folder.tails(id, attempt)]
         self.end = 0
         """How many bytes both streams had, as far as it was read."""
+        self._began: float | None = None
+        """When the first piece came."""
 
     def pieces(self) -> Iterator[Piece]:
         """What has come since the last time, in order; bytes may be missing between two."""
@@ -26,6 +28,9 @@ class Reading:
             try:
                 with open(path, "rb") as file:
                     for piece in unpack(file):
+                        if not piece.offset and piece.time != self._began:
+                            # An attempt that was cut short by a stop is run again as the same one.
+                            self._began, self.end = piece.time, 0
                         if piece.end > self.end:
                             self.end = piece.end
                             yield piece

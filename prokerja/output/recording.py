@@ -19,7 +19,7 @@ class Recording:
 
     def __init__(self, folder: OutputFolder, id: int, attempt: int, limit: int) -> None:
         self._folder = folder
-        self._head = folder.head(id, attempt)
+        self._attempt = (id, attempt)
         self._tails = folder.tails(id, attempt)
         self._limit = limit
         self._file = -1
@@ -55,7 +55,9 @@ class Recording:
         try:
             if self._file < 0:
                 tail = self._tails[self._turn % len(self._tails)]
-                self._file = self._folder.create(self._head if self._turn < 0 else tail)
+                first = self._turn < 0
+                folder = self._folder
+                self._file = folder.start(*self._attempt) if first else folder.create(tail)
             size = os.fstat(self._file).st_size
             if os.write(self._file, packed) < len(packed):
                 os.ftruncate(self._file, size)  # a part of a piece would hide those after it

@@ -35,7 +35,8 @@ class Worker:
     be imported. Where neither is given, and the settings name no directory, and there is none
     where it usually is, it runs commands only. The options are those of `prokerja
     realization:start`, durations in seconds: `same_as` names directories whose jobs are the same
-    as these, such as another copy of them; with `verbose`, stderr shows what jobs print.
+    as these, such as another copy of them; with `verbose`, or a queue
+    in memory, stderr shows what jobs print.
     """
 
     def __init__(  # noqa: PLR0913  a keyword each
@@ -90,7 +91,10 @@ class Worker:
                 self.stop()
             store = self._repository()
             pump = Pump(
-                sys.stderr.buffer, store.outputs, self._settings.keep_output, verbose=self._verbose
+                sys.stderr.buffer,
+                store.outputs,
+                self._settings.keep_output,
+                verbose=self._verbose or store.outputs is None,
             )
             maintenance = Maintenance(store, self._settings)
             try:

@@ -30,7 +30,7 @@ def hold(path: str, like: str) -> int:
             raise StoreError(f"{path} is in the way ({error.strerror}); remove it") from None
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     os.ftruncate(descriptor, 0)
-    share(descriptor, like)
+    share(descriptor, os.stat(like))
     return descriptor
 
 
