@@ -90,11 +90,11 @@ def test_whoever_sees_that_a_job_has_ended_can_read_all_it_printed(home: Home) -
 def test_all_is_there_at_the_end_of_a_job_even_if_nobody_reads_what_the_worker_shows(
     shell: Home,
 ) -> None:
-    flood, late = sh(shell, "seq 20000"), sh(shell, "echo late")
+    flood, late = sh(shell, "seq 15000"), sh(shell, "echo late")
     worker = shell.start("realization:start", "--verbose")  # into a pipe that is soon full
     assert shell.wait(late)["status"] == "completed"
     assert shell("output", late).out == "late\n"
-    assert shell("output", flood).out.endswith("\n20000\n")
+    assert shell("output", flood).out.endswith("\n15000\n")
     assert worker.poll() is None
 
 
