@@ -141,7 +141,6 @@ def test_a_plain_command_line_needs_no_typer(name: str, words: list[str]) -> Non
         ("declare:batch", ["one", "two"]),
         ("report", ["surplus"]),
         ("report:job", ["seven"]),
-        ("wait", []),
         ("wait", ["-1"]),
     ],
 )
@@ -180,7 +179,7 @@ def test_every_parameter_is_given_by_name_and_all_but_what_must_be_said_have_def
     for parameter in signature.parameters.values():
         assert parameter.kind is parameter.KEYWORD_ONLY
     needed = [p.name for p in parameters(cli.load(name)) if p.default is REQUIRED]
-    assert needed == {"declare:job": ["name"], "report:job": ["id"], "wait": ["ids"]}.get(name, [])
+    assert needed == {"declare:job": ["name"], "report:job": ["id"]}.get(name, [])
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "help"])
