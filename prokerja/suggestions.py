@@ -9,11 +9,13 @@ if TYPE_CHECKING:
 
 SYNONYMS = {
     "declare:job": ("add", "declare", "enqueue", "job", "new", "push", "put", "queue", "submit"),
+    "declare:shell": ("at", "cmd", "command", "exec", "nohup", "nq", "sh", "shell", "tsp"),
     "declare:batch": ("batch", "bulk", "import"),
     "realization:start": ("consume", "realize", "run", "serve", "start", "work", "worker"),
     "report": ("count", "info", "stats", "status"),
     "report:jobs": ("list", "ls", "ps"),
-    "report:job": ("get", "inspect", "log", "logs", "show"),
+    "report:job": ("get", "inspect", "show"),
+    "output": ("cat", "log", "logs", "print", "stderr", "stdout", "tail"),
     "purge": ("clean", "clear", "delete", "flush", "prune", "remove", "rm"),
     "retry": ("rerun", "requeue", "restart"),
     "jobs": ("kinds", "types"),

@@ -339,8 +339,8 @@ def test_an_option_out_of_its_range_is_named(shared: Home, words: list[str], wha
 
 @pytest.mark.parametrize("id", ["99", "0", "9" * 18])
 def test_an_id_that_is_not_there_is_reported(shared: Home, id: str) -> None:
-    for name in ("retry", "wait", "report:job"):
-        line = refused(shared, name, id, code=1)
+    for name, code in {"retry": 1, "wait": 2, "report:job": 1, "output": 1}.items():
+        line = refused(shared, name, id, code=code)
         assert line == f"there is no job {id}; `prokerja report:jobs` lists them"
 
 

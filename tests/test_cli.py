@@ -512,7 +512,7 @@ def test_wait_tells_by_its_exit_code_how_jobs_have_ended(shell: Home) -> None:
     assert shell("wait", 1, 2).code == 1
     assert json.loads(shell("wait", "1", "2", "--json").out) == {"1": "completed", "2": "failed"}
     assert shell("wait", 3) == (
-        1, "", "prokerja: there is no job 3; `prokerja report:jobs` lists them\n"
+        2, "", "prokerja: there is no job 3; `prokerja report:jobs` lists them\n"
     )  # fmt: skip
 
 
@@ -737,7 +737,7 @@ def test_every_answer_is_json_if_asked_for(shell: Home) -> None:
         (2, ["retry"]),
         (2, ["purge", "--older-than", "long"]),
         (2, ["purge", "--status", "processing"]),
-        (1, ["wait", "77"]),
+        (2, ["wait", "77"]),
         (124, ["wait", "1", "--timeout", "0"]),
         (2, ["jobs", "--jobs", "nowhere"]),
         (2, ["dance"]),

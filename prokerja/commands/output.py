@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from prokerja.commandline import Argument, Option
 from prokerja.commands import Number, Place, QueueOption
-from prokerja.console import hint
+from prokerja.console import hint, plural
 from prokerja.console.job_output import BOTH, JobOutput
 from prokerja.errors import BadOption, NotFound, RequestError
 from prokerja.following import follow
@@ -77,7 +77,7 @@ def _show_one(
     runs = record.status is Status.PROCESSING and record.started_at is not None
     had = record.attempts + runs
     if attempt is not None and not 1 <= attempt <= had:
-        raise NotFound(f"job {id} has had {had} attempts; there is no attempt {attempt}")
+        raise NotFound(f"job {id} has had {plural(had, 'attempt')}; there is no attempt {attempt}")
     if not had:
         raise NotFound(f"job {id} has not been started; `prokerja report:job {id}` says why")
     if not _show(queue, record, attempt or had, output, tail):

@@ -7,7 +7,7 @@ from typing import Annotated
 from prokerja.commandline import Argument, Option
 from prokerja.commands import Duration, Json, Place
 from prokerja.console import print_json
-from prokerja.errors import RequestError
+from prokerja.errors import NotFound, RequestError
 from prokerja.model import Status
 from prokerja.queue import Queue
 from prokerja.times import duration
@@ -30,7 +30,8 @@ def run(
 ) -> int:
     """Wait until jobs have ended.
 
-    Exit code 0 if all completed, 1 if one failed, 124 if the time ran out. For a single command
+    Exit code 0 if all completed, 1 if one failed, 2 if one is not there, 124 if the time ran
+    out. For a single command
     it is the command's own, and 128 more than the number of a signal that killed it.
     """
     named = queue is not None or label is not None
@@ -38,7 +39,10 @@ def run(
         raise RequestError("say what to wait for: ids, or --queue or --label for those not ended")
     limit = None if timeout is None else duration(timeout, "--timeout")
     with Queue.of(place, create=False) as source:
-        states = source.wait(source.open_ids(queue, label) if named else ids, limit, any=any)
+        try:
+            states = source.wait(source.open_ids(queue, label) if named else ids, limit, any=any)
+        except NotFound as error:  # 1 would say that the job has failed
+            raise RequestError(str(error)) from None
         code = exit_code(source.find(*states)) if len(states) == 1 and not named else None
     if json:
         print_json({str(id): state.value for id, state in states.items()})
