@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from functools import partial
-from importlib import import_module
 from typing import Annotated, Any
 
 from prokerja.commandline import (
@@ -19,25 +18,10 @@ from prokerja.commandline import (
     parse,
     parse_int,
 )
+from prokerja.commands import COMMANDS, load
 from prokerja.errors import ProkerjaError, TryAgain
 from prokerja.streams import insist_on_utf8, let_go_of_broken_streams, open_standard_streams
 
-COMMANDS = {
-    "declare:job": "declare_job",
-    "declare:shell": "declare_shell",
-    "declare:batch": "declare_batch",
-    "realization:start": "realization_start",
-    "report": "report",
-    "report:jobs": "report_jobs",
-    "report:job": "report_job",
-    "output": "output",
-    "retry": "retry",
-    "purge": "purge",
-    "wait": "wait",
-    "jobs": "jobs",
-    "help": "help",
-}
-"""Every command, and the module in `prokerja.commands` whose `run` it is."""
 FAILED, USAGE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
 TRACEBACK = "PROKERJA_TRACEBACK"
 """Set it to see where an unforeseen error comes from."""
@@ -103,12 +87,6 @@ def dispatch(words: list[str]) -> int:
         if given is not None:
             return call(command, **given)
     return run_with_typer(words)
-
-
-def load(name: str) -> Command:
-    """The function behind a command."""
-    command: Command = import_module(f"prokerja.commands.{COMMANDS[name]}").run
-    return command
 
 
 def print_error(message: str, code: int, words: list[str]) -> int:

@@ -17,6 +17,7 @@ import pytest
 
 from prokerja import cli
 from prokerja.commandline import parameters
+from prokerja.commands import COMMANDS, load
 from prokerja.repository.sqlite.repository import SQLiteRepository
 from tests.harness.home import PROGRAM, Home
 from tests.harness.processes import has_open
@@ -26,7 +27,7 @@ from tests.harness.waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NAMES = sorted(cli.COMMANDS)
+NAMES = sorted(COMMANDS)
 NOBODY = 65534
 HEAVY = {"typer", "rich", "msgspec", "dataclasses", "inspect", "psutil", "subprocess", "ast"}
 
@@ -40,7 +41,7 @@ def test_every_command_explains_each_of_its_options(shell: Home, name: str) -> N
     assert (told.code, told.err) == (0, "")
     text = " ".join(told.out.split())
     assert text.startswith(f"Usage: prokerja {name} ")
-    for parameter in parameters(cli.load(name)):
+    for parameter in parameters(load(name)):
         assert parameter.marker.help in text
         for shown in parameter.flags or [parameter.marker.metavar]:
             assert shown in text
@@ -713,7 +714,12 @@ def test_every_answer_is_json_if_asked_for(shell: Home) -> None:
         ("wait", "3", "--timeout", "0"): dict,
         ("jobs",): dict,
     }
-    assert {words[0] for words in answers} == set(NAMES) - {"realization:start", "help", "output"}
+    assert {words[0] for words in answers} == set(NAMES) - {
+        "realization:start",
+        "help",
+        "output",
+        "completion",
+    }
     for words, kind in answers.items():
         told = shell(*words, "--json")
         assert isinstance(json.loads(told.out), kind), words

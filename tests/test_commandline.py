@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from prokerja import cli
 from prokerja.commandline import REQUIRED, Argument, Parameter, parameters, parse, parse_int
+from prokerja.commands import COMMANDS, load
 
-NAMES = sorted(cli.COMMANDS)
-FLAGS = {name: [f for p in parameters(cli.load(name)) for f in p.flags] for name in NAMES}
+NAMES = sorted(COMMANDS)
+FLAGS = {name: [f for p in parameters(load(name)) for f in p.flags] for name in NAMES}
 EVERY_FLAG = sorted({flag for flags in FLAGS.values() for flag in flags})
 VALUES = [
     "",
@@ -51,7 +52,7 @@ def thoroughly(name: str, words: list[str]) -> dict[str, Any]:
 
 def filled(name: str, given: dict[str, Any]) -> dict[str, Any]:
     """The same with the defaults of what is not given."""
-    takes = parameters(cli.load(name))
+    takes = parameters(load(name))
     return {**{p.name: p.default for p in takes if p.default is not REQUIRED}, **given}
 
 
@@ -80,7 +81,7 @@ def pieces_of(parameter: Parameter) -> st.SearchStrategy[list[str]]:
 def command_lines(draw: st.DrawFn) -> tuple[str, list[str]]:
     """A command and words: what it takes, in any order, and now and then something else."""
     name = draw(st.sampled_from(NAMES))
-    takes = parameters(cli.load(name))
+    takes = parameters(load(name))
     needed = [p for p in takes if p.default is REQUIRED]
     some = draw(st.lists(st.sampled_from(takes), max_size=4))
     pieces = [draw(pieces_of(parameter)) for parameter in [*needed, *some]]
@@ -100,7 +101,7 @@ def command_lines(draw: st.DrawFn) -> tuple[str, list[str]]:
 @example(("wait", ["--timeout", "1", "3", "--", "-4"]))
 def test_what_is_read_quickly_typer_reads_alike(line: tuple[str, list[str]]) -> None:
     name, words = line
-    quick = parse(cli.load(name), words)
+    quick = parse(load(name), words)
     if quick is not None:
         assert filled(name, quick) == thoroughly(name, words)
 
@@ -127,7 +128,7 @@ def test_what_is_read_quickly_typer_reads_alike(line: tuple[str, list[str]]) -> 
     ],
 )
 def test_a_plain_command_line_needs_no_typer(name: str, words: list[str]) -> None:
-    assert parse(cli.load(name), words) is not None
+    assert parse(load(name), words) is not None
 
 
 @pytest.mark.parametrize(
@@ -145,7 +146,7 @@ def test_a_plain_command_line_needs_no_typer(name: str, words: list[str]) -> Non
     ],
 )
 def test_what_needs_an_explanation_is_left_to_typer(name: str, words: list[str]) -> None:
-    assert parse(cli.load(name), words) is None
+    assert parse(load(name), words) is None
 
 
 @pytest.mark.parametrize(
@@ -166,7 +167,7 @@ def test_what_the_store_could_not_hold_is_no_whole_number(text: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_parameter_says_what_it_is_for(name: str) -> None:
-    for parameter in parameters(cli.load(name)):
+    for parameter in parameters(load(name)):
         assert parameter.marker.help.endswith("."), parameter.name
         assert bool(parameter.flags) != isinstance(parameter.marker, Argument)
 
@@ -175,10 +176,10 @@ def test_every_parameter_says_what_it_is_for(name: str) -> None:
 def test_every_parameter_is_given_by_name_and_all_but_what_must_be_said_have_defaults(
     name: str,
 ) -> None:
-    signature = inspect.signature(cli.load(name))
+    signature = inspect.signature(load(name))
     for parameter in signature.parameters.values():
         assert parameter.kind is parameter.KEYWORD_ONLY
-    needed = [p.name for p in parameters(cli.load(name)) if p.default is REQUIRED]
+    needed = [p.name for p in parameters(load(name)) if p.default is REQUIRED]
     assert needed == {"declare:job": ["name"], "report:job": ["id"]}.get(name, [])
 
 

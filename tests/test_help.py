@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from prokerja import cli
+from prokerja.commands import COMMANDS
 from prokerja.commands.help import GUIDE, page, summary, topics
 from prokerja.suggestions import SYNONYMS, UNAVAILABLE
 from tests.harness.home import PROGRAM, Home
@@ -69,7 +69,7 @@ def test_another_word_for_a_command_is_understood(shell: Home, word: str, comman
     told = shell(word)
     assert (told.code, told.out) == (2, "")
     assert told.err.endswith(f"; did you mean `prokerja {command}`?\n")
-    assert command in {*cli.COMMANDS, "--version"}
+    assert command in {*COMMANDS, "--version"}
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,13 @@ import re
 
 import pytest
 
-from prokerja import cli, errors
+from prokerja import errors
 from prokerja.commandline import parameters
+from prokerja.commands import COMMANDS, load
 from prokerja.commands.help import topics
 from tests.documents import README, ROOT, blocks, section, table
 
-NAMES = sorted(cli.COMMANDS)
+NAMES = sorted(COMMANDS)
 
 
 def test_it_opens_with_one_sentence_and_a_job_to_try() -> None:
@@ -44,19 +45,19 @@ def test_the_table_lists_every_option_of_every_command(name: str) -> None:
     [(usage, cells)] = [
         (usage, cells) for usage, cells in table(commands).items() if usage.split()[0] == name
     ]
-    flags = {flag for parameter in parameters(cli.load(name)) for flag in parameter.flags}
+    flags = {flag for parameter in parameters(load(name)) for flag in parameter.flags}
     shared = {"--db", "--jobs", "--json"}
     assert set(re.findall(r"(?<![\w-])--?[\w-]+", cells[1])) == flags - shared
     assert all(flag in commands for flag in shared)
     assert usage == " ".join(
-        [name, *(p.marker.metavar for p in parameters(cli.load(name)) if not p.flags)]
+        [name, *(p.marker.metavar for p in parameters(load(name)) if not p.flags)]
     )
 
 
 def test_the_tables_list_every_command_and_exit_code() -> None:
     rows = table(section(README, "Commands"))
     commands = [usage.split()[0] for usage in rows]
-    assert [name for name in commands if name in cli.COMMANDS] == list(cli.COMMANDS)
+    assert [name for name in commands if name in COMMANDS] == list(COMMANDS)
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
     assert {str(getattr(kind, "exit_code", 0)) for kind in kinds} | {"0"} <= set(rows)
 

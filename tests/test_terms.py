@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from prokerja import Job, Queue, cli
+from prokerja import Job, Queue
 from prokerja.catalog.options import RULES
 from prokerja.commandline import parameters
 from prokerja.commandline.input import options_from
+from prokerja.commands import load
 from prokerja.commands.declare_batch import KEYS
 from prokerja.declaring import Options
 from prokerja.errors import BadOption
@@ -42,7 +43,7 @@ def test_a_declaration_holds_each() -> None:
 
 
 def test_a_shell_and_a_batch_may_ask_for_each() -> None:
-    taken = {parameter.name: parameter for parameter in parameters(cli.load("declare:job"))}
+    taken = {parameter.name: parameter for parameter in parameters(load("declare:job"))}
     for term in TERMS:
         assert taken[term.name].flags == (f"--{term.name.replace('_', '-')}",)
         assert taken[term.name].marker.help == term.help

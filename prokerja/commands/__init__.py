@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Annotated
 
-from prokerja.commandline import Group, Option, Parameter
+from prokerja.commandline import Command, Group, Option, Parameter
 from prokerja.settings import Settings, settings
 
+COMMANDS = {
+    "declare:job": "declare_job",
+    "declare:shell": "declare_shell",
+    "declare:batch": "declare_batch",
+    "realization:start": "realization_start",
+    "report": "report",
+    "report:jobs": "report_jobs",
+    "report:job": "report_job",
+    "output": "output",
+    "retry": "retry",
+    "purge": "purge",
+    "wait": "wait",
+    "jobs": "jobs",
+    "completion": "completion",
+    "help": "help",
+}
+"""Every command, and the module in `prokerja.commands` whose `run` it is."""
 Duration = "DURATION"
 Number = "N"
 PLACE = (
@@ -26,3 +44,9 @@ Start = Annotated[
     bool, Option("Start a worker, which leaves when nothing is due, unless one is alive.")
 ]
 QueueOption = Annotated[str | None, Option("Only this queue.", ("--queue",), metavar="QUEUE")]
+
+
+def load(name: str) -> Command:
+    """The function behind a command."""
+    command: Command = import_module(f"prokerja.commands.{COMMANDS[name]}").run
+    return command

@@ -30,7 +30,7 @@ def run(
     directory = place.jobs
     if not os.path.isdir(directory):
         raise CatalogError(f"there is no jobs directory {directory}; make it or pass --jobs DIR")
-    specs, broken = _imported(directory) if load else _read(directory)
+    specs, broken = _imported(directory) if load else read_jobs(directory)
     specs = sorted(specs)
     if json:
         found = [{**spec.to_json(), "signature": spec.signature()} for spec in specs]
@@ -50,7 +50,7 @@ def _imported(directory: str) -> tuple[list[JobSpec], list[Broken]]:
     return inspect(directory)
 
 
-def _read(directory: str) -> tuple[list[JobSpec], list[Broken]]:
+def read_jobs(directory: str) -> tuple[list[JobSpec], list[Broken]]:
     """What the text of the files tells."""
     modules = Modules(directory)
     found: dict[str, JobSpec] = {}
