@@ -13,6 +13,7 @@ from prokerja.console import hint, on_terminal, print_fields, print_json, print_
 from prokerja.errors import BadOption, RequestError
 from prokerja.model import Filter, Status
 from prokerja.queue import Queue
+from prokerja.terms import DEFAULTS
 from prokerja.text import quoted
 from prokerja.times import duration, human, iso, moment
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 USUAL = ("id", "job", "queue", "status", "attempts", "declared", "error", "what")
 MORE = ("priority", "due", "started", "finished", "label")
 Cells = dict[str, Any]
+FAR_SECONDS = 30 * 86400.0
+"""From here on a list at a terminal shows the day."""
 
 
 def run(
@@ -79,7 +82,7 @@ def run(
     elif csv:
         print_csv(shown, [_row(record, shown, iso) for record in records])
     elif on_terminal():
-        _show(records, shown, lambda at: f"{human(now - at)} ago" if at <= now else iso(at))
+        _show(records, shown, now)
         if not records:
             hint(
                 "No job matches."
@@ -90,10 +93,23 @@ def run(
         print_fields(_row(record, shown, iso) for record in records)
 
 
-def _show(records: Sequence[Record], shown: Sequence[str], when: Callable[[float], str]) -> None:
-    if records:
-        rows = [_row(record, shown, when) for record in records]
-        print_table(shown, rows, right=("id", "attempts", "priority"))
+def _show(records: Sequence[Record], shown: Sequence[str], now: float) -> None:
+    if not records:
+        return
+    if shown is USUAL and all(record.lane.queue == DEFAULTS["queue"] for record in records):
+        shown = [name for name in shown if name != "queue"]
+    rows = [_row(record, shown, lambda at: _short(at, now)) for record in records]
+    right = ("id", "attempts", "priority")
+    print_table(shown, rows, right=right, long=("error", "what", "label"))
+
+
+def _short(at: float, now: float) -> str:
+    """A moment in a few letters: `39s ago`, `in 2h`, or the day if it is far away."""
+    distance = abs(now - at)
+    if distance > FAR_SECONDS:
+        return iso(at)[:10]
+    largest = human(max(distance, 10)).split()[0] if distance >= 10 else f"{int(distance)}s"
+    return f"{largest} ago" if at <= now else f"in {largest}"
 
 
 def _row(record: Record, shown: Sequence[str], when: Callable[[float], str]) -> tuple[str, ...]:

@@ -45,11 +45,16 @@ def print_fields(rows: Iterable[Sequence[str]]) -> None:
 
 
 def print_table(
-    columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    right: Sequence[str] = (),
+    long: Sequence[str] = (),
 ) -> None:
     """Rows for people: a table with rules only where they help, statuses in colour.
 
-    A column that has nothing to say is left out.
+    A column that has nothing to say is left out. Of `long` ones, what finds no room is cut off; if
+    there are any, no other is broken into lines.
     """
     from rich import box
     from rich.console import Console
@@ -61,10 +66,17 @@ def print_table(
     speaking = [place for place in range(len(columns)) if any(row[place] for row in rows)]
     for place in speaking:
         justify: Any = "right" if columns[place] in right else "left"
-        table.add_column(columns[place], justify=justify, overflow="fold")
+        is_whole = bool(long) and columns[place] not in long
+        header = Text(columns[place], no_wrap=True, overflow="ellipsis")
+        table.add_column(header, justify=justify, overflow="fold", no_wrap=is_whole)
     for row in rows:
-        cells = (row[place] for place in speaking)
-        table.add_row(*(Text(escaped(cell), style=STYLES.get(cell, "")) for cell in cells))
+        cells = []
+        for place in speaking:
+            cell = Text(escaped(row[place]), style=STYLES.get(row[place], ""))
+            if columns[place] in long:
+                cell.no_wrap, cell.overflow = True, "ellipsis"
+            cells.append(cell)
+        table.add_row(*cells)
     Console().print(table)
 
 
