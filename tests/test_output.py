@@ -322,6 +322,10 @@ def test_a_declaration_may_wait_and_feel_like_the_command_itself(shell: Home) ->
     assert shell("declare:job", "fail", "--wait").code == 1
     assert shell("declare:shell", "--wait", "--each", "{}", "true", stdin="a\nb\n").code == 0
     assert shell("declare:shell", "--wait", "--json", "true").code == 2
+    lines = '{"shell": "exit 3"}\n{"shell": "exit 0"}\n'
+    assert shell("declare:batch", "--wait", stdin=lines) == (1, "", "")
+    assert shell("declare:batch", "--wait", stdin="") == (0, "", "")
+    assert shell("declare:batch", "--wait", "--ids", stdin=lines).code == 2
 
 
 def test_an_interrupt_of_a_wait_leaves_the_job_running(shell: Home) -> None:

@@ -19,8 +19,8 @@ from prokerja.commandline.input import (
     parse_json,
     unreadable,
 )
-from prokerja.commands import Json, Place, Start
-from prokerja.commands.declared import start_worker
+from prokerja.commands import Json, Place, Start, Wait
+from prokerja.commands.declared import start_worker, wait_for
 from prokerja.console import hint, plural, print_json, with_progress
 from prokerja.declaring import NO_OPTIONS, Options, of_spec
 from prokerja.errors import ProkerjaError, RequestError
@@ -43,14 +43,17 @@ def run(
     *,
     file: Annotated[str, Argument("JSON Lines, or - for stdin.", "[FILE]")] = "-",
     ids: Annotated[bool, Option("Print each id, one a line.")] = False,
+    wait: Wait = False,
     start: Start = False,
     place: Place,
     json: Json = False,
-) -> None:
+) -> int:
     """Declare many jobs from JSON Lines, all or nothing.
 
     Prints how many, the first id and the last.
     """
+    if wait and (json or ids):
+        raise RequestError("--wait shows what comes of the jobs, and the others their ids; use one")
     now = time.time()
     with Queue.of(place) as queue:
         known = cache(queue.known_job)
@@ -59,6 +62,8 @@ def run(
             done = queue.register(declarations, now)
         if start:
             start_worker(queue, place)
+        if wait:
+            return wait_for(queue, done, "") if done else 0
     if json:
         span = {"first": done[0], "last": done[-1]} if done else {"first": None, "last": None}
         print_json({"count": len(done), **span, **({"ids": list(done)} if ids else {})})
@@ -69,6 +74,7 @@ def run(
     else:
         print("0")
     hint(f"Declared {plural(len(done), 'job')}." if done else "Declared nothing: no lines came.")
+    return 0
 
 
 def _opened(file: str) -> BinaryIO:

@@ -55,7 +55,7 @@ def show_declared(queue: Queue, ids: range, name: str, *, single: bool, json: bo
 
 def _declared(queue: Queue, name: str, count: int) -> str:
     it = "it" if count == 1 else "them"
-    what = f"Declared {plural(count, f'{name} job')} in {queue.path}"
+    what = f"Declared {plural(count, f'{name} job'.lstrip())} in {queue.path}"
     with suppress(ProkerjaError, OSError):  # it is declared, whatever becomes of this question
         if not queue.summary().workers:
             return f"{what}. No worker is alive: `prokerja realization:start` runs {it}."
