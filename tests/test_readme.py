@@ -19,9 +19,10 @@ def test_it_opens_with_one_sentence_and_a_job_to_try() -> None:
     _, sentence, *_ = README.split("\n\n")
     assert sentence.count(". ") == 0
     assert sentence.endswith(".")
-    job, transcript, targets = blocks(README)
-    assert (job.kind, transcript.kind, targets.kind) == ("sh", "console", "sh")
-    assert len(transcript.commands()) == 4
+    job, transcript, commands, targets = blocks(README)
+    kinds = (job.kind, transcript.kind, commands.kind, targets.kind)
+    assert kinds == ("sh", "console", "console", "sh")
+    assert (len(transcript.commands()), len(commands.commands())) == (4, 2)
     assert [line.split("  ")[0] for line in targets.text.splitlines()] == [
         "make run",
         "make test",
