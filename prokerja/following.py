@@ -40,9 +40,9 @@ def follow(
                 reading = reading or Reading(repository.outputs, id, number)
                 for piece in reading.pieces():
                     show(reading, piece)
+            if record.status in ENDED and record.attempts <= number:
+                return detail
             if record.attempts >= number:
-                if record.status in ENDED and record.attempts == number:
-                    return detail
                 number, reading = number + 1, None
             else:
                 runs = record.started_at is not None and record.status not in ENDED

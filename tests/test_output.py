@@ -315,6 +315,13 @@ def test_following_goes_on_through_a_retry(shell: Home) -> None:
     assert (following.returncode, out, err) == (0, b"attempt 1\nattempt 2\n", b"")
 
 
+def test_following_an_attempt_that_never_comes_ends_with_the_job(shell: Home) -> None:
+    id = sh(shell, "echo only; exit 3")
+    shell.work()
+    assert shell("output", id, "--follow", "--attempt", 9) == (3, "", "")
+    assert shell("output", id, "--follow", "--attempt", 1) == (3, "only\n", "")
+
+
 def test_a_declaration_may_wait_and_feel_like_the_command_itself(shell: Home) -> None:
     shell.worker()
     told = shell("declare:shell", "--wait", "--sh", "echo out; echo err >&2; exit 5")
