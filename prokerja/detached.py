@@ -72,11 +72,15 @@ def main(path: str, jobs: str | None = None) -> None:
             has_worked = event.completed + event.failed > 0
 
     with Queue(path) as queue:
-        is_due = True
-        while is_due and has_worked:  # what is due may be for another worker
+        is_due, pending = True, -1
+        while is_due:
+            before = pending
             reason = Worker(queue, jobs, until_empty=True, on_event=tell).run()
             summary = queue.summary()
-            is_due = not (reason or summary.workers or summary.waiting_since is None)
+            pending = summary.total.pending
+            # What is due and was due before, and was not taken, is for another worker.
+            is_new = has_worked or pending != before
+            is_due = is_new and not (reason or summary.workers or summary.waiting_since is None)
 
 
 if __name__ == "__main__":

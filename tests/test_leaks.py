@@ -155,3 +155,32 @@ def test_a_realizer_that_a_job_has_changed_for_good_is_replaced_and_that_is_said
     assert (state, pid != other) == (after, True)
     assert worker.said().count("changed its process for good") == 1
     assert [home.job(id)["attempts"] for id in range(first, last + 1)] == [1] * 5
+
+
+HELD = """
+import gc, weakref
+from prokerja import Job
+
+seen = []
+
+class Fails(Job):
+    def payload(self): return {}
+    def handle(self):
+        gc.collect()
+        gc.disable()
+        seen.append(weakref.ref(self))
+        raise ValueError
+
+class Looks(Job):
+    def payload(self): return {}
+    def handle(self):
+        return [one() is None for one in seen]
+"""
+
+
+def test_a_job_that_has_failed_is_gone_at_once_with_all_that_it_held(home: Home) -> None:
+    home.write("held.py", HELD)
+    home.declare_job("fails")
+    id = home.declare_job("looks")
+    home.work()
+    assert home.job(id)["result"] == [True]

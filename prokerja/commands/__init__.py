@@ -37,6 +37,7 @@ PLACE = (
 
 Place = Annotated[Settings, Group(PLACE, lambda given: settings(**given))]
 Json = Annotated[bool, Option("Answer in JSON.", ("--json",))]
+Null = Annotated[bool, Option("With --each: values end in NUL.", ("-0", "--null"))]
 Wait = Annotated[
     bool, Option("Show what it prints until it has ended, and exit as `wait` does.", ("--wait",))
 ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from prokerja.commandline import Argument, Group, Option
 from prokerja.commandline.input import TERM_OPTIONS, options_from, parse_json, read_all, values
-from prokerja.commands import Json, Place, Start, Wait
+from prokerja.commands import Json, Null, Place, Start, Wait
 from prokerja.commands.declared import show_declared, start_worker, wait_for
 from prokerja.declaring import Options, of_spec
 from prokerja.errors import BadPayload, ProkerjaError, RequestError
@@ -35,7 +35,7 @@ def run(
     each: Annotated[
         str | None, Option("One job for each line of stdin, as the value of KEY.", metavar="KEY")
     ] = None,
-    null: Annotated[bool, Option("With --each: values end in NUL.", ("-0", "--null"))] = False,
+    null: Null = False,
     options: Annotated[Options, Group(TERM_OPTIONS, options_from)],
     wait: Wait = False,
     start: Start = False,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from prokerja import shell
 from prokerja.commandline import Argument, Group, Option, parse_int
 from prokerja.commandline.input import TERM_OPTIONS, options_from, values
-from prokerja.commands import Json, Place, Start, Wait
+from prokerja.commands import Json, Null, Place, Start, Wait
 from prokerja.commands.declared import show_declared, start_worker, wait_for
 from prokerja.declaring import Options
 from prokerja.errors import BadOption, BadPayload, ProkerjaError, RequestError
@@ -49,7 +49,7 @@ def run(
         str | None,
         Option("One job for each line of stdin, in place of WORD, such as {}.", metavar="WORD"),
     ] = None,
-    null: Annotated[bool, Option("With --each: values end in NUL.", ("-0", "--null"))] = False,
+    null: Null = False,
     ok: Annotated[
         str | None, Option("Exit codes that mean success; default: 0.", metavar="CODES")
     ] = None,

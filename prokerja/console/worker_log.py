@@ -38,9 +38,8 @@ class WorkerLog:
     def say(self, line: str) -> None:
         """One line; it is lost where stderr takes none, as on a full disk: the jobs go on."""
         with contextlib.suppress(OSError):
-            sys.stderr.write(
-                f"prokerja: {escaped(line)}\n"
-            )  # at once: what jobs print comes between
+            # All at once: what jobs print is written by another thread.
+            sys.stderr.write(f"prokerja: {escaped(line)}\n")
             sys.stderr.flush()
 
     @singledispatchmethod

@@ -55,7 +55,11 @@ class OutputFolder:
             self._make_folder(self._path)
             self._make_folder(os.path.dirname(path))
             descriptor = os.open(path, flags, 0o600)
-        share(descriptor, self._like())
+        try:
+            share(descriptor, self._like())
+        except OSError:  # the queue has been deleted
+            os.close(descriptor)
+            raise
         return descriptor
 
     def attempts(self, id: int) -> list[int]:

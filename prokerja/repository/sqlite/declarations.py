@@ -186,8 +186,8 @@ class Declarations:
             self._database.executemany("DELETE FROM declaration WHERE id = ?", ids)
             self._database.executemany("DELETE FROM attempt WHERE declaration = ?", ids)
             self._lanes.add_counts({(lane, status): -len(rows)})
-            if self._outputs is not None:  # with the rows: later, nothing would remind of them
-                self._outputs.delete(id for id, _ in rows)
+        if self._outputs is not None:  # when others may write again: it takes longer than the rows
+            self._outputs.delete(id for id, _ in rows)
         return len(rows)
 
     def _hasten(self, id: int, lane: int, due_at: float, now: float) -> None:

@@ -118,13 +118,13 @@ class Pump:
         with self._lock:
             if not stream.is_open:
                 return 0
-            descriptor = stream.descriptor
             try:
                 count, shown = tap.read(stream, time.time())
             except BlockingIOError:
                 return 0
             if not stream.is_open:
-                self._selector.unregister(descriptor)
+                self._selector.unregister(stream.descriptor)
+                os.close(stream.descriptor)
             self._backlog += shown
             return count
 

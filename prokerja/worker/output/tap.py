@@ -50,7 +50,7 @@ class Tap:
     def read(self, stream: Stream, now: float) -> tuple[int, bytes]:
         """Take in what there is at once; how many bytes those were, and what is to be shown.
 
-        Closes a pipe that has ended. Raises BlockingIOError if there is nothing.
+        The pipe has ended if those are none. Raises BlockingIOError if there is nothing.
         """
         piece = os.read(stream.descriptor, READ_BYTES)
         shown = b""
@@ -62,7 +62,6 @@ class Tap:
                 shown += stream.prefixer.feed(label, said)
         if not piece:
             shown += stream.prefixer.end()
-            os.close(stream.descriptor)
             stream.is_open = False
             stream.announcements.speaker = NOBODY
         return len(piece), shown

@@ -59,12 +59,12 @@ class Steered(Exception):
         self.exit_code = exit_code
 
 
-def failure(error: BaseException, started_at: float, finished_at: float) -> Failed:
-    """What a job's exception comes to."""
+def failure(error: BaseException) -> Failed:
+    """What a job's exception comes to; its times are still to be set."""
     if isinstance(error, Steered):
         why = utf8(str(error))[:MAX_ERROR_CHARACTERS]
-        return Failed(started_at, finished_at, why, None, error.advice, error.exit_code)
-    return Failed(started_at, finished_at, format_error(error), format_traceback(error))
+        return Failed(0.0, 0.0, why, None, error.advice, error.exit_code)
+    return Failed(0.0, 0.0, format_error(error), format_traceback(error))
 
 
 def format_error(error: BaseException) -> str:

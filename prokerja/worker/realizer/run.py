@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from msgspec.json import decode
 
-from prokerja.verdicts import Completed, Ended
+from prokerja.verdicts import Completed, Ended, Failed
 from prokerja.worker.realizer.event_loop import cancel_tasks
 from prokerja.worker.realizer.outcome import (
     encode_result,
@@ -207,7 +207,7 @@ class Realizer:
             self._output.announce()
         result: str | None = None
         declared: tuple[Declaration, ...] = ()
-        failed: BaseException | None = None
+        failed: Failed | None = None
         try:
             job = self._classes[name](**fields(payload))
             value = job.handle()
@@ -220,14 +220,16 @@ class Realizer:
             self._exit_if_forked()
             if self._cancelled:
                 self._die()
-            failed = error
+            failed = failure(error)  # the exception itself would keep the job alive
         self._exit_if_forked()
         self._output.end()
         now = time.monotonic_ns()
         times = self._epoch + began / 1e9, self._epoch + now / 1e9
-        ended: Ended = Completed(*times, result, declared)
-        if failed is not None:
-            ended = failure(failed, *times)
+        if failed is None:
+            ended: Ended = Completed(*times, result, declared)
+        else:
+            failed.started_at, failed.finished_at = times
+            ended = failed
         self._journal.add((claim, ended))
         self._unreported.append((sequence, ended))
         if (result and len(result) > LARGE_BYTES) or (declared and _are_large(declared)):
