@@ -419,6 +419,10 @@ def test_a_list_may_be_csv_with_the_columns_that_are_asked_for(shell: Home) -> N
     told = shell("report:jobs", "--csv", "--columns", names)
     assert told.out == f'{names}\n1,"two, ""words""",7,\n'
     assert shell("report:jobs", "--columns", "status,id").out == "pending\t1\n"
+    shell("declare:shell", "echo\x1b[2J")
+    assert shell("report:jobs", "--csv", "--limit", 1, "--columns", "what").out == (
+        "what\n'echo\\x1b[2J'\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from prokerja.errors import BadOption, RequestError
 from prokerja.model import Filter, Status
 from prokerja.queue import Queue
 from prokerja.terms import DEFAULTS
-from prokerja.text import quoted
+from prokerja.text import escaped, quoted
 from prokerja.times import duration, human, iso, moment
 
 if TYPE_CHECKING:
@@ -129,7 +129,8 @@ def print_csv(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Rows for spreadsheets and programs, after a line with the names of the columns."""
     import csv
 
-    csv.writer(sys.stdout, lineterminator="\n").writerows([columns, *rows])
+    cells = (map(escaped, row) for row in rows)
+    csv.writer(sys.stdout, lineterminator="\n").writerows([columns, *cells])
 
 
 def columns_of(text: str) -> tuple[str, ...]:
