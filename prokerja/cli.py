@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from functools import partial
@@ -18,11 +19,13 @@ from prokerja.commandline import (
     parse,
     parse_int,
 )
-from prokerja.commands import COMMANDS, load
+from prokerja.commands import COMMANDS, EXIT_CODES, load
 from prokerja.errors import ProkerjaError, TryAgain
 from prokerja.streams import insist_on_utf8, let_go_of_broken_streams, open_standard_streams
 
 FAILED, USAGE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
+GARBAGE = 50_000
+"""Objects made, less those freed, before cycles are looked for: more than imports make."""
 TRACEBACK = "PROKERJA_TRACEBACK"
 """Set it to see where an unforeseen error comes from."""
 MAX_ERROR_CHARACTERS, MAX_USAGE_CHARACTERS = 1000, 300
@@ -31,9 +34,11 @@ MAX_ERROR_CHARACTERS, MAX_USAGE_CHARACTERS = 1000, 300
 
 def main() -> None:
     """The `prokerja` program."""
+    gc.set_threshold(GARBAGE)
     insist_on_utf8()
     open_standard_streams()
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    os._exit(code)  # all is closed and flushed: taking the interpreter apart would take a while
 
 
 def run(words: list[str]) -> int:
@@ -137,8 +142,7 @@ def app() -> Any:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
         help="A declaration-first job queue over one SQLite file.",
-        epilog="Exit codes: 0 done, 1 it did not work, 2 the request was wrong,"
-        " 75 try again later, 124 a wait ran out of time.",
+        epilog=f"Exit codes: {', '.join(f'{code} {what}' for code, what in EXIT_CODES.items())}.",
     )
     typer_app.callback(invoke_without_command=True)(_for_typer(_version, _version, typer))
     for name in COMMANDS:

@@ -1,25 +1,22 @@
 """A request to run a job, checked and made ready for the store; runs nothing of the user's."""
 
-from __future__ import annotations
-
 import json
 import os
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prokerja.errors import BadOption, BadPayload, CatalogError, RequestError
 from prokerja.fields import field_names, hidden_method
 from prokerja.job import file_of, home_of, name_of, option, payload_fields
-from prokerja.model import Declaration, Lane
+from prokerja.model.declaration import Declaration, Lane
 from prokerja.names import portable
 from prokerja.terms import DEFAULTS, NAME, TERMS
 from prokerja.text import quoted
 from prokerja.times import MAX_SECONDS, MAX_TIMESTAMP
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from datetime import datetime
-
     from prokerja.spec import JobSpec
 
 MAX_PAYLOAD_BYTES = 2**20
@@ -60,7 +57,7 @@ def of_job(job: Any, now: float, options: Options = NO_OPTIONS, directory: str =
 
 
 def of_spec(
-    spec: JobSpec,
+    spec: "JobSpec",
     payload: Any,
     now: float,
     options: Options = NO_OPTIONS,
@@ -83,7 +80,7 @@ def of_spec(
     return Declaration(lane, text, due(options, now), again, after, limit, label)
 
 
-def _refuse_unsure(spec: JobSpec, options: Options) -> None:
+def _refuse_unsure(spec: "JobSpec", options: Options) -> None:
     missing = [key for key in spec.unsure if getattr(options, key, None) is None]
     if missing:
         from prokerja.text import escaped

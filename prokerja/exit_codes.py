@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-
 NEVER = 65
 """EX_DATAERR of sysexits.h: another attempt would fail as well."""
 LATER = 75
@@ -28,6 +26,8 @@ def as_shell(code: int) -> int:
 
 def signal_name(number: int) -> str:
     """A signal by its name and what it means, such as `SIGSEGV (Segmentation fault)`."""
+    import signal
+
     known = number in list(signal.Signals)
     name = signal.Signals(number).name if known else f"signal {number}"
     return f"{name} ({signal.strsignal(number) or 'unknown'})"

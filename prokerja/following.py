@@ -12,7 +12,7 @@ from prokerja.waiting import ENDED
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from prokerja.model import Detail
+    from prokerja.model.record import Detail
     from prokerja.output.pieces import Piece
     from prokerja.queue import Queue
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from prokerja.backoff import doubled
-from prokerja.model import Status
+from prokerja.model.declaration import Status
 
 DAY = 86400.0
 MAX_RELEASES = 20

@@ -9,9 +9,8 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from prokerja import repository
-from prokerja.declaring import NO_OPTIONS, Options, of_job
 from prokerja.errors import NotFound, RequestError
-from prokerja.model import Filter, Status
+from prokerja.model.declaration import Status
 from prokerja.settings import Settings, settings
 
 if TYPE_CHECKING:
@@ -21,13 +20,14 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from prokerja.catalog.refresh import KnownJob
-    from prokerja.model import Declaration, Detail, Record, Summary
+    from prokerja.declaring import Options
+    from prokerja.model.declaration import Declaration
+    from prokerja.model.record import Detail, Filter, Record
+    from prokerja.model.summary import Summary
     from prokerja.repository.verbs import Repository
     from prokerja.types import Runnable, Terms
 
-EVERY = Filter()
 MAX_OPEN = 10**6
-KNOWN = frozenset(Options._fields)
 
 
 class Queue:
@@ -87,12 +87,16 @@ class Queue:
         commits.
         Raises RequestError for what is not a job or no option, TryAgain if the file is locked.
         """
+        from prokerja.declaring import of_job
+
         now = time.time()
         declaration = of_job(job, now, _options(options), self._settings.jobs)
         return self.repository.declare((declaration,), now, connection)[0]
 
     def declare_many(self, jobs: Iterable[Runnable], **options: Unpack[Terms]) -> range:
         """Register all jobs or none, in one transaction; returns their ids, in order."""
+        from prokerja.declaring import of_job
+
         now = time.time()
         given, directory = _options(options), self._settings.jobs
         made = (of_job(job, now, given, directory) for job in jobs)
@@ -137,12 +141,16 @@ class Queue:
             raise NotFound(f"there is no job {id}; `prokerja report:jobs` lists them")
         return detail
 
-    def newest(self, wanted: Filter = EVERY, limit: int = 20) -> list[Record]:
-        """Jobs that match, newest first."""
-        return self.repository.newest(wanted, limit)
+    def newest(self, wanted: Filter | None = None, limit: int = 20) -> list[Record]:
+        """Jobs that match, all if nothing is wanted, newest first."""
+        from prokerja.model.record import Filter
+
+        return self.repository.newest(wanted or Filter(), limit)
 
     def open_ids(self, queue: str | None = None, label: str | None = None) -> list[int]:
         """The jobs of a queue, with a label, that have not ended, a million of them at the most."""
+        from prokerja.model.record import Filter
+
         found: list[int] = []
         for status in (Status.PENDING, Status.PROCESSING):
             wanted = Filter(status, queue, label=label)
@@ -188,10 +196,11 @@ def _default(path: str) -> Queue:
 
 
 def _options(options: Terms) -> Options:
+    from prokerja.declaring import NO_OPTIONS, Options
+
     if not options:
         return NO_OPTIONS
-    if not options.keys() <= KNOWN:
-        unknown = options.keys() - KNOWN
+    if unknown := options.keys() - Options._fields:
         raise RequestError(
             f"unknown option {', '.join(sorted(unknown))}; there are {', '.join(Options._fields)}"
         )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
-from prokerja.model import SHELL, Status
+from prokerja.model.declaration import SHELL, Status
 from prokerja.times import iso
 
 if TYPE_CHECKING:
-    from prokerja.model import Attempt, Detail, Record, Summary, WorkerRow
+    from prokerja.model.record import Attempt, Detail, Record
+    from prokerja.model.summary import Summary
+    from prokerja.model.worker import WorkerRow
 
 
 def summary_json(summary: Summary) -> dict[str, Any]:
@@ -93,6 +94,8 @@ def attempt_json(attempt: Attempt) -> dict[str, Any]:
 
 def loaded(text: str) -> Any:
     """The JSON value of a stored text; the text itself where it cannot be read as such."""
+    import json
+
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

@@ -1,18 +1,20 @@
 """Where things are and how long they are kept: flags, environment, file, defaults."""
 
-from __future__ import annotations
-
 import os
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 from prokerja import repository
+from prokerja.directories import user_directory
 from prokerja.errors import BadOption
 from prokerja.sizes import size
 from prokerja.times import duration
 
 FILE = "prokerja.toml"
+T = TypeVar("T")
 UNREACHABLE = "in the memory of a worker"
 """Stands for its database in the environment of a job whose worker keeps it in memory."""
+DAY = 86400.0
 KEYS = ("db", "jobs", "keep_completed", "keep_failed", "keep_output")
 
 
@@ -42,21 +44,25 @@ def settings(db: str | None = None, jobs: str | None = None) -> Settings:
     database. Raises BadOption for a file or value that cannot be read, and for a database or path
     that needs a home.
     """
-    config = _directory("config")
+    config = user_directory("config")
     given: dict[str, Any] = {**_from_file(config), **_from_environment()}
     given.update({k: v for k, v in (("db", db), ("jobs", jobs)) if v})
     return Settings(
         db=_path("db", given.get("db") or _default_db()),
         jobs=_path("jobs", given.get("jobs") or _default_jobs(config)),
         jobs_named=bool(given.get("jobs")),
-        keep_completed=duration(given.get("keep_completed", "7d"), "keep_completed"),
-        keep_failed=duration(given.get("keep_failed", "30d"), "keep_failed"),
-        keep_output=size(given.get("keep_output", "1M"), "keep_output"),
+        keep_completed=_read(given, "keep_completed", duration, 7 * DAY),
+        keep_failed=_read(given, "keep_failed", duration, 30 * DAY),
+        keep_output=_read(given, "keep_output", size, 2**20),
     )
 
 
+def _read(given: dict[str, Any], key: str, read: Callable[[str, str], T], usual: T) -> T:
+    return read(given[key], key) if key in given else usual
+
+
 def _default_db() -> str:
-    data = _directory("data")
+    data = user_directory("data")
     if not data:
         raise BadOption(
             f"{_homeless()}, so there is no default file; pass --db PATH or set PROKERJA_DB"
@@ -66,18 +72,6 @@ def _default_db() -> str:
 
 def _default_jobs(config: str) -> str:
     return "jobs" if not config or os.path.isdir("jobs") else os.path.join(config, "jobs")
-
-
-def _directory(kind: str) -> str:
-    """The user's directory for data or config; empty for a user without a home directory."""
-    import platformdirs
-
-    find = platformdirs.user_config_dir if kind == "config" else platformdirs.user_data_dir
-    try:
-        found = find("prokerja", appauthor=False)
-    except RuntimeError:
-        return ""
-    return found if os.path.isabs(found) else ""
 
 
 def _path(key: str, text: str, folder: str = "") -> str:

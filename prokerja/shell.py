@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import shlex
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prokerja import declaring
 from prokerja.errors import BadPayload
 from prokerja.exit_codes import LATER
-from prokerja.model import SHELL
+from prokerja.model.declaration import SHELL
 from prokerja.spec import JobSpec
 from prokerja.terms import DEFAULTS
 from prokerja.text import quoted
@@ -17,7 +16,7 @@ from prokerja.text import quoted
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from prokerja.model import Declaration
+    from prokerja.model.declaration import Declaration
 
 INTERPRETER = "/bin/sh"
 MAX_STDIN_BYTES = 2**20
@@ -123,4 +122,8 @@ def title(payload: Any) -> str:
     if "line" in payload:
         return str(payload["line"])
     argv = payload.get("argv")
-    return shlex.join(map(str, argv)) if isinstance(argv, list) else ""
+    if not isinstance(argv, list):
+        return ""
+    from shlex import join
+
+    return join(map(str, argv))

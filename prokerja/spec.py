@@ -1,16 +1,12 @@
 """What a job takes, and whether a payload is that."""
 
-from __future__ import annotations
-
 import json
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Self
 
 from prokerja.errors import BadPayload
 from prokerja.text import brief, escaped, shown
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 MAX_FAULTS = 8
 """Faults listed in one message; the rest are counted."""
@@ -100,7 +96,7 @@ class JobSpec(NamedTuple):
         return values if self.unsure else {key: values[key] for key in values if key != "unsure"}
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> JobSpec:
+    def from_json(cls, data: dict[str, Any]) -> Self:
         """The spec that `to_json` wrote; KeyError or TypeError for anything else."""
         fields = tuple(Field(**field) for field in data["fields"])
         return cls(**{**data, "fields": fields, "unsure": tuple(data.get("unsure", ()))})

@@ -3,16 +3,12 @@
 Defaults, checks, flags and their help follow from the table `TERMS`; `types` has it for mypy.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from prokerja.errors import BadOption
 from prokerja.text import quoted
 from prokerja.times import MAX_SECONDS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 class Rule(NamedTuple):

@@ -13,12 +13,12 @@ MAX_SECONDS = 100 * 365 * 86400.0
 MAX_TIMESTAMP = 253402300799.0
 """No moment is later than the end of the year 9999 (UTC), in seconds since the epoch."""
 
-_DURATION = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)([smhdw]?)", re.ASCII)
+_DURATION = r"(?a)(\d{1,15}(?:\.\d{1,9})?)([smhdw]?)"
 
 
 def duration(text: str, what: str = "duration") -> float:
     """Seconds in `90`, `30s`, `5m`, `2h`, `7d` or `1w`; BadOption names `what` otherwise."""
-    match = _DURATION.fullmatch(text.strip())
+    match = re.fullmatch(_DURATION, text.strip())
     if match is None:
         raise BadOption(f"{what}: {quoted(text)} is not a duration; write 90, 30s, 5m, 2h or 7d")
     seconds = float(match[1]) * UNITS[match[2]]

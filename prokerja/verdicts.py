@@ -7,7 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from prokerja.model import Declaration
+from prokerja.model.declaration import Declaration
 
 Moment = Annotated[float, Meta(ge=0, le=253402300799)]
 """Seconds since the epoch, in a year that a calendar has."""

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from prokerja.errors import WaitedTooLong
 from prokerja.exit_codes import as_shell
-from prokerja.model import SHELL, Status
+from prokerja.model.declaration import SHELL, Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from prokerja.model import Detail
+    from prokerja.model.record import Detail
     from prokerja.repository.verbs import Repository
 
 ENDED = (Status.COMPLETED, Status.FAILED)
@@ -33,20 +33,22 @@ def wait(
     began = time.monotonic()
     patience = float("inf") if timeout is None else timeout
     give_up = began + patience
-    with closing(repository.watch()) as watch:  # before the first look: no change escapes
-        states = repository.statuses(ids)
-        while late := [id for id, state in states.items() if state not in ENDED]:
-            if any and len(late) < len(states):
-                return {id: state for id, state in states.items() if state in ENDED}
+    states = repository.statuses(ids)
+    if _are_enough(states, any=any):
+        return _ended(states)
+    with closing(repository.watch()) as watch:  # before the next look: no change escapes
+        while True:
+            late = states.keys() - _ended(states).keys()
+            states.update(repository.statuses(sorted(late)))
+            if _are_enough(states, any=any):
+                return _ended(states)
             now = time.monotonic()
             left = give_up - now
             if left <= 0:
-                raise WaitedTooLong(_too_long(late, patience))
+                raise WaitedTooLong(_too_long(states, patience))
             time.sleep(min(left, (now - began) * REST_FACTOR))
             watch.wait(min(max(give_up - time.monotonic(), 0.0), MAX_SLEEP_SECONDS))
             began = time.monotonic()
-            states.update(repository.statuses(late))
-    return states
 
 
 def exit_code(detail: Detail) -> int | None:
@@ -63,7 +65,17 @@ def code_of(detail: Detail) -> int:
     return int(detail.record.status is Status.FAILED) if code is None else code
 
 
-def _too_long(late: list[int], patience: float) -> str:
+def _ended(states: dict[int, Status]) -> dict[int, Status]:
+    return {id: state for id, state in states.items() if state in ENDED}
+
+
+def _are_enough(states: dict[int, Status], *, any: bool) -> bool:
+    ended = len(_ended(states))
+    return ended == len(states) or (any and ended > 0)
+
+
+def _too_long(states: dict[int, Status], patience: float) -> str:
+    late = [id for id, state in states.items() if state not in ENDED]
     which = f"job {late[0]}" if len(late) == 1 else f"{len(late):,} jobs, the first is {late[0]},"
     has = "has" if len(late) == 1 else "have"
     return (

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 NAMES = sorted(COMMANDS)
 NOBODY = 65534
 HEAVY = {"typer", "rich", "msgspec", "dataclasses", "inspect", "psutil", "subprocess", "ast"}
+HEAVY |= {"platformdirs", "pathlib", "tempfile", "threading", "ctypes", "signal", "tomllib"}
+DECLARING = {"json", "prokerja.declaring", "prokerja.spec"}
+"""What only declaring needs."""
 
 
 # Help, versions, ways in
@@ -279,20 +282,25 @@ def test_new_changed_and_deleted_files_are_noticed(shell: Home) -> None:
     assert told.err.startswith("prokerja: unknown job 'later'")
 
 
-@pytest.mark.parametrize("words", [["declare:job", "noop"], ["report"], ["retry", "1"]])
-def test_starting_up_imports_nothing_heavy(shell: Home, words: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("line", "more"),
+    [
+        ("declare:job noop", set()),
+        ("declare:shell true", {"prokerja.repository.sqlite.catalog"}),
+        ("report", DECLARING - {"json"}),
+        ("wait 1", DECLARING),
+        ("retry 1", DECLARING),
+    ],
+)
+def test_a_command_imports_what_it_needs(shell: Home, line: str, more: set[str]) -> None:
     shell.declare_job("fail")
     shell.work()
     shell.declare_job("noop")
-    script = (
-        f"import sys; sys.argv[1:] = {words!r}; sys.path.insert(0, '')\n"
-        "from prokerja.cli import main\n"
-        "try: main()\n"
-        "finally: print(*sys.modules, file=sys.stderr)"
-    )
-    told = shell.execute([sys.executable, "-c", script])
-    assert told.code == 0
-    assert not HEAVY & set(told.err.split())
+    told = shell.execute([sys.executable, "-X", "importtime", PROGRAM, *line.split()])
+    imported = {row.rpartition("|")[2].strip() for row in told.err.splitlines()}
+    assert told.code == (1 if line == "wait 1" else 0)
+    assert "prokerja.queue" in imported
+    assert not (HEAVY | more) & imported
 
 
 # Batches

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from prokerja.errors import TryAgain
-from prokerja.model import Declaration, Filter, Lane, Status, Taking
+from prokerja.model.declaration import Declaration, Lane, Status
+from prokerja.model.record import Filter
+from prokerja.model.worker import Taking
 from prokerja.repository.sqlite import database
 from prokerja.repository.sqlite.declarations import CHUNK_ROWS
 from prokerja.repository.sqlite.repository import SQLiteRepository
@@ -93,7 +95,9 @@ import itertools, json, os, random, sqlite3, sys, time
 import psutil
 from prokerja.repository.sqlite import claims, history, workers
 import prokerja.repository.sqlite.within
-from prokerja.model import Declaration, Filter, Lane, Status, Taking
+from prokerja.model.declaration import Declaration, Lane, Status
+from prokerja.model.record import Filter
+from prokerja.model.worker import Taking
 from prokerja.repository.verbs import Membership
 from prokerja.verdicts import Completed, Failed, Released
 from prokerja.repository.sqlite.repository import SQLiteRepository
@@ -271,7 +275,7 @@ COME_AND_GO = """
 import os, sys
 import psutil
 from prokerja.errors import ProkerjaError
-from prokerja.model import Declaration, Lane
+from prokerja.model.declaration import Declaration, Lane
 from prokerja.repository.sqlite.repository import SQLiteRepository
 request = Declaration(Lane("default", "noop", 0), "{}", 0.0, 0, 1.0, None)
 SQLiteRepository(sys.argv[1]).close()
@@ -514,7 +518,7 @@ def test_a_bulk_that_was_acknowledged_survives_the_death_of_who_declared_it(path
 
 MID_TURN = """
 import itertools, os, sys, time
-from prokerja.model import Taking
+from prokerja.model.worker import Taking
 from prokerja.verdicts import Completed
 from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.repository.sqlite.claims import TURNS

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from prokerja import declaring
 from prokerja.errors import BadPayload
-from prokerja.model import Declaration, Lane
+from prokerja.model.declaration import Declaration, Lane
 from prokerja.worker.realizer.run import fields
 
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)

@@ -29,7 +29,7 @@ def test_a_declaration_starts_a_worker_that_leaves_when_nothing_is_due(shell: Ho
     assert shell("wait", 3).code == 0
     wait_until(lambda: gone(shell))
     assert shell.report() == [1, 0, 2, 0]
-    assert "worker stopped" in start_log(shell)
+    wait_until(lambda: "worker stopped" in start_log(shell))
 
 
 def test_none_is_started_where_one_is_alive(shell: Home) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from prokerja.model import Declaration, Lane
+from prokerja.model.declaration import Declaration, Lane
 from prokerja.verdicts import Completed, Failed
 from prokerja.worker.wire import journal
 from prokerja.worker.wire.journal import MARK, RING_BYTES, Journal, read, read_all

@@ -19,7 +19,7 @@ from prokerja.lifecycle import (
     retry_pause,
     survives_crash,
 )
-from prokerja.model import Status
+from prokerja.model.declaration import Status
 
 CHANCES = st.floats(0, 1, exclude_max=True)
 WAITS = st.floats(0, 1e300)

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from prokerja.directories import user_directory
 from prokerja.errors import BadOption
 from prokerja.settings import FILE, KEYS, settings
 
@@ -69,6 +70,23 @@ def test_without_a_word_everything_lies_where_the_system_keeps_such_things(own_h
     assert found.jobs == os.path.join(folder, "jobs")
     assert (found.jobs_named, found.keep_completed, found.keep_failed) == (False, 7 * DAY, 30 * DAY)
     assert Path(found.db).is_relative_to(own_home)
+
+
+@pytest.mark.parametrize("home", ["/home/one", "/", "/home/one//", "", "one", "~", None])
+@pytest.mark.parametrize("xdg", ["/elsewhere", "/elsewhere/", "", "elsewhere", "~/x", None])
+def test_a_users_directories_are_those_that_platformdirs_names(
+    monkeypatch: pytest.MonkeyPatch, home: str | None, xdg: str | None
+) -> None:
+    for name, value in (("HOME", home), ("XDG_CONFIG_HOME", xdg), ("XDG_DATA_HOME", xdg)):
+        if value is None:
+            monkeypatch.delenv(name, raising=False)
+        else:
+            monkeypatch.setenv(name, value)
+    for kind, find in (
+        ("config", platformdirs.user_config_dir),
+        ("data", platformdirs.user_data_dir),
+    ):
+        assert user_directory(kind) == os.path.normpath(find("prokerja", appauthor=False))
 
 
 def test_asking_for_the_settings_makes_nothing(own_home: Path) -> None:

@@ -16,7 +16,7 @@ from prokerja.commands import load
 from prokerja.commands.declare_batch import KEYS
 from prokerja.declaring import Options
 from prokerja.errors import BadOption
-from prokerja.model import Declaration, Lane
+from prokerja.model.declaration import Declaration, Lane
 from prokerja.spec import JobSpec
 from prokerja.terms import DEFAULTS, TERMS, Term
 from prokerja.types import Terms

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from prokerja.errors import CatalogError
-from prokerja.model import SHELL
+from prokerja.model.declaration import SHELL
 from prokerja.terms import NAME, TERMS, Rule
 from prokerja.text import brief, shown
 

@@ -5,8 +5,6 @@ that means just one thing is read here; whatever else there is (help, a mistake,
 abbreviation) goes to Typer, which reads the same function and explains.
 """
 
-from __future__ import annotations
-
 import re
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +16,7 @@ from prokerja.text import quoted
 Command = Callable[..., "int | None"]
 REQUIRED = ...
 """Stands for the default of a parameter that has none."""
-_WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
+_WHOLE = r"[+-]?[0-9]{1,18}"
 
 
 class Argument(NamedTuple):
@@ -113,7 +111,7 @@ def parse(command: Command, words: Sequence[str]) -> dict[str, Any] | None:
 
 def parse_int(text: str) -> int:
     """The whole number that a text spells, if the store can hold it; ValueError otherwise."""
-    if not _WHOLE.fullmatch(text):
+    if not re.fullmatch(_WHOLE, text):
         raise ValueError(f"{quoted(text)} is not a whole number (at most 18 digits)")
     return int(text)
 

@@ -25,6 +25,13 @@ COMMANDS = {
     "help": "help",
 }
 """Every command, and the module in `prokerja.commands` whose `run` it is."""
+EXIT_CODES = {
+    0: "done",
+    1: "it did not work",
+    2: "the request was wrong",
+    75: "try again later",
+    124: "a wait ran out of time",
+}
 Duration = "DURATION"
 Number = "N"
 PLACE = (

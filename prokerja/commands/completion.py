@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 from prokerja.commandline import Argument, Option, parameters
 from prokerja.commands import COMMANDS, Place, load
 from prokerja.errors import ProkerjaError, RequestError
-from prokerja.model import Filter, Status
+from prokerja.model.declaration import Status
+from prokerja.model.record import Filter
 from prokerja.queue import Queue
 from prokerja.text import quoted
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from prokerja.catalog.refresh import KnownJob
-    from prokerja.model import Declaration
+    from prokerja.model.declaration import Declaration
 
 KEYS = frozenset(["job", "payload", "in", "at", "label", *DEFAULTS])
 COMMAND_KEYS = KEYS - {"job", "payload"} | shell.KEYS

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from prokerja.catalog.refresh import KnownJob
-    from prokerja.model import Declaration
+    from prokerja.model.declaration import Declaration
     from prokerja.spec import JobSpec
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import sys
 import time
@@ -22,7 +21,7 @@ from prokerja.text import quoted
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from prokerja.model import Declaration
+    from prokerja.model.declaration import Declaration
 
 
 def run(
@@ -160,4 +159,6 @@ def _read_stdin() -> str:
     raw = sys.stdin.buffer.read(shell.MAX_STDIN_BYTES + 1)
     if len(raw) > shell.MAX_STDIN_BYTES:
         raise BadPayload("stdin is longer than 1 MiB; write it to a file and pass --stdin FILE")
-    return base64.b64encode(raw).decode()
+    from base64 import b64encode
+
+    return b64encode(raw).decode()

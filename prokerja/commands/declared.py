@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from prokerja.console import hint, plural, print_json
 from prokerja.errors import ProkerjaError
-from prokerja.model import Status
+from prokerja.model.declaration import Status
 
 if TYPE_CHECKING:
     from prokerja.queue import Queue

@@ -10,7 +10,8 @@ from prokerja.console import hint, plural
 from prokerja.console.job_output import BOTH, JobOutput
 from prokerja.errors import BadOption, NotFound, RequestError
 from prokerja.following import follow
-from prokerja.model import Filter, Status
+from prokerja.model.declaration import Status
+from prokerja.model.record import Filter
 from prokerja.output.lines import last_lines
 from prokerja.output.pieces import STDERR, STDOUT
 from prokerja.output.reading import Reading
@@ -19,7 +20,7 @@ from prokerja.text import escaped
 from prokerja.waiting import code_of
 
 if TYPE_CHECKING:
-    from prokerja.model import Record
+    from prokerja.model.record import Record
 
 MOST_FAILED, FAILED_LINES = 100, 10
 """How many failed jobs are shown, and how many lines of each unless --tail says."""

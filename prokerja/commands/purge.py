@@ -10,7 +10,7 @@ from prokerja.commands import Duration, Json, Place, QueueOption
 from prokerja.commands.report_jobs import status_of
 from prokerja.console import confirm, hint, plural, print_json
 from prokerja.errors import BadOption
-from prokerja.model import Status
+from prokerja.model.declaration import Status
 from prokerja.queue import Queue
 from prokerja.text import escaped, quoted
 from prokerja.times import duration, human

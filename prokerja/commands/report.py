@@ -11,7 +11,7 @@ from prokerja.queue import Queue
 from prokerja.times import human
 
 if TYPE_CHECKING:
-    from prokerja.model import Summary
+    from prokerja.model.summary import Summary
 
 TITLE = "ProKerja Report"
 

@@ -9,13 +9,13 @@ from prokerja import report
 from prokerja.commandline import Argument
 from prokerja.commands import Json, Place
 from prokerja.console import print_json
-from prokerja.model import Status
+from prokerja.model.declaration import Status
 from prokerja.queue import Queue
 from prokerja.text import escaped
 from prokerja.times import human, iso
 
 if TYPE_CHECKING:
-    from prokerja.model import Attempt, Record
+    from prokerja.model.record import Attempt, Record
 
 
 def run(

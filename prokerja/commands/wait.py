@@ -8,7 +8,7 @@ from prokerja.commandline import Argument, Option
 from prokerja.commands import Duration, Json, Place
 from prokerja.console import print_json
 from prokerja.errors import NotFound, RequestError
-from prokerja.model import Status
+from prokerja.model.declaration import Status
 from prokerja.queue import Queue
 from prokerja.times import duration
 from prokerja.waiting import exit_code

@@ -12,18 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from prokerja.model import (
-        Claimed,
-        Declaration,
-        Detail,
-        FailedAttempt,
-        Filter,
-        Record,
-        Status,
-        Summary,
-        Taking,
-        WorkerRow,
-    )
+    from prokerja.model.claim import Claimed, FailedAttempt
+    from prokerja.model.declaration import Declaration, Status
+    from prokerja.model.record import Detail, Filter, Record
+    from prokerja.model.summary import Summary
+    from prokerja.model.worker import Taking, WorkerRow
     from prokerja.output.folder import OutputFolder
     from prokerja.spec import JobSpec
     from prokerja.verdicts import Ended, Settlement
@@ -106,8 +99,10 @@ class Repository(Protocol):
     """Whether other processes can open it."""
     patience: float
     """Seconds for which a write waits for its turn."""
-    outputs: OutputFolder | None
-    """Where what jobs print is kept; None if it is not."""
+
+    @property
+    def outputs(self) -> OutputFolder | None:
+        """Where what jobs print is kept; None if it is not."""
 
     # Declarations
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from prokerja.model import Status
+from prokerja.model.declaration import Status
 from prokerja.times import human, iso
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from prokerja.model import Attempt, Lane, Record, WorkerRow
+    from prokerja.model.declaration import Lane
+    from prokerja.model.record import Attempt, Record
+    from prokerja.model.worker import WorkerRow
 
 CLOCK_SLACK_SECONDS = 2.0
 """What was written down so much later than now tells of another clock, not of a correction."""

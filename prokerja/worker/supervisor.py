@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from prokerja.catalog.refresh import record, record_classes
 from prokerja.errors import Busy, Outdated, StoreError, TryAgain
 from prokerja.events import Event, FileBroken, QueueEmptied, StoreTroubled, WorkerStarted
-from prokerja.model import Taking
+from prokerja.model.worker import Taking
 from prokerja.repository.verbs import Want
 from prokerja.verdicts import Released
 from prokerja.worker.duties.recovery import Recovery
@@ -32,7 +32,7 @@ from prokerja.worker.totals import Totals
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from prokerja.model import Claimed
+    from prokerja.model.claim import Claimed
     from prokerja.repository.verbs import Repository
     from prokerja.worker.duties import Duty
     from prokerja.worker.duties.maintenance import Maintenance

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from prokerja.events import Event
-    from prokerja.model import FailedAttempt
+    from prokerja.model.claim import FailedAttempt
     from prokerja.verdicts import Settlement
 
 

@@ -20,6 +20,7 @@ from tests.bench.idling import idling
 from tests.bench.machine import shape
 from tests.bench.mixing import mixing
 from tests.bench.realizing import burning, realizing
+from tests.bench.shell import running
 from tests.bench.stage import RESULTS, Stage
 from tests.bench.table import table
 from tests.bench.waking import due_time, wake_up
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 MEASUREMENTS: dict[str, Callable[[Stage], Iterable[Line]]] = {
     "realize": realizing,
     "burn": burning,
+    "shell": running,
     "declare": one_by_one,
     "bulk": in_bulk,
     "wake": wake_up,

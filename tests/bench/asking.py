@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from jobs.noop import Noop
 from prokerja import Queue
-from prokerja.model import Filter, Status
+from prokerja.model.declaration import Status
+from prokerja.model.record import Filter
 from tests.bench.figures import OURS, Line, at_most
 from tests.bench.filling import filled
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
-from prokerja.model import Taking
+from prokerja.model.worker import Taking
 from prokerja.repository.sqlite.claims import TURNS
 from prokerja.verdicts import Completed, Failed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from prokerja.model import Claimed
+    from prokerja.model.claim import Claimed
     from prokerja.repository.sqlite.repository import SQLiteRepository
     from prokerja.verdicts import Settlement
 

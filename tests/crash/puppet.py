@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from prokerja.errors import CatalogError
-from prokerja.model import Declaration, Lane, Taking
+from prokerja.model.declaration import Declaration, Lane
+from prokerja.model.worker import Taking
 from prokerja.repository.sqlite.claims import TURNS
 from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.worker.output.pump import Pump

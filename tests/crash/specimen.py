@@ -7,7 +7,8 @@ import sqlite3
 from contextlib import closing
 
 from prokerja.catalog.refresh import refresh
-from prokerja.model import Declaration, Lane, Taking
+from prokerja.model.declaration import Declaration, Lane
+from prokerja.model.worker import Taking
 from prokerja.repository.sqlite.claims import TURNS
 from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.settings import settings

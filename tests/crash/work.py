@@ -5,12 +5,12 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from prokerja.model import Taking
+from prokerja.model.worker import Taking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from prokerja.model import Claimed
+    from prokerja.model.claim import Claimed
     from prokerja.repository.sqlite.repository import SQLiteRepository
 
 NO_END = 2**31

@@ -14,7 +14,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from prokerja.model import Claimed, Declaration, Lane, Status, Taking
+from prokerja.model.declaration import Declaration, Lane, Status
+from prokerja.model.worker import Taking
 from prokerja.repository.sqlite.claims import TURNS
 from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.verdicts import Completed, Failed, Released, Settlement
@@ -22,6 +23,8 @@ from tests.crash.work import recover, take
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from prokerja.model.claim import Claimed
 
 NOTES = "notes"
 DATABASE = os.path.join("share", "prokerja", "queue.sqlite3")

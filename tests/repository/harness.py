@@ -11,7 +11,10 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from prokerja import repository
-from prokerja.model import Attempt, Claimed, Declaration, Filter, Lane, Status, Taking
+from prokerja.model.claim import Claimed
+from prokerja.model.declaration import Declaration, Lane, Status
+from prokerja.model.record import Attempt, Filter
+from prokerja.model.worker import Taking
 from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.repository.verbs import Turn, Want
 from prokerja.spec import Field, JobSpec
@@ -20,7 +23,8 @@ from prokerja.verdicts import Completed, Failed, Released
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from prokerja.model import FailedAttempt, Record
+    from prokerja.model.claim import FailedAttempt
+    from prokerja.model.record import Record
     from prokerja.repository.verbs import Membership, Repository
     from prokerja.verdicts import Settlement
 

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from prokerja.errors import StoreError
-from prokerja.model import Claimed, Lane, Taking
+from prokerja.model.declaration import Lane
+from prokerja.model.worker import Taking
 from prokerja.repository.verbs import Want
 from prokerja.verdicts import Completed, Released
 from tests.repository.harness import LANES, START, Store, asked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from prokerja.model.claim import Claimed
 
 
 class TurnedBackError(Exception):

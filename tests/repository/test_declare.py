@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from prokerja.errors import ProkerjaError
-from prokerja.model import Declaration, Filter, Lane
+from prokerja.model.declaration import Declaration, Lane
+from prokerja.model.record import Filter
 from tests.repository.harness import (
     COMPLETED,
     LANES,

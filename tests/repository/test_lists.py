@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from prokerja.model import Filter, Lane, Status
+from prokerja.model.declaration import Lane, Status
+from prokerja.model.record import Filter
 from tests.repository.harness import COMPLETED, FAILED, PENDING, PROCESSING, START, Store, asked
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from prokerja.errors import NotFound, ProkerjaError, RequestError
-from prokerja.model import Lane
+from prokerja.model.declaration import Lane
 from prokerja.verdicts import Completed, Failed, Released
 from tests.repository.harness import (
     COMPLETED,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prokerja.model import Lane
+from prokerja.model.declaration import Lane
 from prokerja.verdicts import Completed, Failed, Released
 from tests.repository.harness import COMPLETED, FAILED, PENDING, PROCESSING, START, Store, asked
 

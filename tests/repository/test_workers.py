@@ -9,7 +9,8 @@ from contextlib import closing
 import pytest
 
 from prokerja.errors import NotFound
-from prokerja.model import Lane, Taking
+from prokerja.model.declaration import Lane
+from prokerja.model.worker import Taking
 from prokerja.verdicts import Completed, Ended, Failed
 from tests.harness.waiting import PATIENCE
 from tests.repository.harness import COMPLETED, PENDING, START, Store, asked, open_store

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from prokerja.errors import StoreError
-from prokerja.model import Declaration, Lane
+from prokerja.model.declaration import Declaration, Lane
 from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.verdicts import Completed, Failed, Released
 from tests.sqlite import store
@@ -22,7 +22,7 @@ from tests.sqlite import store
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from prokerja.model import Claimed
+    from prokerja.model.claim import Claimed
 
 ROOT = Path(__file__).parents[2]
 START = 1_900_000_000.0
@@ -81,7 +81,7 @@ import json, os, sys
 import psutil
 from prokerja.repository.sqlite import claims, history, workers
 from prokerja.errors import ProkerjaError
-from prokerja.model import Declaration, Lane
+from prokerja.model.declaration import Declaration, Lane
 from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.repository.sqlite.opening import filesystem
 path = sys.argv[1]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any
 
-from prokerja.model import Claimed, Taking
+from prokerja.model.worker import Taking
 from tests.repository.harness import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from prokerja.model.claim import Claimed
     from prokerja.repository.sqlite.repository import SQLiteRepository
 
 

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from prokerja.errors import StoreError
-from prokerja.model import Filter, Lane, Status, Taking
+from prokerja.model.declaration import Lane, Status
+from prokerja.model.record import Filter
+from prokerja.model.worker import Taking
 from prokerja.repository.sqlite.claims import TURNS
 from prokerja.repository.sqlite.repository import SQLiteRepository
 from tests.sqlite.files import COMPANIONS, START, asked, refusal, settle, take
@@ -40,7 +42,7 @@ def use(path: Path) -> None:
         with database.reading():
             repository.lanes.tallies()
             repository.lanes.next_due(itertools.chain(*repository.lanes.waiting(Taking())))
-            repository.history.longest_waiting(None, START)
+            repository.lanes.longest_waiting(None, START)
             for status in (None, *Status):
                 records = repository.history.newest(Filter(status), 1000)
             for record in records:

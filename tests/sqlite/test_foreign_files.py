@@ -16,7 +16,8 @@ import psutil
 import pytest
 
 from prokerja.errors import Outdated, ProkerjaError, StoreError, TryAgain
-from prokerja.model import Lane, Status, Taking
+from prokerja.model.declaration import Lane, Status
+from prokerja.model.worker import Taking
 from prokerja.repository.sqlite import schema
 from prokerja.repository.sqlite.claims import TURNS
 from prokerja.repository.sqlite.repository import SQLiteRepository

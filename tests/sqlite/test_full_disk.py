@@ -66,7 +66,8 @@ def test_shortening_the_log_gives_way_to_a_reader_and_a_writer(path: Path) -> No
 FULL = """
 import itertools, json, os, resource, sys
 from prokerja.errors import ProkerjaError, TryAgain
-from prokerja.model import Declaration, Filter, Lane, Status
+from prokerja.model.declaration import Declaration, Lane, Status
+from prokerja.model.record import Filter
 from prokerja.verdicts import Completed
 from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.repository.sqlite.claims import TURNS

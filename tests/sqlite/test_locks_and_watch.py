@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from prokerja.errors import TryAgain
-from prokerja.model import Taking
+from prokerja.model.worker import Taking
 from prokerja.repository.sqlite.claims import TURNS
 from prokerja.repository.sqlite.lock import held, hold
 from prokerja.repository.sqlite.repository import SQLiteRepository
@@ -130,7 +130,7 @@ def test_a_write_of_another_process_wakes_who_waits(path: Path) -> None:
     watch = Watch(repository.path)
     assert not watch.drain()
     script = f"""
-        from prokerja.model import Declaration, Lane
+        from prokerja.model.declaration import Declaration, Lane
         from prokerja.repository.sqlite.repository import SQLiteRepository
         SQLiteRepository({str(path)!r}).declarations.add(
             [Declaration(Lane("q", "n", 0), "{{}}", 0.0, 0, 1.0, None)], 2e9)

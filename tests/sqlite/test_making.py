@@ -46,7 +46,7 @@ def test_a_copy_made_by_the_backup_of_sqlite_is_used_like_the_original(
 
 HERD = """
 import os, signal, sys
-from prokerja.model import Declaration, Lane
+from prokerja.model.declaration import Declaration, Lane
 from prokerja.repository.sqlite.repository import SQLiteRepository
 import prokerja.repository.sqlite.claims, psutil
 path, count = sys.argv[1], int(sys.argv[2])

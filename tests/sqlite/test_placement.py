@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from prokerja.model import Taking
+from prokerja.model.worker import Taking
 from prokerja.repository.sqlite import opening
 from prokerja.repository.sqlite.opening import (
     FORCE,

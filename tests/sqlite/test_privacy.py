@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from prokerja.errors import NotFound
-from prokerja.model import Taking
+from prokerja.model.worker import Taking
 from prokerja.repository.sqlite.repository import SQLiteRepository
 from tests.sqlite.files import START, as_nobody, asked, declare, given_to_nobody, mode
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from prokerja.model import Filter, Status, Taking
+from prokerja.model.declaration import Status
+from prokerja.model.record import Filter
+from prokerja.model.worker import Taking
 from prokerja.repository.sqlite import history
 from prokerja.repository.sqlite.claims import TURNS
 from prokerja.repository.sqlite.repository import SQLiteRepository
@@ -77,7 +79,7 @@ def verbs(repository: SQLiteRepository) -> dict[str, Callable[[], object]]:
         "next due": lambda: lanes.next_due(itertools.chain(*lanes.waiting(Taking()))),
         "tallies": lanes.tallies,
         "tallies of one": lambda: lanes.tallies("default"),
-        "longest waiting": lambda: past.longest_waiting(None, START),
+        "longest waiting": lambda: repository.lanes.longest_waiting(None, START),
         "one": one,
         "retry": retry,
         "retry failed": lambda: repository.declarations.retry_failed(ids, START - 1e6),

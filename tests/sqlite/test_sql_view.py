@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from prokerja.lifecycle import DAY
-from prokerja.model import Detail, Filter, Lane
+from prokerja.model.declaration import Lane
+from prokerja.model.record import Detail, Filter
 from prokerja.report import detail_json, record_json
 from prokerja.repository.sqlite.claims import TURNS
 from prokerja.times import iso
@@ -24,7 +25,7 @@ from tests.sqlite.store import SQLiteStore, take
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from prokerja.model import Record
+    from prokerja.model.record import Record
 
 
 class Connection:

@@ -23,7 +23,9 @@ from hypothesis.stateful import (
 
 from prokerja.errors import NotFound, RequestError
 from prokerja.lifecycle import DAY, MAX_CRASHES, MAX_RELEASES, TRANSITIONS
-from prokerja.model import Declaration, Filter, Lane, Status, Taking
+from prokerja.model.declaration import Declaration, Lane, Status
+from prokerja.model.record import Filter
+from prokerja.model.worker import Taking
 from prokerja.repository.sqlite import history
 from prokerja.repository.sqlite.claims import TURNS
 from prokerja.repository.sqlite.repository import SQLiteRepository
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from prokerja.model import FailedAttempt
+    from prokerja.model.claim import FailedAttempt
     from prokerja.verdicts import Settlement
 
 
@@ -384,7 +386,7 @@ class Machine(RuleBasedStateMachine):
         job.attempt += 1
 
     def fail(self, id: int, chance: float) -> FailedAttempt:
-        from prokerja.model import FailedAttempt
+        from prokerja.model.claim import FailedAttempt
 
         job = self.jobs[id]
         job.attempt += 1

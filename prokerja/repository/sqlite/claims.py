@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec.json import decode, encode
 
 from prokerja.errors import StoreError
-from prokerja.model import Claimed, FailedAttempt, Status
+from prokerja.model.claim import Claimed, FailedAttempt
+from prokerja.model.declaration import Status
 from prokerja.repository.sqlite.outcomes import Outcomes
 from prokerja.repository.verbs import Recovered, Turn
 from prokerja.verdicts import Completed, Failed, Released

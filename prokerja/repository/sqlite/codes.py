@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prokerja.model import Status
+from prokerja.model.declaration import Status
 
 UNSETTLED, COMPLETED, FAILED = 0, 1, 2
 CODES = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-import threading
 import time
+from _thread import RLock  # `threading` imports more than a command needs
 from typing import TYPE_CHECKING, Any
 
 from prokerja.errors import Busy, Outdated, ProkerjaError, StoreError, TryAgain
@@ -40,7 +40,7 @@ class Database:
         """For statements of every transaction, whose rows are read at once: one cursor for all."""
         self.patience = PATIENCE_SECONDS
         """Seconds for which a transaction waits for its turn."""
-        self.lock = threading.RLock()
+        self.lock = RLock()
         """Held through each transaction, so that threads can share the connection."""
         self.on_commit: list[Callable[[], None]] = []
         self.on_rollback: list[Callable[[], None]] = []

@@ -8,14 +8,13 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from prokerja.errors import NotFound, RequestError, TryAgain
-from prokerja.model import Declaration, Status
+from prokerja.model.declaration import Declaration, Status
 from prokerja.repository.sqlite import schema
 from prokerja.repository.sqlite.codes import CODES, FAILED, HIGHEST_ID, QUEUE, UNSETTLED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from prokerja.output.folder import OutputFolder
     from prokerja.repository.sqlite.database import Database
     from prokerja.repository.sqlite.lanes import Lanes
 
@@ -43,11 +42,15 @@ class Declarations:
     """Every verb but `insert` is a transaction of its own."""
 
     def __init__(
-        self, database: Database, lanes: Lanes, outputs: OutputFolder | None = None
+        self,
+        database: Database,
+        lanes: Lanes,
+        purged: Callable[[Iterable[int]], None] = lambda _: None,
     ) -> None:
+        """`purged` is told the ids of the purged, when others may write again."""
         self._database = database
         self._lanes = lanes
-        self._outputs = outputs
+        self._purged = purged
 
     def add_one(self, declaration: Declaration, now: float) -> int:
         """Register one, in one statement if its lane is known; returns its id."""
@@ -186,8 +189,7 @@ class Declarations:
             self._database.executemany("DELETE FROM declaration WHERE id = ?", ids)
             self._database.executemany("DELETE FROM attempt WHERE declaration = ?", ids)
             self._lanes.add_counts({(lane, status): -len(rows)})
-        if self._outputs is not None:  # when others may write again: it takes longer than the rows
-            self._outputs.delete(id for id, _ in rows)
+        self._purged(id for id, _ in rows)
         return len(rows)
 
     def _hasten(self, id: int, lane: int, due_at: float, now: float) -> None:

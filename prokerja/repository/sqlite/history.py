@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from prokerja.model import SHELL, Attempt, Filter, Lane, Record, Status
+from prokerja.model.declaration import SHELL, Lane, Status
+from prokerja.model.record import Attempt, Filter, Record
 from prokerja.repository.sqlite.codes import CODES, COMPLETED, HIGHEST_ID, UNSETTLED
-from prokerja.repository.why import MAX_COUNTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -76,13 +76,6 @@ class History:
             ended.append(Attempt(record.attempts, 0, *times, None, None, exit_code))
         return ended
 
-    def longest_waiting(self, queue: str | None, now: float) -> float | None:
-        """Since when the pending declaration that has been due for the longest has been due."""
-        lanes = self._lanes.matching(queue, None)
-        query = "SELECT min(due_at) FROM pending WHERE lane = ?"
-        firsts = (self._database.execute(query, (lane,)).fetchone()[0] for lane in lanes)
-        return min((due for due in firsts if due is not None and due <= now), default=None)
-
     def ahead(
         self, record: Record, now: float, counts: Callable[[Lane], bool] = lambda _: True
     ) -> int:
@@ -90,6 +83,8 @@ class History:
 
         `counts` tells whether a lane's do.
         """
+        from prokerja.repository.why import MAX_COUNTED
+
         before = """
             SELECT count(*) FROM (SELECT 1 FROM pending WHERE lane = ?
             AND (due_at, declaration) < (?, ?) LIMIT ?)"""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from prokerja.model import Lane, Status, Tally
+from prokerja.model.declaration import Lane, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from prokerja.model import Taking
+    from prokerja.model.summary import Tally
+    from prokerja.model.worker import Taking
     from prokerja.repository.sqlite.database import Database
 
 INSERT = "INSERT OR IGNORE INTO lane (queue, name, priority, directory) VALUES (?, ?, ?, ?)"
@@ -76,8 +77,17 @@ class Lanes:
         firsts = (self._database.execute(query, (lane.id,)).fetchone()[0] for lane in lanes)
         return min((due for due in firsts if due is not None), default=None)
 
+    def longest_waiting(self, queue: str | None, now: float) -> float | None:
+        """Since when the pending declaration that has been due for the longest has been due."""
+        lanes = self.matching(queue, None)
+        query = "SELECT min(due_at) FROM pending WHERE lane = ?"
+        firsts = (self._database.execute(query, (lane,)).fetchone()[0] for lane in lanes)
+        return min((due for due in firsts if due is not None and due <= now), default=None)
+
     def tallies(self, queue: str | None = None) -> list[Tally]:
         """The tally of every queue, or of one, by name."""
+        from prokerja.model.summary import Tally
+
         query = """
             SELECT queue, sum(pending), sum(processing), sum(completed), sum(failed)
             FROM lane WHERE :queue IS NULL OR queue = :queue GROUP BY queue ORDER BY queue"""

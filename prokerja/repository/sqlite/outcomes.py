@@ -6,7 +6,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from prokerja import lifecycle
-from prokerja.model import FailedAttempt, Status
+from prokerja.model.claim import FailedAttempt
+from prokerja.model.declaration import Status
 from prokerja.repository.sqlite.codes import COMPLETED, FAILED, QUEUE
 from prokerja.verdicts import Advice, Failed
 

@@ -7,10 +7,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from prokerja.errors import NotFound, StoreError
-from prokerja.model import Detail, Status, Summary
-from prokerja.output.folder import OutputFolder
+from prokerja.model.declaration import Status
 from prokerja.repository import is_path
-from prokerja.repository.sqlite.catalog import Catalog
 from prokerja.repository.sqlite.declarations import Declarations
 from prokerja.repository.sqlite.lanes import Lanes
 from prokerja.repository.sqlite.opening import open_database, refuse_network
@@ -18,13 +16,20 @@ from prokerja.repository.sqlite.opening import open_database, refuse_network
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from prokerja.model import Claimed, Declaration, Filter, Record, Taking, WorkerRow
+    from prokerja.model.claim import Claimed
+    from prokerja.model.declaration import Declaration
+    from prokerja.model.record import Detail, Filter, Record
+    from prokerja.model.summary import Summary
+    from prokerja.model.worker import Taking, WorkerRow
+    from prokerja.output.folder import OutputFolder
+    from prokerja.repository.sqlite.catalog import Catalog
     from prokerja.repository.sqlite.claims import Claims
     from prokerja.repository.sqlite.history import History
     from prokerja.repository.sqlite.watch import Watch
     from prokerja.repository.sqlite.workers import Workers
     from prokerja.repository.verbs import Journalled, Membership, Recovered, Turn, Want
     from prokerja.repository.verbs import Watch as AnyWatch
+    from prokerja.spec import JobSpec
     from prokerja.verdicts import Settlement
 
 
@@ -40,19 +45,27 @@ class SQLiteRepository:
             refuse_network(self.path)
         self.database = open_database(self.path, create=create)
         self.lanes = Lanes(self.database)
-        self.outputs = OutputFolder(self.path) if self.is_shared else None
-        self.declarations = Declarations(self.database, self.lanes, self.outputs)
-        self.catalog = Catalog(self.database)
-        self.known = self.catalog.specs
-        self.known_names = self.catalog.names
-        self.sources = self.catalog.stamps
-        self.record = self.catalog.record
+        self.declarations = Declarations(self.database, self.lanes, self._delete_output)
         self.retry = self.declarations.retry
         self.refuse_newer = self.database.meet_newer
         self.maintain = self.database.shorten_log
         self.close = self.database.close
 
     # What only some need is imported by them.
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """What is known of the job classes."""
+        from prokerja.repository.sqlite.catalog import Catalog
+
+        return Catalog(self.database)
+
+    @cached_property
+    def outputs(self) -> OutputFolder | None:
+        """Where the output of attempts is kept; None for a database in memory."""
+        from prokerja.output.folder import OutputFolder
+
+        return OutputFolder(self.path) if self.is_shared else None
 
     @cached_property
     def claims(self) -> Claims:
@@ -157,14 +170,17 @@ class SQLiteRepository:
 
     def summary(self, queue: str | None, now: float) -> Summary:
         """See the protocol."""
+        from prokerja.model.summary import Summary
+
         with self.database.reading():
             tallies = self.lanes.tallies(queue)
-            waiting = self.history.longest_waiting(queue, now)
+            waiting = self.lanes.longest_waiting(queue, now)
             workers = self.registry.living()
         return Summary(tallies, waiting, workers, now)
 
     def find(self, id: int, now: float) -> Detail | None:
         """See the protocol."""
+        from prokerja.model.record import Detail
         from prokerja.repository.why import Answers, why_not_running
 
         with self.database.reading():
@@ -172,8 +188,8 @@ class SQLiteRepository:
             if record is None:
                 return None
             attempts = self.history.attempts(record)
-            history, registry = self.history, self.registry
-            answers = Answers(registry.living, history.attempts, history.ahead)
+            history = self.history
+            answers = Answers(self._living, history.attempts, history.ahead)
             return Detail(record, attempts, why_not_running(answers, record, now))
 
     def statuses(self, ids: Iterable[int]) -> dict[int, Status]:
@@ -196,11 +212,36 @@ class SQLiteRepository:
         with self.database.reading():
             return self.history.newest(wanted, limit)
 
+    def known(self, name: str) -> dict[str, JobSpec]:
+        """See the protocol."""
+        return self.catalog.specs(name)
+
+    def known_names(self, directory: str) -> list[str]:
+        """See the protocol."""
+        return self.catalog.names(directory)
+
+    def sources(self, directory: str) -> dict[str, str]:
+        """See the protocol."""
+        return self.catalog.stamps(directory)
+
+    def record(
+        self, directory: str, read: Mapping[str, str], gone: Iterable[str], specs: Iterable[JobSpec]
+    ) -> None:
+        """See the protocol."""
+        self.catalog.record(directory, read, gone, specs)
+
     def watch(self) -> Watch:
         """See the protocol."""
         from prokerja.repository.sqlite.watch import Watch
 
         return Watch(self.path, self.database.on_commit)
+
+    def _living(self) -> list[WorkerRow]:
+        return self.registry.living()
+
+    def _delete_output(self, ids: Iterable[int]) -> None:
+        if self.outputs is not None:
+            self.outputs.delete(ids)
 
     def _lanes(self, queue: str | None, name: str | None) -> dict[int, Any]:
         with self.database.reading():

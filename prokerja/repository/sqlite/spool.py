@@ -10,12 +10,12 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from prokerja.errors import StoreError, TryAgain
-from prokerja.model import Status
+from prokerja.model.declaration import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from prokerja.model import Declaration, Lane
+    from prokerja.model.declaration import Declaration, Lane
     from prokerja.repository.sqlite.database import Database
     from prokerja.repository.sqlite.lanes import Lanes
 

@@ -14,7 +14,7 @@ from prokerja.repository.sqlite.lanes import Lanes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from prokerja.model import Declaration
+    from prokerja.model.declaration import Declaration
 
 
 def insert_within(

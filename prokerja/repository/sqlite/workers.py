@@ -6,16 +6,15 @@ import json
 import os
 from typing import TYPE_CHECKING
 
-from prokerja.model import Taking, WorkerRow
+from prokerja.model.worker import Taking, WorkerRow
 from prokerja.repository import is_path
 from prokerja.repository.sqlite import lock
-from prokerja.repository.sqlite.watch import Watch
-from prokerja.repository.verbs import Membership
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from prokerja.repository.sqlite.database import Database
+    from prokerja.repository.verbs import Membership
 
 CLOCK_SLACK_SECONDS = 60.0
 """A process that began so much later than its worker is another one of the same number."""
@@ -33,6 +32,8 @@ class Workers:
 
     def register(self, pid: int, now: float, realizers: int, taking: Taking) -> Membership:
         """Register a worker, and hold its lock."""
+        from prokerja.repository.verbs import Membership
+
         with self._database.writing():
             lists = taking.queues, tuple(taking.names or ()), tuple(taking.directories or ())
             insert = """
@@ -76,6 +77,8 @@ class Workers:
 
     def find_dead(self, ids: Iterable[int], watch: object) -> tuple[list[int], set[int]]:
         """Those of these workers that are dead; and the living of which the watch will tell."""
+        from prokerja.repository.sqlite.watch import Watch
+
         ids = list(ids)
         if isinstance(watch, Watch):
             watch.locks(map(self.lock_path, ids))

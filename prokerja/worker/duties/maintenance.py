@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from prokerja.model import Status
+from prokerja.model.declaration import Status
 
 if TYPE_CHECKING:
     from prokerja.repository.verbs import Repository

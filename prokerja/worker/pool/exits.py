@@ -13,7 +13,7 @@ from prokerja.verdicts import Completed, Ended, Failed, Released
 from prokerja.worker.wire.messages import WireError
 
 if TYPE_CHECKING:
-    from prokerja.model import Claimed
+    from prokerja.model.claim import Claimed
 
 
 class Exit(NamedTuple):

@@ -9,7 +9,7 @@ from prokerja.worker.wire.messages import Batch
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from prokerja.model import Claimed
+    from prokerja.model.claim import Claimed
 
 LONG_JOB_SECONDS = 0.02
 """A job that runs longer is long, and nothing may wait behind it."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from prokerja.events import Event
-    from prokerja.model import Claimed
+    from prokerja.model.claim import Claimed
     from prokerja.worker.pool.process import RealizerProcess
 
 KILL_AFTER_TERM_SECONDS = 5.0

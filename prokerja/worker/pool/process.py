@@ -26,7 +26,7 @@ from prokerja.worker.wire.shared_page import IDLE, JOURNALLING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from prokerja.model import Claimed
+    from prokerja.model.claim import Claimed
     from prokerja.verdicts import Ended
     from prokerja.worker.output.pump import Pump
     from prokerja.worker.wire.journal import Claim

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from prokerja.events import Event
-    from prokerja.model import Claimed
+    from prokerja.model.claim import Claimed
     from prokerja.verdicts import Ended
     from prokerja.worker.pool.process import RealizerProcess
     from prokerja.worker.wire.messages import Report

@@ -12,7 +12,7 @@ from prokerja.text import utf8
 from prokerja.verdicts import Advice, Failed
 
 if TYPE_CHECKING:
-    from prokerja.model import Declaration
+    from prokerja.model.declaration import Declaration
 
 MAX_RESULT_BYTES = 2**20
 MAX_ERROR_CHARACTERS = 2**16

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import FrameType
 
-    from prokerja.model import Declaration
+    from prokerja.model.declaration import Declaration
     from prokerja.worker.output.capture import OutputCapture
     from prokerja.worker.wire.channel import Channel
     from prokerja.worker.wire.journal import Journal

@@ -14,7 +14,7 @@ from msgspec import json
 
 from prokerja.catalog.loading import load, load_classes
 from prokerja.catalog.package import install_in_pools
-from prokerja.model import SHELL
+from prokerja.model.declaration import SHELL
 from prokerja.spec import Broken
 from prokerja.text import utf8
 from prokerja.worker.output.capture import OutputCapture

@@ -1,0 +1,36 @@
+"""Where a user's files belong, as platformdirs says it; it alone takes longer than a declaration.
+
+On Linux, the common case of its rule (the XDG Base Directory Specification) is read here: an
+absolute path in the variable, else below an absolute HOME.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+APP = "prokerja"
+XDG = {"config": ("XDG_CONFIG_HOME", "~/.config"), "data": ("XDG_DATA_HOME", "~/.local/share")}
+
+
+def user_directory(kind: str) -> str:
+    """The user's directory for `config` or `data`; empty for a user without a home directory."""
+    if sys.platform == "linux":
+        variable, usual = XDG[kind]
+        base = os.environ.get(variable, "")
+        if os.path.isabs(base):
+            return os.path.join(base, APP)
+        if os.path.isabs(os.environ.get("HOME", "")):
+            return os.path.join(os.path.expanduser(usual), APP)
+    return _ask_platformdirs(kind)
+
+
+def _ask_platformdirs(kind: str) -> str:
+    import platformdirs
+
+    find = platformdirs.user_config_dir if kind == "config" else platformdirs.user_data_dir
+    try:
+        found = find(APP, appauthor=False)
+    except RuntimeError:
+        return ""
+    return found if os.path.isabs(found) else ""

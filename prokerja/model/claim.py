@@ -1,0 +1,29 @@
+"""What a worker holds; times are seconds since the epoch, in UTC."""
+
+from typing import NamedTuple
+
+
+class Claimed(NamedTuple):
+    """One attempt that a worker has the right to."""
+
+    token: int
+    """Of the claim that covers it."""
+    due_at: float
+    id: int
+    lane: int
+    """The lane's id in the store."""
+    payload: str
+    attempt: int
+    """The number of this attempt, from 1."""
+    timeout: float | None
+
+
+class FailedAttempt(NamedTuple):
+    """An attempt that has failed, and what becomes of its declaration."""
+
+    id: int
+    lane: int
+    number: int
+    error: str
+    retry_at: float | None
+    """When it is due again; None when it has failed for good."""

@@ -1,0 +1,68 @@
+"""Declarations as people ask for them; times are seconds since the epoch, in UTC."""
+
+from typing import NamedTuple
+
+from prokerja.model.declaration import Lane, Status
+
+
+class Attempt(NamedTuple):
+    """One realization as the store remembers it."""
+
+    number: int
+    worker: int
+    started_at: float | None
+    finished_at: float
+    error: str | None
+    traceback: str | None
+    exit_code: int | None
+    """Of a command; below zero for the number of the signal that killed it."""
+
+
+class Record(NamedTuple):
+    """A declaration and what has come of it so far."""
+
+    id: int
+    lane: Lane
+    status: Status
+    declared_at: float
+    due_at: float
+    started_at: float | None
+    """Of the attempt that runs now, or of the last one."""
+    finished_at: float | None
+    attempts: int
+    """How many attempts have ended."""
+    retries: int
+    retry_after: float
+    timeout: float | None
+    returns: int
+    """How often it came back without having used an attempt."""
+    payload: str
+    result: str | None
+    error: str | None
+    """Of the last attempt that went wrong."""
+    label: str | None
+
+
+class Detail(NamedTuple):
+    """All about one declaration."""
+
+    record: Record
+    attempts: list[Attempt]
+    """Those that have ended, first to last."""
+    why: str | None
+    """Why it is not running just now; None if it is."""
+
+
+class Filter(NamedTuple):
+    """Which declarations a list is about; None for any."""
+
+    status: Status | None = None
+    queue: str | None = None
+    name: str | None = None
+    label: str | None = None
+    since: float | None = None
+    """Declared then or later."""
+    until: float | None = None
+    """Declared before that."""
+    error: str | None = None
+    """What the error of its last failed attempt contains, in whatever case."""

@@ -1,0 +1,37 @@
+"""How many declarations stand where; times are seconds since the epoch, in UTC."""
+
+from typing import NamedTuple
+
+from prokerja.model.declaration import Status
+from prokerja.model.worker import WorkerRow
+
+
+class Tally(NamedTuple):
+    """How many declarations of each status one queue holds."""
+
+    queue: str
+    pending: int
+    processing: int
+    completed: int
+    failed: int
+
+    def counts(self) -> dict[str, int]:
+        """The numbers by status."""
+        return {status.value: getattr(self, status.value) for status in Status}
+
+
+class Summary(NamedTuple):
+    """The counts of a store, or of one of its queues."""
+
+    queues: list[Tally]
+    waiting_since: float | None
+    """When the longest-waiting due job became due."""
+    workers: list[WorkerRow]
+    """Those that are alive."""
+    now: float
+
+    @property
+    def total(self) -> Tally:
+        """All queues taken together."""
+        sums = (sum(column) for column in zip(*(tally[1:] for tally in self.queues), strict=True))
+        return Tally("", *sums) if self.queues else Tally("", 0, 0, 0, 0)

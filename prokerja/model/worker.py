@@ -1,0 +1,44 @@
+"""Workers, and what they take."""
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+from prokerja.model.declaration import SHELL, Lane
+
+
+class Taking(NamedTuple):
+    """What a worker takes: the one rule that decides it, for claiming as for telling why not."""
+
+    queues: tuple[str, ...] = ()
+    """In the order in which it takes from them; empty for all."""
+    names: Collection[str] | None = None
+    """The jobs it knows; None for every one."""
+    directories: Collection[str] | None = None
+    """The jobs directories that these are from; a job of no directory is any worker's."""
+
+    def serves(self, queue: str) -> bool:
+        """Whether it takes from that queue."""
+        return not self.queues or queue in self.queues
+
+    def has_jobs_of(self, directory: str) -> bool:
+        """Whether it takes what was declared from that jobs directory, or from none."""
+        return not directory or self.directories is None or directory in self.directories
+
+    def knows(self, name: str) -> bool:
+        """Whether it has that job."""
+        return self.names is None or name == SHELL or name in self.names
+
+    def takes(self, lane: Lane) -> bool:
+        """Whether what waits there is for it."""
+        queue, name, _, directory = lane
+        return self.serves(queue) and self.knows(name) and self.has_jobs_of(directory)
+
+
+class WorkerRow(NamedTuple):
+    """A worker as the store knows it; whether it lives, only its lock can tell."""
+
+    id: int
+    pid: int
+    started_at: float
+    realizers: int
+    taking: Taking
