@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help run test check bench bench-plot crash mutants format clean
+.PHONY: help run test check man bench bench-plot crash mutants format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,11 @@ check: $(READY) ## Lint, check types and hold the imports to one direction
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+man: $(READY) ## Write the man page: build/prokerja.1
+	@mkdir -p build
+	@$(BIN)/prokerja help --man > build/prokerja.1
+	@echo "man -l build/prokerja.1"
+
 bench: $(READY) ## Measure speed against the limit and the peers (QUICK=1: the short form)
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m tests.bench $(if $(QUICK),--quick) $(BENCH)
 
@@ -42,4 +47,4 @@ format: $(READY) ## Format the code
 	$(BIN)/ruff check --fix
 
 clean: ## Remove what the targets have made
-	rm -rf $(VENV) tests/bench/.env tests/bench/results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build tests/bench/.env tests/bench/results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

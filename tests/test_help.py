@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from prokerja.commands import COMMANDS
+from prokerja.commandline import parameters
+from prokerja.commands import COMMANDS, load
 from prokerja.commands.help import GUIDE, page, summary, topics
 from prokerja.suggestions import SYNONYMS, UNAVAILABLE
 from tests.harness.home import PROGRAM, Home
@@ -45,6 +46,20 @@ def test_a_page_is_laid_out_on_a_terminal() -> None:
     assert done.returncode == 0
     assert b"Contributing" in shown
     assert b"# Contributing" not in shown
+
+
+def test_the_man_page_says_of_every_command_what_its_help_says(shell: Home) -> None:
+    told = shell("help", "--man")
+    assert (told.code, told.err) == (0, "")
+    sections = told.out.split("\n.SS ")
+    assert [section.split()[0] for section in sections[1:]] == list(COMMANDS)
+    plain = told.out.replace(r"\-", "-").replace(r"\fB", "").replace(r"\fR", "")
+    for name in COMMANDS:
+        for parameter in parameters(load(name)):
+            assert ", ".join(parameter.flags) in plain
+            assert parameter.marker.help.replace("`", "") in plain
+    requests = {line.split()[0] for line in told.out.splitlines() if line[0] in ".'"}
+    assert requests <= {".TH", ".SH", ".SS", ".TP", ".PP", ".B"}, "nothing else begins with a dot"
 
 
 def test_a_page_that_is_not_there_is_named(shell: Home) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from prokerja import Queue
 from prokerja.errors import RequestError
-from prokerja.model import Declaration, Lane
+from prokerja.model.declaration import Declaration, Lane
 from prokerja.repository.sqlite.claims import TURNS
 from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.verdicts import Failed
@@ -425,9 +425,28 @@ def test_a_list_may_be_csv_with_the_columns_that_are_asked_for(shell: Home) -> N
     )
 
 
+def test_a_list_may_be_sorted_by_any_column(shell: Home) -> None:
+    for words in ("noop --priority 9", "fail --label b", "noop --label a --queue other"):
+        shell.declare(*words.split())
+    shell.work("--queue", "default")
+
+    def order(*words: str) -> str:
+        return shell("report:jobs", "--ids", *words).out.replace("\n", " ").strip()
+
+    assert order() == "3 2 1"
+    assert order("--sort", "id") == "1 2 3"
+    assert order("--sort", "priority") == "3 2 1"
+    assert order("--sort", "label") == "3 2 1", "what has none comes last"
+    assert order("--sort", "queue") == "2 1 3", "what is alike stays as it was"
+    assert order("--sort", "queue", "--reverse") == "3 1 2"
+    assert order("--sort", "finished")[-1] == "3"
+    assert order("--sort", "status", "--limit", "2") == "2 3", "the newest, in another order"
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
+        (["--sort", "size"], "--sort: 'size' is none of id, job"),
         (["--columns", "id,size"], "--columns: 'size' is none of id, job"),
         (["--ids", "--csv"], "--ids, --csv and --json are three answers"),
         (["--since", "yesterday"], "--since: 'yesterday' is not a time"),

@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from prokerja.commandline import Argument
+from prokerja.commandline import Argument, Option
+from prokerja.commands import COMMANDS, EXIT_CODES, PLACE, load
 from prokerja.console import on_terminal
 from prokerja.errors import RequestError
 from prokerja.text import quoted
@@ -14,8 +15,15 @@ from prokerja.text import quoted
 GUIDE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "guide")
 
 
-def run(*, topic: Annotated[str, Argument("A page of the guide.", "[TOPIC]")] = "") -> None:
+def run(
+    *,
+    topic: Annotated[str, Argument("A page of the guide.", "[TOPIC]")] = "",
+    man: Annotated[bool, Option("Print the man page instead, for `man -l -`.")] = False,
+) -> None:
     """Show a page of the guide, or list them."""
+    if man:
+        print(_manual(), end="")
+        return
     if not topic:
         print("`prokerja COMMAND --help` explains a command. The pages of the guide:\n")
         for name in topics():
@@ -28,6 +36,15 @@ def run(*, topic: Annotated[str, Argument("A page of the guide.", "[TOPIC]")] = 
         _show(text)
     else:
         print(text, end="")
+
+
+def _manual() -> str:
+    from importlib.metadata import version
+
+    from prokerja.console.manual import manual
+
+    common = [*(one.name for one in PLACE), "json"]
+    return manual({name: load(name) for name in COMMANDS}, common, EXIT_CODES, version("prokerja"))
 
 
 def topics() -> list[str]:

@@ -11,7 +11,8 @@ from prokerja.commandline import Option
 from prokerja.commands import Json, Number, Place, QueueOption
 from prokerja.console import hint, on_terminal, print_fields, print_json, print_table
 from prokerja.errors import BadOption, RequestError
-from prokerja.model import Filter, Status
+from prokerja.model.declaration import Status
+from prokerja.model.record import Filter
 from prokerja.queue import Queue
 from prokerja.terms import DEFAULTS
 from prokerja.text import escaped, quoted
@@ -20,10 +21,12 @@ from prokerja.times import duration, human, iso, moment
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from prokerja.model import Record
+    from prokerja.model.record import Record
 
 USUAL = ("id", "job", "queue", "status", "attempts", "declared", "error", "what")
 MORE = ("priority", "due", "started", "finished", "label")
+COUNTS = ("id", "attempts", "priority")
+MOMENTS = ("declared", "due", "started", "finished")
 Cells = dict[str, Any]
 FAR_SECONDS = 30 * 86400.0
 """From here on a list at a terminal shows the day."""
@@ -48,7 +51,10 @@ def run(
         ),
     ] = None,
     limit: Annotated[int, Option("How many to list; default: 20.", metavar=Number)] = 20,
-    reverse: Annotated[bool, Option("The oldest of them first.")] = False,
+    sort: Annotated[
+        str | None, Option("Sort those listed by this column, the least first.", metavar="COLUMN")
+    ] = None,
+    reverse: Annotated[bool, Option("The other way round: the oldest first.")] = False,
     columns: Annotated[
         str | None, Option(f"Which, in which order: {', '.join((*USUAL, *MORE))}.", metavar="NAMES")
     ] = None,
@@ -66,13 +72,16 @@ def run(
     if ids + csv + json > 1:
         raise RequestError("--ids, --csv and --json are three answers; use one")
     now = time.time()
-    shown = USUAL if columns is None else columns_of(columns)
+    shown = USUAL if columns is None else columns_of(columns.split(","), "--columns")
+    [column] = (None,) if sort is None else columns_of([sort], "--sort")
     wanted = Filter(
         None if status is None else status_of(status), queue, job, label,
         moment_of(since, "--since", now), moment_of(until, "--until", now), error,
     )  # fmt: skip
     with Queue.of(place, create=False) as source:
         records = source.newest(wanted, limit)
+    if column is not None:
+        records.sort(key=lambda record: _rank(record, column))
     if reverse:
         records.reverse()
     if ids:
@@ -99,8 +108,7 @@ def _show(records: Sequence[Record], shown: Sequence[str], now: float) -> None:
     if shown is USUAL and all(record.lane.queue == DEFAULTS["queue"] for record in records):
         shown = [name for name in shown if name != "queue"]
     rows = [_row(record, shown, lambda at: _short(at, now)) for record in records]
-    right = ("id", "attempts", "priority")
-    print_table(shown, rows, right=right, long=("error", "what", "label"))
+    print_table(shown, rows, right=COUNTS, long=("error", "what", "label"))
 
 
 def _short(at: float, now: float) -> str:
@@ -113,16 +121,24 @@ def _short(at: float, now: float) -> str:
 
 
 def _row(record: Record, shown: Sequence[str], when: Callable[[float], str]) -> tuple[str, ...]:
+    facts = _facts(record)
+    facts |= {name: when(facts[name]) for name in MOMENTS if facts[name] is not None}
+    return tuple("" if facts[name] is None else str(facts[name]) for name in shown)
+
+
+def _rank(record: Record, column: str) -> tuple[bool, Any]:
+    """Where a job goes in a list that is sorted; what has nothing there comes last."""
+    value = _facts(record)[column]
+    return value in (None, ""), value or 0 if column in (*COUNTS, *MOMENTS) else value or ""
+
+
+def _facts(record: Record) -> Cells:
+    """What each column can show of a job."""
     facts: Cells = report.record_json(record)
-    moments = {
-        "declared": record.declared_at, "due": record.due_at,
-        "started": record.started_at, "finished": record.finished_at,
-    }  # fmt: skip
-    facts |= {name: "" if at is None else when(at) for name, at in moments.items()}
+    facts |= {name: getattr(record, f"{name}_at") for name in MOMENTS}
     facts["error"] = (facts["error"] or "").partition("\n")[0]
-    facts["label"] = facts["label"] or ""
-    facts["what"] = facts["label"] or facts["command"] or ""
-    return tuple(str(facts[name]) for name in shown)
+    facts["what"] = facts["label"] or facts["command"]
+    return facts
 
 
 def print_csv(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -133,14 +149,13 @@ def print_csv(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     csv.writer(sys.stdout, lineterminator="\n").writerows([columns, *cells])
 
 
-def columns_of(text: str) -> tuple[str, ...]:
-    """The columns of these names; raises BadOption."""
-    names = tuple(text.split(","))
+def columns_of(names: Sequence[str], flag: str) -> tuple[str, ...]:
+    """The names, if all are those of columns; raises BadOption."""
     for name in names:
         if name not in (*USUAL, *MORE):
             known = ", ".join((*USUAL, *MORE))
-            raise BadOption(f"--columns: {quoted(name)} is none of {known}")
-    return names
+            raise BadOption(f"{flag}: {quoted(name)} is none of {known}")
+    return tuple(names)
 
 
 def moment_of(text: str | None, flag: str, now: float) -> float | None:
