@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from prokerja.catalog.refresh import KnownJob
     from prokerja.declaring import Options
     from prokerja.model.declaration import Declaration
-    from prokerja.model.record import Detail, Filter, Record
+    from prokerja.model.metrics import Metrics
+    from prokerja.model.record import Detail, Filter, Record, Running
     from prokerja.model.summary import Summary
     from prokerja.repository.verbs import Repository
     from prokerja.types import Runnable, Terms
@@ -134,6 +135,10 @@ class Queue:
         """How many jobs stand where."""
         return self.repository.summary(queue, time.time())
 
+    def metrics(self, queue: str | None = None) -> Metrics:
+        """Counts, durations of attempts, and sizes."""
+        return self.repository.metrics(queue, time.time())
+
     def find(self, id: int) -> Detail:
         """All about one job, and why it is not running; raises NotFound."""
         detail = self.repository.find(id, time.time())
@@ -146,6 +151,14 @@ class Queue:
         from prokerja.model.record import Filter
 
         return self.repository.newest(wanted or Filter(), limit)
+
+    def failures(self, queue: str | None = None, limit: int = 20) -> list[Record]:
+        """Jobs that have failed for good, the latest end first."""
+        return self.repository.failures(queue, limit)
+
+    def running(self, queue: str | None = None, limit: int = 20) -> list[Running]:
+        """Jobs that have been running for a moment at least, the longest first."""
+        return self.repository.running(queue, limit)
 
     def open_ids(self, queue: str | None = None, label: str | None = None) -> list[int]:
         """The jobs of a queue, with a label, that have not ended, a million of them at the most."""

@@ -63,6 +63,11 @@ def command_of(record: Record) -> str | None:
     return title(loaded(record.payload))
 
 
+def what_of(record: Record) -> str:
+    """What tells a job from others of its kind, for lists: its label, or its command."""
+    return record.label or command_of(record) or ""
+
+
 def detail_json(detail: Detail) -> dict[str, Any]:
     """All about one job as JSON."""
     record = detail.record

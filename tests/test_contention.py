@@ -101,7 +101,7 @@ from prokerja.model.worker import Taking
 from prokerja.repository.verbs import Membership
 from prokerja.verdicts import Completed, Failed, Released
 from prokerja.repository.sqlite.repository import SQLiteRepository
-from prokerja.repository.sqlite.claims import TURNS
+from prokerja.repository.sqlite.codes import TURNS
 from prokerja.repository.sqlite.within import insert_within
 from prokerja.spec import JobSpec
 
@@ -521,7 +521,7 @@ import itertools, os, sys, time
 from prokerja.model.worker import Taking
 from prokerja.verdicts import Completed
 from prokerja.repository.sqlite.repository import SQLiteRepository
-from prokerja.repository.sqlite.claims import TURNS
+from prokerja.repository.sqlite.codes import TURNS
 repository = SQLiteRepository(sys.argv[1])
 id, lock = repository.registry.register(os.getpid(), 2e9, 1, Taking((), ()))
 def take(token):

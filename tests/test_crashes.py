@@ -19,7 +19,7 @@ from prokerja.errors import Busy, TryAgain
 from prokerja.events import Event, JobsRecovered, JobsSettled, LockLeft
 from prokerja.model.declaration import Declaration, Lane
 from prokerja.model.worker import Taking
-from prokerja.repository.sqlite.claims import TURNS
+from prokerja.repository.sqlite.codes import TURNS
 from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.repository.sqlite.watch import Watch
 from prokerja.verdicts import Completed

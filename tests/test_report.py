@@ -16,7 +16,7 @@ import pytest
 from prokerja import Queue
 from prokerja.errors import RequestError
 from prokerja.model.declaration import Declaration, Lane
-from prokerja.repository.sqlite.claims import TURNS
+from prokerja.repository.sqlite.codes import TURNS
 from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.verdicts import Failed
 from tests.crash.work import take

@@ -41,7 +41,7 @@ def run(
 def _manual() -> str:
     from importlib.metadata import version
 
-    from prokerja.console.manual import manual
+    from prokerja.commandline.manual import manual
 
     common = [*(one.name for one in PLACE), "json"]
     return manual({name: load(name) for name in COMMANDS}, common, EXIT_CODES, version("prokerja"))

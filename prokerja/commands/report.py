@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from prokerja import report
+from prokerja.commandline import Option
 from prokerja.commands import Json, Place, QueueOption
 from prokerja.console import on_terminal, print_json, print_table
+from prokerja.errors import RequestError
+from prokerja.extras import insist_on
 from prokerja.queue import Queue
 from prokerja.times import human
 
@@ -16,9 +19,32 @@ if TYPE_CHECKING:
 TITLE = "ProKerja Report"
 
 
-def run(*, queue: QueueOption = None, place: Place, json: Json = False) -> None:
+def run(
+    *,
+    queue: QueueOption = None,
+    prometheus: Annotated[bool, Option("Answer as Prometheus reads it.")] = False,
+    textfile: Annotated[
+        str | None,
+        Option("The same, into a file for node_exporter, whole or not at all.", metavar="PATH"),
+    ] = None,
+    watch: Annotated[bool, Option("Keep showing it, and what runs and fails, until q.")] = False,
+    plain: Annotated[bool, Option("The same as a line a second, for logs.")] = False,
+    place: Place,
+    json: Json = False,
+) -> None:
     """Count jobs by status."""
+    if json + (prometheus or textfile is not None) + (watch or plain) > 1:
+        raise RequestError("--json, --prometheus and --watch are three answers; use one")
     with Queue.of(place, create=False) as source:
+        if watch or plain:
+            from prokerja.console.watching import watch_lines, watch_screen
+
+            look = watch_lines if plain or not on_terminal() else watch_screen
+            look(source, queue)
+            return
+        if prometheus or textfile is not None:
+            tell_prometheus(source, queue, textfile)
+            return
         summary = source.summary(queue)
     if json:
         print_json(report.summary_json(summary))
@@ -28,6 +54,22 @@ def run(*, queue: QueueOption = None, place: Place, json: Json = False) -> None:
         print(TITLE)
         for status, count in summary.total.counts().items():
             print(f"{status}: {count}")
+
+
+def tell_prometheus(source: Queue, queue: str | None, path: str | None) -> None:
+    """Print the metrics of a queue, or of all, or write them into a file."""
+    insist_on("prometheus_client", "metrics", "--prometheus" if path is None else "--textfile")
+    from prokerja.console import metrics
+
+    found = source.metrics(queue)
+    if path is None:
+        print(metrics.exposition(found), end="")
+    else:
+        try:
+            metrics.write(found, path)
+        except OSError as error:
+            error.filename = path  # not that of the temporary file
+            raise
 
 
 def _show(summary: Summary) -> None:

@@ -137,7 +137,7 @@ def _facts(record: Record) -> Cells:
     facts: Cells = report.record_json(record)
     facts |= {name: getattr(record, f"{name}_at") for name in MOMENTS}
     facts["error"] = (facts["error"] or "").partition("\n")[0]
-    facts["what"] = facts["label"] or facts["command"]
+    facts["what"] = report.what_of(record)
     return facts
 
 

@@ -53,6 +53,14 @@ class Detail(NamedTuple):
     """Why it is not running just now; None if it is."""
 
 
+class Running(NamedTuple):
+    """A declaration that has been running for a moment at least."""
+
+    record: Record
+    worker: int
+    """Who runs it."""
+
+
 class Filter(NamedTuple):
     """Which declarations a list is about; None for any."""
 

@@ -24,11 +24,16 @@ class Summary(NamedTuple):
     """The counts of a store, or of one of its queues."""
 
     queues: list[Tally]
-    waiting_since: float | None
-    """When the longest-waiting due job became due."""
+    due_since: dict[str, float]
+    """When the longest-waiting due job of each queue that has one became due."""
     workers: list[WorkerRow]
     """Those that are alive."""
     now: float
+
+    @property
+    def waiting_since(self) -> float | None:
+        """When the longest-waiting due job of all became due."""
+        return min(self.due_since.values(), default=None)
 
     @property
     def total(self) -> Tally:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from prokerja.model.claim import Claimed, FailedAttempt
     from prokerja.model.declaration import Declaration, Status
-    from prokerja.model.record import Detail, Filter, Record
+    from prokerja.model.metrics import Metrics
+    from prokerja.model.record import Detail, Filter, Record, Running
     from prokerja.model.summary import Summary
     from prokerja.model.worker import Taking, WorkerRow
     from prokerja.output.folder import OutputFolder
@@ -181,6 +182,9 @@ class Repository(Protocol):
     def summary(self, queue: str | None, now: float) -> Summary:
         """Counts by queue and status, at the same cost for ten jobs and ten million."""
 
+    def metrics(self, queue: str | None, now: float) -> Metrics:
+        """What a system that watches others is told, at the same cost."""
+
     def find(self, id: int, now: float) -> Detail | None:
         """All about one declaration, and why it is not running."""
 
@@ -189,6 +193,12 @@ class Repository(Protocol):
 
     def newest(self, wanted: Filter, limit: int) -> list[Record]:
         """The declarations that match, newest first."""
+
+    def failures(self, queue: str | None, limit: int) -> list[Record]:
+        """What has failed for good, the latest end first."""
+
+    def running(self, queue: str | None, limit: int) -> list[Running]:
+        """What has been running for a moment at least, the longest first."""
 
     # Job classes
 

@@ -6,7 +6,7 @@ import itertools
 from typing import TYPE_CHECKING
 
 from prokerja.model.worker import Taking
-from prokerja.repository.sqlite.claims import TURNS
+from prokerja.repository.sqlite.codes import TURNS
 from prokerja.verdicts import Completed, Failed
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from prokerja.errors import ProkerjaError
 from prokerja.lifecycle import DAY
-from prokerja.repository.sqlite.claims import TURNS
+from prokerja.repository.sqlite.codes import TURNS
 from prokerja.repository.sqlite.declarations import NEXT_ID
 from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.verdicts import Completed

@@ -13,7 +13,7 @@ from unittest.mock import patch
 from prokerja.errors import CatalogError
 from prokerja.model.declaration import Declaration, Lane
 from prokerja.model.worker import Taking
-from prokerja.repository.sqlite.claims import TURNS
+from prokerja.repository.sqlite.codes import TURNS
 from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.worker.output.pump import Pump
 from prokerja.worker.pool.pool import Pool

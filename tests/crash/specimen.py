@@ -9,7 +9,7 @@ from contextlib import closing
 from prokerja.catalog.refresh import refresh
 from prokerja.model.declaration import Declaration, Lane
 from prokerja.model.worker import Taking
-from prokerja.repository.sqlite.claims import TURNS
+from prokerja.repository.sqlite.codes import TURNS
 from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.settings import settings
 from prokerja.verdicts import Completed, Failed, Released

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from prokerja.model.declaration import Declaration, Lane, Status
 from prokerja.model.worker import Taking
-from prokerja.repository.sqlite.claims import TURNS
+from prokerja.repository.sqlite.codes import TURNS
 from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.verdicts import Completed, Failed, Released, Settlement
 from tests.crash.work import recover, take

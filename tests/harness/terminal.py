@@ -6,6 +6,7 @@ import fcntl
 import os
 import re
 import select
+import signal
 import struct
 import subprocess
 import termios
@@ -25,7 +26,8 @@ class Terminal:
 
     def __init__(self, home: Home, *words: object, stderr: int | None = None) -> None:
         self._screen, terminal = os.openpty()
-        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+        self._resize(100, 40)
+        self.settings_before = self.settings()
         self.process = subprocess.Popen(
             home.command(*words),
             stdin=terminal,
@@ -36,6 +38,22 @@ class Terminal:
             start_new_session=True,
         )
         os.close(terminal)
+        self.shown = b""
+
+    def settings(self) -> object:
+        """How the terminal takes keys, and what it does with them."""
+        return termios.tcgetattr(self._screen)
+
+    def _resize(self, columns: int, lines: int) -> None:
+        fcntl.ioctl(self._screen, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+
+    def resize(self, columns: int, lines: int) -> None:
+        """Give it another size, and tell the command."""
+        self._resize(columns, lines)
+        self.process.send_signal(signal.SIGWINCH)
+
+    def clear(self) -> None:
+        """Forget what it has shown so far."""
         self.shown = b""
 
     @property

@@ -13,7 +13,7 @@ from prokerja.errors import StoreError
 from prokerja.model.declaration import Lane, Status
 from prokerja.model.record import Filter
 from prokerja.model.worker import Taking
-from prokerja.repository.sqlite.claims import TURNS
+from prokerja.repository.sqlite.codes import TURNS
 from prokerja.repository.sqlite.repository import SQLiteRepository
 from tests.sqlite.files import COMPANIONS, START, asked, refusal, settle, take
 
@@ -42,7 +42,7 @@ def use(path: Path) -> None:
         with database.reading():
             repository.lanes.tallies()
             repository.lanes.next_due(itertools.chain(*repository.lanes.waiting(Taking())))
-            repository.lanes.longest_waiting(None, START)
+            repository.lanes.due_since(None, START)
             for status in (None, *Status):
                 records = repository.history.newest(Filter(status), 1000)
             for record in records:

@@ -19,7 +19,7 @@ from prokerja.errors import Outdated, ProkerjaError, StoreError, TryAgain
 from prokerja.model.declaration import Lane, Status
 from prokerja.model.worker import Taking
 from prokerja.repository.sqlite import schema
-from prokerja.repository.sqlite.claims import TURNS
+from prokerja.repository.sqlite.codes import TURNS
 from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.repository.verbs import Membership
 from prokerja.verdicts import Completed, Failed, Released

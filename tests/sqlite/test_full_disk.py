@@ -70,7 +70,7 @@ from prokerja.model.declaration import Declaration, Lane, Status
 from prokerja.model.record import Filter
 from prokerja.verdicts import Completed
 from prokerja.repository.sqlite.repository import SQLiteRepository
-from prokerja.repository.sqlite.claims import TURNS
+from prokerja.repository.sqlite.codes import TURNS
 
 folder, how = sys.argv[1:3]
 path = os.path.join(folder, "q.db")

@@ -12,7 +12,7 @@ import pytest
 
 from prokerja.errors import TryAgain
 from prokerja.model.worker import Taking
-from prokerja.repository.sqlite.claims import TURNS
+from prokerja.repository.sqlite.codes import TURNS
 from prokerja.repository.sqlite.lock import held, hold
 from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.repository.sqlite.watch import Watch

@@ -13,7 +13,8 @@ from prokerja.model.declaration import Status
 from prokerja.model.record import Filter
 from prokerja.model.worker import Taking
 from prokerja.repository.sqlite import history
-from prokerja.repository.sqlite.claims import TURNS
+from prokerja.repository.sqlite.codes import TURNS
+from prokerja.repository.sqlite.histogram import Histogram
 from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.spec import JobSpec
 from tests.sqlite.files import START, asked, settle, take
@@ -79,7 +80,10 @@ def verbs(repository: SQLiteRepository) -> dict[str, Callable[[], object]]:
         "next due": lambda: lanes.next_due(itertools.chain(*lanes.waiting(Taking()))),
         "tallies": lanes.tallies,
         "tallies of one": lambda: lanes.tallies("default"),
-        "longest waiting": lambda: repository.lanes.longest_waiting(None, START),
+        "due since": lambda: repository.lanes.due_since(None, START),
+        "failures": lambda: past.failures(None, 20),
+        "running": lambda: past.running(None, 20),
+        "histogram": lambda: Histogram(repository.database).read(None),
         "one": one,
         "retry": retry,
         "retry failed": lambda: repository.declarations.retry_failed(ids, START - 1e6),
@@ -108,7 +112,8 @@ FILTERS = [
 ]
 VERBS = [
     "declare", "complete", "fail", "return", "recover", "waiting", "next due", "tallies",
-    "tallies of one", "longest waiting", "one", "retry", "retry failed", "through the door",
+    "tallies of one", "due since", "histogram", "failures", "running", "one", "retry",
+    "retry failed", "through the door",
     *(f"newest {wish}" for wish in FILTERS),
     *(f"purge {status}" for status in ("pending", "completed", "failed")),
     *(

@@ -6,7 +6,7 @@ import itertools
 from typing import TYPE_CHECKING
 
 from prokerja.repository.sqlite import history
-from prokerja.repository.sqlite.claims import TURNS
+from prokerja.repository.sqlite.codes import TURNS
 from prokerja.repository.sqlite.declarations import CHUNK_ROWS, SLICE_ROWS
 from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.verdicts import Failed

@@ -17,7 +17,7 @@ from prokerja.lifecycle import DAY
 from prokerja.model.declaration import Lane
 from prokerja.model.record import Detail, Filter
 from prokerja.report import detail_json, record_json
-from prokerja.repository.sqlite.claims import TURNS
+from prokerja.repository.sqlite.codes import TURNS
 from prokerja.times import iso
 from tests.repository.harness import COMPLETED, LOOSE, NOOP, PENDING, SEND, asked, record
 from tests.sqlite.store import SQLiteStore, take

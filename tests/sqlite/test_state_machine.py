@@ -27,7 +27,7 @@ from prokerja.model.declaration import Declaration, Lane, Status
 from prokerja.model.record import Filter
 from prokerja.model.worker import Taking
 from prokerja.repository.sqlite import history
-from prokerja.repository.sqlite.claims import TURNS
+from prokerja.repository.sqlite.codes import TURNS
 from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.verdicts import Completed, Failed, Released
 from tests.repository.harness import (

@@ -18,6 +18,7 @@ from msgspec.json import decode, encode
 from prokerja.errors import StoreError
 from prokerja.model.claim import Claimed, FailedAttempt
 from prokerja.model.declaration import Status
+from prokerja.repository.sqlite.codes import TURNS
 from prokerja.repository.sqlite.outcomes import Outcomes
 from prokerja.repository.verbs import Recovered, Turn
 from prokerja.verdicts import Completed, Failed, Released
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
     from prokerja.repository.sqlite.lanes import Lanes, Waiting
     from prokerja.repository.verbs import Want
     from prokerja.verdicts import Ended, Settlement
-
-TURNS = 2**32
-"""A token is its worker's id times this, plus the number of the worker's turn."""
 
 READY = """
     SELECT ?, p.due_at, d.id, d.lane, d.payload, d.attempt + 1, d.timeout

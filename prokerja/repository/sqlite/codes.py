@@ -13,3 +13,5 @@ CODES = {
 }
 HIGHEST_ID = 2**63 - 1
 QUEUE = "INSERT INTO pending (lane, due_at, declaration) VALUES (?, ?, ?)"
+TURNS = 2**32
+"""A claim's token is its worker's id times this, plus the number of the worker's turn."""

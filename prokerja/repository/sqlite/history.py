@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 from prokerja.model.declaration import SHELL, Lane, Status
-from prokerja.model.record import Attempt, Filter, Record
-from prokerja.repository.sqlite.codes import CODES, COMPLETED, HIGHEST_ID, UNSETTLED
+from prokerja.model.record import Attempt, Filter, Record, Running
+from prokerja.repository.sqlite.codes import CODES, COMPLETED, FAILED, HIGHEST_ID, TURNS, UNSETTLED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -75,6 +76,26 @@ class History:
             exit_code = int(record.result) if is_command else None  # type: ignore[arg-type]
             ended.append(Attempt(record.attempts, 0, *times, None, None, exit_code))
         return ended
+
+    def failures(self, queue: str | None, limit: int) -> list[Record]:
+        """What has failed for good, the latest end first."""
+        query = f"""{ALL} WHERE d.lane = ? AND d.status = {FAILED} AND d.finished_at IS NOT NULL
+            ORDER BY d.finished_at DESC LIMIT ?"""
+        lanes = self._lanes.matching(queue, None)
+        rows = [row for lane in lanes for row in self._database.execute(query, (lane, limit))]
+        records = [self._record(row, lanes, ()) for row in rows]
+        return sorted(records, key=lambda one: (one.finished_at, one.id), reverse=True)[:limit]
+
+    def running(self, queue: str | None, limit: int) -> list[Running]:
+        """What has been running for a moment at least, the longest first."""
+        query = f"""SELECT {COLUMNS}, token FROM running JOIN declaration AS d
+            ON d.id = running.declaration ORDER BY running.started_at"""
+        lanes = self._lanes.matching(queue, None)
+        rows = (row for row in self._database.execute(query) if row[1] in lanes)
+        return [
+            Running(self._record(row, lanes, {row[0]}), token // TURNS)
+            for *row, token in itertools.islice(rows, limit)
+        ]
 
     def ahead(
         self, record: Record, now: float, counts: Callable[[Lane], bool] = lambda _: True

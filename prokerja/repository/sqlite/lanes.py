@@ -77,12 +77,13 @@ class Lanes:
         firsts = (self._database.execute(query, (lane.id,)).fetchone()[0] for lane in lanes)
         return min((due for due in firsts if due is not None), default=None)
 
-    def longest_waiting(self, queue: str | None, now: float) -> float | None:
-        """Since when the pending declaration that has been due for the longest has been due."""
-        lanes = self.matching(queue, None)
-        query = "SELECT min(due_at) FROM pending WHERE lane = ?"
-        firsts = (self._database.execute(query, (lane,)).fetchone()[0] for lane in lanes)
-        return min((due for due in firsts if due is not None and due <= now), default=None)
+    def due_since(self, queue: str | None, now: float) -> dict[str, float]:
+        """When the declaration that has been due for the longest became due, for each queue."""
+        query = """
+            SELECT queue, min((SELECT min(due_at) FROM pending WHERE lane = lane.id))
+            FROM lane WHERE pending > 0 AND (:queue IS NULL OR queue = :queue) GROUP BY queue"""
+        firsts = self._database.execute(query, {"queue": queue})
+        return {name: due for name, due in firsts if due is not None and due <= now}
 
     def tallies(self, queue: str | None = None) -> list[Tally]:
         """The tally of every queue, or of one, by name."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
 from prokerja import lifecycle
 from prokerja.model.claim import FailedAttempt
 from prokerja.model.declaration import Status
 from prokerja.repository.sqlite.codes import COMPLETED, FAILED, QUEUE
+from prokerja.repository.sqlite.histogram import Histogram
 from prokerja.verdicts import Advice, Failed
 
 if TYPE_CHECKING:
@@ -33,12 +34,13 @@ INSERT_ATTEMPT = """
 
 
 class Outcomes:
-    """Rows change at once, the tally with `write_counts`."""
+    """Rows change at once, tally and histogram with `write_counts`."""
 
     def __init__(self, database: Database, lanes: Lanes, declarations: Declarations) -> None:
         self._database = database
         self._lanes = lanes
         self._declarations = declarations
+        self._histogram = Histogram(database)
         self._counts: Counter[tuple[int, Status]] = Counter()
         database.on_rollback.append(self._counts.clear)
 
@@ -46,8 +48,12 @@ class Outcomes:
         """These have completed; their follow-ups are declared."""
         rows = [(v.started_at, v.finished_at, v.result, id) for id, _, v in settlements]
         self._database.executemany(COMPLETE, rows)
-        for lane, count in Counter(lane for _, lane, _ in settlements).items():
-            self.move(lane, Status.PROCESSING, Status.COMPLETED, count)
+        took: defaultdict[int, list[float]] = defaultdict(list)
+        for _, lane, v in settlements:
+            took[lane].append(v.finished_at - v.started_at)
+        for lane, durations in took.items():
+            self.move(lane, Status.PROCESSING, Status.COMPLETED, len(durations))
+            self._histogram.add(lane, durations, completed=True)
         for _, _, verdict in settlements:
             if verdict.follow_ups:
                 self._declarations.insert(verdict.follow_ups, now)
@@ -59,6 +65,7 @@ class Outcomes:
         columns = "attempt + 1, forgiven, retries, retry_after, postponed"
         attempt, forgiven, retries, retry_after, postponed = self._row(columns, id)
         self._insert_attempt(id, attempt, verdict, worker, crashed=False)
+        self._histogram.add(lane, [verdict.finished_at - verdict.started_at], completed=False)
         spent = attempt - forgiven
         if verdict.advice is Advice.LATER:
             again, waits = lifecycle.may_postpone(postponed), postponed + 1
@@ -77,6 +84,7 @@ class Outcomes:
         attempt, forgiven = self._row("attempt + 1, forgiven", id)
         verdict = Failed(started_at, now, lifecycle.WORKER_DIED)
         self._insert_attempt(id, attempt, verdict, worker, crashed=True)
+        self._histogram.add(lane, [now - started_at], completed=False)
         query = """
             SELECT count(*) FROM attempt WHERE declaration = ? AND number > ? AND crashed"""
         [crashes] = self._database.execute(query, (id, forgiven)).fetchone()
@@ -124,6 +132,7 @@ class Outcomes:
         self._counts[lane, new] += count
 
     def write_counts(self) -> None:
-        """Bring the tally up to date with all that was written."""
+        """Bring the tally and the histogram up to date with all that was written."""
         self._lanes.add_counts(self._counts)
         self._counts.clear()
+        self._histogram.write()

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from prokerja.model.claim import Claimed
     from prokerja.model.declaration import Declaration
-    from prokerja.model.record import Detail, Filter, Record
+    from prokerja.model.metrics import Metrics
+    from prokerja.model.record import Detail, Filter, Record, Running
     from prokerja.model.summary import Summary
     from prokerja.model.worker import Taking, WorkerRow
     from prokerja.output.folder import OutputFolder
@@ -170,13 +171,18 @@ class SQLiteRepository:
 
     def summary(self, queue: str | None, now: float) -> Summary:
         """See the protocol."""
-        from prokerja.model.summary import Summary
+        with self.database.reading():
+            return self._summary(queue, now)
+
+    def metrics(self, queue: str | None, now: float) -> Metrics:
+        """See the protocol."""
+        from prokerja.model.metrics import Metrics
+        from prokerja.repository.sqlite.histogram import Histogram
 
         with self.database.reading():
-            tallies = self.lanes.tallies(queue)
-            waiting = self.lanes.longest_waiting(queue, now)
-            workers = self.registry.living()
-        return Summary(tallies, waiting, workers, now)
+            summary = self._summary(queue, now)
+            durations = Histogram(self.database).read(queue)
+        return Metrics(summary, durations, _bytes(self.path), _bytes(f"{self.path}-wal"))
 
     def find(self, id: int, now: float) -> Detail | None:
         """See the protocol."""
@@ -212,6 +218,16 @@ class SQLiteRepository:
         with self.database.reading():
             return self.history.newest(wanted, limit)
 
+    def failures(self, queue: str | None, limit: int) -> list[Record]:
+        """See the protocol."""
+        with self.database.reading():
+            return self.history.failures(queue, limit)
+
+    def running(self, queue: str | None, limit: int) -> list[Running]:
+        """See the protocol."""
+        with self.database.reading():
+            return self.history.running(queue, limit)
+
     def known(self, name: str) -> dict[str, JobSpec]:
         """See the protocol."""
         return self.catalog.specs(name)
@@ -236,6 +252,12 @@ class SQLiteRepository:
 
         return Watch(self.path, self.database.on_commit)
 
+    def _summary(self, queue: str | None, now: float) -> Summary:
+        from prokerja.model.summary import Summary
+
+        due_since = self.lanes.due_since(queue, now)
+        return Summary(self.lanes.tallies(queue), due_since, self.registry.living(), now)
+
     def _living(self) -> list[WorkerRow]:
         return self.registry.living()
 
@@ -246,3 +268,11 @@ class SQLiteRepository:
     def _lanes(self, queue: str | None, name: str | None) -> dict[int, Any]:
         with self.database.reading():
             return self.lanes.matching(queue, name)
+
+
+def _bytes(path: str) -> int:
+    """The size of a file; 0 if it is not there, as none is of a database in memory."""
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0

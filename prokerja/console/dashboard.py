@@ -1,0 +1,149 @@
+"""A queue on one screen: counts, rates, what runs, what has failed, and who works."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from rich.cells import cell_len
+from rich.console import Group
+from rich.text import Text
+
+from prokerja.console import STYLES, plural
+from prokerja.report import what_of
+from prokerja.text import escaped
+from prokerja.times import human
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from prokerja.model.record import Record, Running
+    from prokerja.model.worker import WorkerRow
+    from prokerja.watching import Snapshot
+
+MIN_WIDTH = 60
+"""Columns, below which there is no room for what matters."""
+BAR_WIDTH = 12
+FULL, PARTS = "\u2588", " \u258f\u258e\u258d\u258c\u258b\u258a\u2589"
+ASCII_FULL = "#"
+MAX_QUEUES, MAX_FAILURES, MAX_WORKERS = 6, 5, 4
+"""Lines for each, at the most."""
+
+
+class Dashboard:
+    """Draws snapshots; the bars are as long as the highest rate so far wants them."""
+
+    def __init__(self, path: str, *, ascii_only: bool) -> None:
+        self._path = path
+        self._ascii = ascii_only
+        self._peak = 1.0
+
+    def draw(self, snapshot: Snapshot, width: int, height: int) -> Group:
+        """The lines for a terminal of this size."""
+        if width < MIN_WIDTH:
+            return Group(Text(f"Too narrow: {MIN_WIDTH} columns are needed. q quits."))
+        self._peak = max(self._peak, snapshot.last_second, snapshot.last_minute)
+        top = [
+            _spread(Text(escaped(self._path), "bold"), Text("q quits", "dim"), width),
+            _counts(snapshot, width),
+            self._rates(snapshot),
+            *_queues(snapshot, width),
+        ]
+        workers = _section("workers", [_worker(one, snapshot, width) for one in _alive(snapshot)])
+        failed = [_failure(one, snapshot.summary.now, width) for one in snapshot.failures]
+        bottom = [*_section("last failures", failed[:MAX_FAILURES]), *workers]
+        running = [_running(one, snapshot.summary.now, width) for one in snapshot.running]
+        room = max(height - len(top) - len(bottom) - 3, 1)
+        return Group(*top, *_section("running", _fitting(running, room)), *bottom)
+
+    def _rates(self, snapshot: Snapshot) -> Text:
+        line = Text("ended  ")
+        for name, rate in (("1 s", snapshot.last_second), ("1 min", snapshot.last_minute)):
+            line.append(f"{name} ").append(self._bar(rate / self._peak), "green")
+            line.append(f" {rate:>8,.{0 if rate >= 100 else 1}f}/s     ")
+        return line
+
+    def _bar(self, part: float) -> str:
+        eighths = round(part * BAR_WIDTH * 8)
+        if self._ascii:
+            return (ASCII_FULL * (eighths // 8)).ljust(BAR_WIDTH)
+        return (FULL * (eighths // 8) + PARTS[eighths % 8].strip()).ljust(BAR_WIDTH)
+
+
+def _counts(snapshot: Snapshot, width: int) -> Text:
+    line, waiting = Text(), Text()
+    for status, count in snapshot.summary.total.counts().items():
+        line.append(f"{status} ", "dim").append(f"{count:,}", STYLES[status]).append("  ")
+    if (since := snapshot.summary.waiting_since) is not None:
+        waiting.append("waiting ", "dim").append(_whole(snapshot.summary.now - since))
+    return _spread(line, waiting, width)
+
+
+def _queues(snapshot: Snapshot, width: int) -> Iterable[Text]:
+    """A line for each queue, the longest first, if there are several."""
+    tallies = snapshot.summary.queues
+    if len(tallies) < 2:
+        return
+    yield Text()
+    names = "".join(f"{status:>12}" for status in tallies[0].counts())
+    yield _spread(Text("queues", "bold"), Text(names, "dim"), width)
+    for tally in sorted(tallies, key=lambda one: -one.pending)[:MAX_QUEUES]:
+        counts = "".join(f"{count:>12,}" for count in tally.counts().values())
+        yield _spread(Text(f"  {escaped(tally.queue)}"), Text(counts), width)
+    if len(tallies) > MAX_QUEUES:
+        yield Text(f"  and {len(tallies) - MAX_QUEUES:,} more", "dim")
+
+
+def _alive(snapshot: Snapshot) -> Sequence[WorkerRow]:
+    return snapshot.summary.workers[:MAX_WORKERS]
+
+
+def _section(title: str, rows: Sequence[Text]) -> list[Text]:
+    return [Text(), Text(title, "bold"), *(rows or [Text("  none", "dim")])]
+
+
+def _fitting(rows: Sequence[Text], room: int) -> Sequence[Text]:
+    if len(rows) <= room:
+        return rows
+    return [*rows[: room - 1], Text(f"  and {len(rows) - room + 1:,} more", "dim")]
+
+
+def _running(running: Running, now: float, width: int) -> Text:
+    record, worker = running
+    since = record.started_at or now
+    right = Text(f"worker {worker}  ", "dim").append(f"{_whole(now - since):>8}", "cyan")
+    return _spread(_title(record), right, width)
+
+
+def _failure(record: Record, now: float, width: int) -> Text:
+    error = (record.error or "").partition("\n")[0]
+    line = _title(record).append(f"  {escaped(error)}", "red")
+    ago = _whole(now - (record.finished_at or now)).split()[0]
+    return _spread(line, Text(f"{ago} ago", "dim"), width)
+
+
+def _title(record: Record) -> Text:
+    what = what_of(record)
+    line = Text(f"  {record.id}  {escaped(record.lane.name)}")
+    return line.append(f"  {escaped(what)}", "dim") if what else line
+
+
+def _worker(worker: WorkerRow, snapshot: Snapshot, width: int) -> Text:
+    busy = Counter(running.worker for running in snapshot.running)[worker.id]
+    queues = ", ".join(worker.taking.queues) or "all"
+    line = Text(f"  {worker.id}  process {worker.pid}, {plural(worker.realizers, 'realizer')}")
+    line.append(f", queues: {escaped(queues)}", "dim")
+    return _spread(line, Text(f"{busy} running" if busy else "idle or quick", "dim"), width)
+
+
+def _whole(seconds: float) -> str:
+    """A duration in whole seconds and more."""
+    return human(seconds) if seconds >= 10 else f"{max(int(seconds), 0)}s"
+
+
+def _spread(left: Text, right: Text, width: int) -> Text:
+    """Both on one line, the left one cut off where it would meet the right one."""
+    left = left.copy()
+    left.truncate(max(width - cell_len(right.plain) - 2, 1), overflow="ellipsis")
+    gap = width - cell_len(left.plain) - cell_len(right.plain)
+    return left.append(" " * max(gap, 1)).append_text(right)
