@@ -50,6 +50,15 @@ class JobStarted:
 
 
 @dataclass(frozen=True)
+class JobCancelled:
+    """Somebody has cancelled a job that this worker holds, which is now to end."""
+
+    id: int
+    name: str
+    error: str
+
+
+@dataclass(frozen=True)
 class JobFailed:
     id: int
     name: str
@@ -132,6 +141,7 @@ Event = (
     | JobsRecovered
     | LockLeft
     | JobStarted
+    | JobCancelled
     | JobFailed
     | JobsSettled
     | RealizerDied

@@ -12,6 +12,8 @@ MAX_POSTPONEMENTS = 100
 """How often a job may ask for a later attempt without using one."""
 MAX_CRASHES = 5
 """How many attempts may die with their worker before the job is set aside."""
+CANCELLED = "cancelled"
+"""How the error begins of what was ended on request."""
 JITTER = 0.1
 WORKER_DIED = "its worker died while the job was running"
 """The error of an attempt that ended so."""
@@ -19,6 +21,7 @@ WORKER_DIED = "its worker died while the job was running"
 TRANSITIONS: frozenset[tuple[Status, Status]] = frozenset(
     {
         (Status.PENDING, Status.PROCESSING),
+        (Status.PENDING, Status.FAILED),
         (Status.PROCESSING, Status.COMPLETED),
         (Status.PROCESSING, Status.FAILED),
         (Status.PROCESSING, Status.PENDING),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from prokerja import repository
 from prokerja.errors import NotFound, RequestError
+from prokerja.lifecycle import CANCELLED
 from prokerja.model.declaration import Status
 from prokerja.settings import Settings, settings
 
@@ -124,6 +125,27 @@ class Queue:
         """Put all failed jobs back, of a queue or of a name if given; returns how many."""
         return self.repository.retry_failed(queue, job, time.time())
 
+    def cancel(self, *ids: int, why: str | None = None) -> int:
+        """End jobs that have not ended, all or none; they fail, and are not retried.
+
+        Returns how many of them run, and are yet to be stopped by their workers. Raises NotFound
+        or RequestError naming the first that is not there or has ended.
+        """
+        return self.repository.cancel(ids, cancelled(why), time.time())
+
+    def cancel_matching(
+        self,
+        queue: str | None = None,
+        job: str | None = None,
+        label: str | None = None,
+        why: str | None = None,
+    ) -> tuple[int, int]:
+        """End all jobs that match and have not ended; returns how many, and how many of them run.
+
+        Without a queue, a name or a label, all match.
+        """
+        return self.repository.cancel_matching(queue, job, label, cancelled(why), time.time())
+
     def purge(self, status: Status, before: float, queue: str | None = None) -> int:
         """Delete jobs of a status that ended (if pending: were due) before that moment.
 
@@ -206,6 +228,11 @@ def _default(path: str) -> Queue:
     queue = Queue(path)
     atexit.register(queue.close)
     return queue
+
+
+def cancelled(why: str | None) -> str:
+    """The error of a job that is ended on request."""
+    return f"{CANCELLED}: {why}" if why else CANCELLED
 
 
 def _options(options: Terms) -> Options:

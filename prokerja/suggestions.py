@@ -18,13 +18,12 @@ SYNONYMS = {
     "output": ("cat", "log", "logs", "print", "stderr", "stdout", "tail"),
     "purge": ("clean", "clear", "delete", "flush", "prune", "remove", "rm"),
     "retry": ("rerun", "requeue", "restart"),
+    "cancel": ("abort", "kill", "revoke"),
     "jobs": ("kinds", "types"),
     "--version": ("-V", "version"),
 }
 """Commands, and other words for them."""
 UNAVAILABLE = {
-    "cancel": "a pending job can be purged, and a job with --timeout ends by itself",
-    "kill": "a pending job can be purged, and a job with --timeout ends by itself",
     "stop": "send TERM to the worker, or stop its service",
 }
 """Words for what no command does, and what to do instead."""

@@ -72,7 +72,7 @@ def test_python_m_prokerja_does_the_same(shell: Home) -> None:
     assert shell.execute([*module, "report", "--help"]) == shell("report", "--help")
 
 
-@pytest.mark.parametrize("words", [["dance"], ["report", "x"], ["report:job"]])
+@pytest.mark.parametrize("words", [["polka"], ["report", "x"], ["report:job"]])
 def test_a_wrong_command_line_is_reported_in_one_line_with_where_to_look(
     shell: Home, words: list[str]
 ) -> None:
@@ -718,6 +718,7 @@ def test_every_answer_is_json_if_asked_for(shell: Home) -> None:
         ("report:jobs",): list,
         ("report:job", "1"): dict,
         ("retry", "2"): dict,
+        ("cancel", "2"): dict,
         ("purge",): dict,
         ("wait", "3", "--timeout", "0"): dict,
         ("jobs",): dict,
@@ -749,6 +750,8 @@ def test_every_answer_is_json_if_asked_for(shell: Home) -> None:
         (1, ["report:job", "77"]),
         (1, ["retry", "77"]),
         (2, ["retry"]),
+        (1, ["cancel", "77"]),
+        (2, ["cancel"]),
         (2, ["purge", "--older-than", "long"]),
         (2, ["purge", "--status", "processing"]),
         (2, ["wait", "77"]),

@@ -22,7 +22,7 @@ from prokerja import errors
 from prokerja import settings as settings_module
 from prokerja.sizes import size
 from prokerja.times import duration
-from tests.documents import PAGES, Block, blocks, table
+from tests.documents import PAGES, Block, blocks, section, table
 from tests.harness.home import PROGRAM
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ RUN_BY_CI = "make "
 INTO_FILES = ("python", "ini", "toml")
 SHOWN_ONLY = ("mermaid", "crontab")
 END = "the end of a command"
+INSTEAD = "Instead of what you use now"
 
 
 class Reader:
@@ -111,6 +112,27 @@ def test_a_page_can_be_followed_from_its_first_block_to_its_last(reader: Reader,
     for block in blocks(PAGES[name]):
         if not block.text.startswith(RUN_BY_CI):
             reader.follow(block)
+
+
+def test_what_to_write_instead_of_other_programs_runs_and_completes(reader: Reader) -> None:
+    rows = re.findall(r"^\| .* \| `(prokerja .*)`", section(PAGES["shell"], INSTEAD), re.MULTILINE)
+    rows += re.findall(r"`(printf .*declare:.*)`", section(PAGES["shell"], INSTEAD))
+    rows += re.findall(r"\| `0 3 \* \* \* (prokerja .*)`", section(PAGES["shell"], INSTEAD))
+    written = [row.replace("\\|", "|").partition("`")[0] for row in rows]
+    assert len(written) == 7
+    reader.follow(Block("sh", "mkdir bin files; export PATH=$PWD/bin:$PATH; cd files\n"))
+    for stub in ("make", "backup"):
+        reader.follow(Block("sh", f"ln -s /bin/true ../bin/{stub}\n"))
+    for command in written:
+        reader.follow(Block("sh", "rm -f *; echo 1 > one; echo 2 > 'two words'; seq 5 > five\n"))
+        values = "printf '%s\\0' * | " if command.endswith("--each {} -- gzip {}") else ""
+        reader.follow(Block("sh", f"{values}{command}\n"))
+        reader.follow(Block("sh", "prokerja realization:start --until-empty 2>&1\n"))
+        if "gzip" in command:
+            reader.follow(Block("console", "$ ls\nfive.gz\none.gz\ntwo words.gz\n"))
+    reader.follow(
+        Block("console", "$ prokerja report\n...\npending: 1\n...\ncompleted: ...\nfailed: 0\n")
+    )
 
 
 def test_a_block_that_fails_or_shows_something_else_is_found(reader: Reader) -> None:

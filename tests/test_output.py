@@ -335,6 +335,11 @@ def test_a_declaration_may_wait_and_feel_like_the_command_itself(shell: Home) ->
     assert shell("declare:batch", "--wait", "--ids", stdin=lines).code == 2
 
 
+GOES_ON = (
+    b"prokerja: job 1 goes on; `prokerja output 1 -f` shows it again, and another Ctrl-C cancels\n"
+)
+
+
 def test_an_interrupt_of_a_wait_leaves_the_job_running(shell: Home) -> None:
     shell.worker()
     waiting = shell.start(
@@ -345,9 +350,23 @@ def test_an_interrupt_of_a_wait_leaves_the_job_running(shell: Home) -> None:
     waiting.send_signal(signal.SIGINT)
     _, err = waiting.communicate(timeout=30)
     assert waiting.returncode == 130
-    assert err == b"prokerja: job 1 goes on; `prokerja output 1 -f` shows it again\n"
+    assert err == GOES_ON
     (shell.path / "gate").touch()
     assert shell.wait(1)["status"] == "completed"
+
+
+def test_a_second_interrupt_of_a_wait_cancels_the_job(shell: Home) -> None:
+    shell.worker()
+    waiting = shell.start("declare:shell", "--wait", "--sh", "echo up; sleep 1000")
+    assert waiting.stdout is not None
+    assert waiting.stderr is not None
+    assert waiting.stdout.readline() == b"up\n"
+    waiting.send_signal(signal.SIGINT)
+    assert waiting.stderr.readline() == GOES_ON
+    waiting.send_signal(signal.SIGINT)
+    assert waiting.stderr.read() == b"prokerja: cancelled\n"
+    assert waiting.wait(30) == 130
+    assert shell.wait(1, "failed")["error"] == "cancelled"
 
 
 # Its parts

@@ -31,6 +31,7 @@ COMMANDS = {
     "retry 2": 0,
     "wait 2 --timeout 0": 124,
     "retry --failed": 0,
+    "cancel 2": 0,
     "purge": 0,
     "purge --status pending": 0,
     "jobs": 0,

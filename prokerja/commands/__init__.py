@@ -18,6 +18,7 @@ COMMANDS = {
     "report:job": "report_job",
     "output": "output",
     "retry": "retry",
+    "cancel": "cancel",
     "purge": "purge",
     "wait": "wait",
     "jobs": "jobs",

@@ -114,15 +114,18 @@ def values(name: str, words: list[str], place: Settings) -> Iterable[str]:
 
     if name in ("name", "job", "pairs"):
         return _jobs(name, words, place)
+    columns = (*report_jobs.USUAL, *report_jobs.MORE)
     fixed: dict[str, Iterable[str]] = {
         "status": Status, "topic": topics() if name == "topic" else (), "shell": SCRIPTS,
-        "columns": (*report_jobs.USUAL, *report_jobs.MORE),
+        "columns": columns, "sort": columns,
     }  # fmt: skip
     if name in fixed:
         return fixed[name]
     with suppress(ProkerjaError), Queue.of(place, create=False) as queue:
         if name == "queue":
             return [tally.queue for tally in queue.summary().queues]
+        if name == "ids" and words[0] == "cancel":
+            return map(str, queue.open_ids()[-RECENT:])
         if name in ("id", "ids", "label"):
             wanted = Filter(Status.FAILED) if words[0] == "retry" else Filter()
             records = queue.newest(wanted, RECENT)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from prokerja.console import hint, plural, print_json
-from prokerja.errors import ProkerjaError
+from prokerja.console import hint, plural, print_json, say
+from prokerja.errors import ProkerjaError, RequestError
 from prokerja.model.declaration import Status
+
+SECOND_CHANCE_SECONDS = 2.0
+"""After a Ctrl-C, for another one."""
 
 if TYPE_CHECKING:
     from prokerja.queue import Queue
@@ -37,10 +41,24 @@ def wait_for(queue: Queue, ids: range, name: str) -> int:
             return code_of(detail)
         return int(Status.FAILED in queue.wait(ids).values())
     except KeyboardInterrupt:
-        one = ids[0] if ids else 0
-        goes_on = f"job {one} goes on" if len(ids) == 1 else f"the jobs go on, {one} to {ids[-1]}"
-        print(f"prokerja: {goes_on}; `prokerja output {one} -f` shows it again", file=sys.stderr)
+        if ids:
+            _leave_or_cancel(queue, ids)
         raise
+
+
+def _leave_or_cancel(queue: Queue, ids: range) -> None:
+    """Somebody has pressed Ctrl-C: the jobs go on, unless it is pressed again."""
+    goes_on = f"job {ids[0]} goes on"
+    if len(ids) > 1:
+        goes_on = f"the jobs go on, {ids[0]} to {ids[-1]}"
+    say(f"{goes_on}; `prokerja output {ids[0]} -f` shows it again, and another Ctrl-C cancels")
+    try:
+        time.sleep(SECOND_CHANCE_SECONDS)
+    except KeyboardInterrupt:
+        for id in ids:
+            with suppress(RequestError):  # it has ended
+                queue.cancel(id)
+        say("cancelled")
 
 
 def show_declared(queue: Queue, ids: range, name: str, *, single: bool, json: bool) -> None:

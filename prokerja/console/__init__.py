@@ -26,6 +26,11 @@ def hint(sentence: str | Callable[[], str]) -> None:
         print(sentence if isinstance(sentence, str) else sentence(), file=sys.stderr)
 
 
+def say(sentence: str) -> None:
+    """A sentence that is no answer."""
+    print(f"prokerja: {sentence}", file=sys.stderr)
+
+
 def plural(count: int, noun: str) -> str:
     """`1 job`, `2,000 jobs`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -75,6 +75,10 @@ class WorkerLog:
         self.say(f"job {event.id} {event.name}: attempt {event.attempt} is running")
 
     @tell.register
+    def _(self, event: events.JobCancelled) -> None:
+        self.say(f"job {event.id} {event.name}: to be stopped, {event.error}")
+
+    @tell.register
     def _(self, event: events.JobFailed) -> None:
         again = "for good" if event.retry_in is None else f"again in {human(event.retry_in)}"
         self.say(

@@ -18,6 +18,16 @@ class Claimed(NamedTuple):
     timeout: float | None
 
 
+class Cancellation(NamedTuple):
+    """A declaration that its worker is to stop."""
+
+    token: int
+    """Of the claim that covers it."""
+    id: int
+    error: str
+    """What it ends with."""
+
+
 class FailedAttempt(NamedTuple):
     """An attempt that has failed, and what becomes of its declaration."""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from prokerja.model.claim import Claimed, FailedAttempt
+    from prokerja.model.claim import Cancellation, Claimed, FailedAttempt
     from prokerja.model.declaration import Declaration, Status
     from prokerja.model.metrics import Metrics
     from prokerja.model.record import Detail, Filter, Record, Running
@@ -123,6 +123,18 @@ class Repository(Protocol):
     def retry_failed(self, queue: str | None, name: str | None, now: float) -> int:
         """Give all failed declarations of a queue and a job a fresh start; returns how many."""
 
+    def cancel(self, ids: Iterable[int], error: str, now: float) -> int:
+        """End declarations with that error, all or none; returns how many are yet to be stopped.
+
+        Pending ones fail at once, the others once their worker has stopped them; none is retried.
+        Raises NotFound or RequestError naming the first id that is not there or has ended.
+        """
+
+    def cancel_matching(
+        self, queue: str | None, name: str | None, label: str | None, error: str, now: float
+    ) -> tuple[int, int]:
+        """End all that match and have not ended; returns how many, and how many are yet to be."""
+
     def purge(
         self, status: Status, before: float, queue: str | None = None, most: int | None = None
     ) -> int:
@@ -161,6 +173,9 @@ class Repository(Protocol):
         What a claim does not hold (any more) changes nothing. A worker that is `leaving` may do
         this in a store that a newer program has changed.
         """
+
+    def cancellations(self, worker: int) -> list[Cancellation]:
+        """What a worker holds and is to stop."""
 
     def leave(self, membership: Membership) -> None:
         """Strike a worker off that has settled all it held."""

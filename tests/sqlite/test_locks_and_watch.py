@@ -12,6 +12,7 @@ import pytest
 
 from prokerja.errors import TryAgain
 from prokerja.model.worker import Taking
+from prokerja.repository.sqlite.cancellations import ASK
 from prokerja.repository.sqlite.codes import TURNS
 from prokerja.repository.sqlite.lock import held, hold
 from prokerja.repository.sqlite.repository import SQLiteRepository
@@ -21,6 +22,8 @@ from tests.sqlite.files import ROOT, START, asked, declare, mode, settle, take
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.sqlite.store import SQLiteStore
 
 
 def private(folder: Path) -> str:
@@ -211,3 +214,16 @@ def test_busy_is_reported_as_try_again(path: Path) -> None:
     assert list(other.declarations.add([asked()], START)) == [1]
     one.close()
     other.close()
+
+
+def test_a_worker_does_not_look_past_somebody_who_is_just_cancelling(store: SQLiteStore) -> None:
+    [id] = store.declare()
+    [(token, _)] = store.take().values()
+    store.repository.patience = 0.0
+    other = SQLiteRepository(store.path)
+    with other.database.writing():
+        other.database.execute(ASK, (id, token, "cancelled"))
+        with pytest.raises(TryAgain):
+            store.repository.cancellations(store.worker)
+    other.close()
+    assert [one.id for one in store.repository.cancellations(store.worker)] == [id]

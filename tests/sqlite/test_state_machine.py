@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 )
 
 from prokerja.errors import NotFound, RequestError
-from prokerja.lifecycle import DAY, MAX_CRASHES, MAX_RELEASES, TRANSITIONS
+from prokerja.lifecycle import CANCELLED, DAY, MAX_CRASHES, MAX_RELEASES, TRANSITIONS
 from prokerja.model.declaration import Declaration, Lane, Status
 from prokerja.model.record import Filter
 from prokerja.model.worker import Taking
@@ -71,6 +71,7 @@ class Model:
     returns: int = 0
     result: str | None = None
     finished_at: float | None = None
+    cancelled: bool = False
     wrong: list[tuple[int, bool]] = field(default_factory=list)
     """Of the attempts that went wrong: the number, and whether the worker died."""
 
@@ -105,6 +106,8 @@ class Machine(RuleBasedStateMachine):
         """Token, id and lane of what was once claimed."""
         self.before: dict[int, Status] = {}
         self.lanes: dict[Lane, int] = {}
+        self.counted = 0
+        """Attempts that have ended and been counted for good."""
 
     def teardown(self) -> None:
         self.door.close()
@@ -232,6 +235,8 @@ class Machine(RuleBasedStateMachine):
                 self.expect(range(self.newest + 1, self.newest + 1 + len(more)), more)
             elif kind == "failed":
                 expected.append(self.fail(id, chance))
+            elif self.jobs[id].cancelled:
+                expected.append(self.fail(id, chance, CANCELLED))
             else:
                 self.come_back(id, free=kind == "free")
         assert fates == expected
@@ -259,12 +264,14 @@ class Machine(RuleBasedStateMachine):
         held = [(token, ids) for token, ids in self.claims.items() if token // TURNS == self.worker]
         with self.current.database.writing():
             count = self.current.claims.put_back(self.worker, self.now)
-        assert count == sum(len(ids) for _, ids in held)
+        assert count == sum(not self.jobs[id].cancelled for _, ids in held for id in ids)
         for token, ids in held:
             for id in list(ids):
                 started = self.jobs[id].running is not None
                 self.leave(token, id)
-                if started:
+                if self.jobs[id].cancelled:
+                    self.fail(id, 0.0)
+                elif started:
                     self.crash(id)
                 else:
                     self.come_back(id, free=True)
@@ -273,6 +280,34 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def another_worker_starts(self) -> None:
         self.worker += 1
+
+    @precondition(lambda self: self.open())
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        ids = data.draw(st.lists(st.sampled_from(self.open()), min_size=1, max_size=4))
+        held = set(ids) & set(self.of(PROCESSING))
+        assert self.current.cancelling.cancel(ids, CANCELLED, self.now) == len(held)
+        for id in set(ids):
+            self.end(id)
+
+    @rule(lanes=st.lists(st.sampled_from(LANES), unique=True, max_size=6))
+    def cancel_matching(self, lanes: list[Lane]) -> None:
+        ids = [id for id in self.open() if self.jobs[id].lane in lanes]
+        held = sum(self.jobs[id].status is PROCESSING for id in ids)
+        known = [self.lanes[lane] for lane in lanes if lane in self.lanes]
+        cancel = self.current.cancelling.cancel_matching
+        assert cancel(known, None, CANCELLED, self.now) == (len(ids), held)
+        for id in ids:
+            self.end(id)
+
+    @rule(data=st.data())
+    def cancel_what_has_ended(self, data: st.DataObject) -> None:
+        missing = [self.newest + 1, 0, -1]
+        bad = data.draw(st.sampled_from([*missing, *set(self.jobs) - set(self.open())]))
+        before = self.everything()
+        with pytest.raises(NotFound if bad in missing else RequestError, match=rf"job {bad}\b"):
+            self.current.cancelling.cancel([*self.open(), bad], CANCELLED, self.now)
+        assert self.everything() == before
 
     @precondition(lambda self: self.of(FAILED))
     @rule(data=st.data())
@@ -384,27 +419,41 @@ class Machine(RuleBasedStateMachine):
         job = self.jobs[id]
         job.status, job.result, job.finished_at = COMPLETED, f"[{id}]", self.now
         job.attempt += 1
+        job.cancelled = False
+        self.counted += 1
 
-    def fail(self, id: int, chance: float) -> FailedAttempt:
+    def end(self, id: int) -> None:
+        job = self.jobs[id]
+        if job.status is PROCESSING:
+            job.cancelled = True
+            return
+        job.attempt += 1
+        job.wrong.append((job.attempt, False))
+        job.status, job.finished_at = FAILED, self.now
+
+    def fail(self, id: int, chance: float, error: str = "") -> FailedAttempt:
         from prokerja.model.claim import FailedAttempt
 
         job = self.jobs[id]
         job.attempt += 1
         job.wrong.append((job.attempt, False))
+        self.counted += 1
+        error = error or f"E{id}"
         spent = job.attempt - job.forgiven
-        if spent > job.retries:
-            job.status, job.finished_at = FAILED, self.now
-            return FailedAttempt(id, self.lanes[job.lane], job.attempt, f"E{id}", None)
+        if spent > job.retries or job.cancelled:
+            job.status, job.finished_at, job.cancelled = FAILED, self.now, False
+            return FailedAttempt(id, self.lanes[job.lane], job.attempt, error, None)
         exact = min(job.retry_after * 2 ** (spent - 1), DAY)
         [[due_at]] = self.rows(f"SELECT due_at FROM declaration WHERE id = {id}")
         assert due_at == pytest.approx(self.now + exact * (0.9 + chance / 5), abs=1e-3)
         job.status, job.due_at = PENDING, due_at
-        return FailedAttempt(id, self.lanes[job.lane], job.attempt, f"E{id}", due_at)
+        return FailedAttempt(id, self.lanes[job.lane], job.attempt, error, due_at)
 
     def crash(self, id: int) -> None:
         job = self.jobs[id]
         job.attempt += 1
         job.wrong.append((job.attempt, True))
+        self.counted += 1
         if job.crashes <= 5:
             job.status, job.due_at = PENDING, self.now
         else:
@@ -478,6 +527,17 @@ class Machine(RuleBasedStateMachine):
         }
 
     @invariant()
+    def what_is_to_end_is_what_was_cancelled_and_is_held(self) -> None:
+        assert set(self.rows("SELECT declaration, token, error FROM cancellation")) == {
+            (id, job.token, CANCELLED) for id, job in self.jobs.items() if job.cancelled
+        }
+
+    @invariant()
+    def every_attempt_that_has_ended_is_counted_once(self) -> None:
+        [[counted]] = self.rows("SELECT coalesce(sum(attempts), 0) FROM histogram")
+        assert counted == self.counted
+
+    @invariant()
     def the_tally_is_the_number_of_rows(self) -> None:
         counts = Counter((job.lane, job.status) for job in self.jobs.values())
         for id, *lane, pending, processing, completed, failed, home in self.rows(
@@ -524,6 +584,9 @@ class Machine(RuleBasedStateMachine):
     def everything(self) -> list[Any]:
         tables = self.rows("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
         return [(table, self.rows(f"SELECT * FROM {table}")) for (table,) in tables]
+
+    def open(self) -> list[int]:
+        return [*self.of(PENDING), *self.of(PROCESSING)]
 
     def not_due(self) -> list[int]:
         return [id for id in self.of(PENDING) if self.jobs[id].due_at > self.now]

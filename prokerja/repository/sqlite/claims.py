@@ -18,10 +18,11 @@ from msgspec.json import decode, encode
 from prokerja.errors import StoreError
 from prokerja.model.claim import Claimed, FailedAttempt
 from prokerja.model.declaration import Status
+from prokerja.repository.sqlite.cancellations import Cancellations
 from prokerja.repository.sqlite.codes import TURNS
 from prokerja.repository.sqlite.outcomes import Outcomes
 from prokerja.repository.verbs import Recovered, Turn
-from prokerja.verdicts import Completed, Failed, Released
+from prokerja.verdicts import Advice, Completed, Failed, Released
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -54,6 +55,7 @@ class Claims:
         self._database = database
         self._lanes = lanes
         self._outcomes = Outcomes(database, lanes, declarations)
+        self._cancellations = Cancellations(database, lanes)
         self._turns = itertools.count(1)
         self.chance: Callable[[], float] = random.random
         """For jitter: random numbers in [0, 1)."""
@@ -152,12 +154,18 @@ class Claims:
         valid = [one for one in settlements if held.pop(one[0], False) is None]
         self._outcomes.complete([one for one in valid if type(one[2]) is Completed], now)
         worker = token // TURNS
+        cancelled = self._cancellations.of_claim(token)
         failed = []
         for id, lane, verdict in valid:
+            if isinstance(verdict, Released) and id in cancelled:
+                verdict = Failed(now, now, cancelled[id])  # noqa: PLW2901
             if isinstance(verdict, Failed):
+                if id in cancelled:
+                    verdict.advice = Advice.NEVER
                 failed.append(self._outcomes.fail(id, lane, verdict, worker, now, chance()))
             elif isinstance(verdict, Released):
                 self._outcomes.release(id, lane, worker, now, counted=verdict.counted)
+        self._cancellations.forget(cancelled.keys() - held)
         self._keep(token, held)
         self._outcomes.write_counts()
         return failed
@@ -196,15 +204,20 @@ class Claims:
             held = self._held(token)
             query = "SELECT declaration, started_at FROM running WHERE token = ?"
             running = dict(self._database.execute(query, (token,)).fetchall())
+            cancelled = self._cancellations.of_claim(token)
             for id in held:
                 query = "SELECT lane FROM declaration WHERE id = ?"
                 [lane] = self._database.execute(query, (id,)).fetchone()
-                if id in running:
+                if id in cancelled:
+                    ended = Failed(running.get(id, now), now, cancelled[id], advice=Advice.NEVER)
+                    self._outcomes.fail(id, lane, ended, worker, now, 0.0)
+                elif id in running:
                     self._outcomes.crash(id, lane, worker, running[id], now)
                 else:
                     self._outcomes.release(id, lane, worker, now, counted=True)
+            self._cancellations.forget(cancelled)
             self._keep(token, {})
-            count += len(held)
+            count += len(held.keys() - cancelled)
         self._outcomes.write_counts()
         return count
 

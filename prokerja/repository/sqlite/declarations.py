@@ -131,7 +131,7 @@ class Declarations:
             WHERE lane = ? AND status = {FAILED} AND finished_at <= ? LIMIT ?"""
         done = 0
         for lane in lanes:
-            for _ in _slices():
+            for _ in in_slices():
                 with self._database.writing():
                     rows = self._database.execute(query, (lane, now, SLICE_ROWS)).fetchall()
                     self._requeue(rows, now)
@@ -150,7 +150,7 @@ class Declarations:
         """
         done = 0
         for lane in lanes:
-            for _ in _slices():
+            for _ in in_slices():
                 limit = SLICE_ROWS if most is None else min(SLICE_ROWS, most - done)
                 gone = self._purge_with_room(lane, status, before, limit)
                 done += gone
@@ -229,7 +229,7 @@ def _chunks(declarations: Iterable[Declaration]) -> Iterator[list[Declaration]]:
         yield chunk
 
 
-def _slices() -> Iterator[None]:
+def in_slices() -> Iterator[None]:
     """Turns of a long job: after each, the file is left alone for as long as the turn took."""
     while True:
         began = time.monotonic()

@@ -16,13 +16,14 @@ from prokerja.repository.sqlite.opening import open_database, refuse_network
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from prokerja.model.claim import Claimed
+    from prokerja.model.claim import Cancellation, Claimed
     from prokerja.model.declaration import Declaration
     from prokerja.model.metrics import Metrics
     from prokerja.model.record import Detail, Filter, Record, Running
     from prokerja.model.summary import Summary
     from prokerja.model.worker import Taking, WorkerRow
     from prokerja.output.folder import OutputFolder
+    from prokerja.repository.sqlite.cancellations import Cancellations
     from prokerja.repository.sqlite.catalog import Catalog
     from prokerja.repository.sqlite.claims import Claims
     from prokerja.repository.sqlite.history import History
@@ -76,6 +77,13 @@ class SQLiteRepository:
         return Claims(self.database, self.lanes, self.declarations)
 
     @cached_property
+    def cancelling(self) -> Cancellations:
+        """What is to end before it has."""
+        from prokerja.repository.sqlite.cancellations import Cancellations
+
+        return Cancellations(self.database, self.lanes)
+
+    @cached_property
     def registry(self) -> Workers:
         """Who has joined, and not left."""
         from prokerja.repository.sqlite.workers import Workers
@@ -113,6 +121,16 @@ class SQLiteRepository:
         """See the protocol."""
         return self.declarations.retry_failed(self._lanes(queue, name), now)
 
+    def cancel(self, ids: Iterable[int], error: str, now: float) -> int:
+        """See the protocol."""
+        return self.cancelling.cancel(ids, error, now)
+
+    def cancel_matching(
+        self, queue: str | None, name: str | None, label: str | None, error: str, now: float
+    ) -> tuple[int, int]:
+        """See the protocol."""
+        return self.cancelling.cancel_matching(self._lanes(queue, name), label, error, now)
+
     def purge(
         self, status: Status, before: float, queue: str | None = None, most: int | None = None
     ) -> int:
@@ -143,6 +161,12 @@ class SQLiteRepository:
     ) -> Turn:
         """See the protocol."""
         return self.claims.turn(worker, settlements, started, want, now, leaving=leaving)
+
+    def cancellations(self, worker: int) -> list[Cancellation]:
+        """See the protocol."""
+        # A write wakes us before it can be seen; whoever has the lock sees all that was written.
+        with self.database.writing(draining=True):
+            return self.cancelling.asked_of(worker)
 
     def leave(self, membership: Membership) -> None:
         """See the protocol."""

@@ -1,4 +1,4 @@
-"""Hears of writes to the store by others: there may be work, or one of them may have died."""
+"""Hears of others' writes: there may be work, one may have died, a job may be cancelled."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from prokerja.events import Event
     from prokerja.repository.verbs import Watch
+    from prokerja.worker.duties.cancellation import CancellationCheck
     from prokerja.worker.duties.recovery import Recovery
     from prokerja.worker.duties.upgrade import UpgradeCheck
 
@@ -25,11 +26,13 @@ class Writes:
         watch: Watch,
         recovery: Recovery,
         upgrade: UpgradeCheck,
+        cancellation: CancellationCheck,
         tell: Callable[[Event], None],
     ) -> None:
         self._watch = watch
         self._recovery = recovery
         self._upgrade = upgrade
+        self._cancellation = cancellation
         self._tell = tell
         self._reported = ""
         """The shortage last reported."""
@@ -52,7 +55,8 @@ class Writes:
 
     def interest(self) -> int:
         """Whether to hear of another write would tell us anything new, as a selector's mask."""
-        return 0 if self.woken and self._recovery.is_stirred else EVENT_READ
+        stirred = self._recovery.is_stirred and self._cancellation.is_stirred
+        return 0 if self.woken and stirred else EVENT_READ
 
     def wrote(self, now: float, *, full: bool) -> None:
         """We have written ourselves, under the lock, and looked for work unless we are `full`."""
@@ -70,3 +74,4 @@ class Writes:
         self.woken = True
         self._recovery.on_write(now)
         self._upgrade.on_write(now)
+        self._cancellation.on_write(now)

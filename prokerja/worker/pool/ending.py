@@ -12,8 +12,8 @@ class Ending(Enum):
     """It has nothing to do any more."""
     STOPPED = auto()
     """Its worker stops, and waits no longer."""
-    TIMED_OUT = auto()
-    """Its job has broken its time limit."""
+    CUT_SHORT = auto()
+    """Its job has broken its time limit, or was cancelled."""
     FAULTY = auto()
     """It has broken the protocol, or hangs."""
 

@@ -9,11 +9,24 @@ from typing import TYPE_CHECKING, NamedTuple
 from prokerja.declaring import checked
 from prokerja.errors import BadOption
 from prokerja.exit_codes import signal_name
-from prokerja.verdicts import Completed, Ended, Failed, Released
+from prokerja.verdicts import Advice, Completed, Ended, Failed, Released
 from prokerja.worker.wire.messages import WireError
 
 if TYPE_CHECKING:
     from prokerja.model.claim import Claimed
+
+
+class Cut(NamedTuple):
+    """A running job that we end, and what it fails of then, whatever it says itself."""
+
+    sequence: int
+    error: str
+    advice: Advice = Advice.NONE
+
+    def verdict(self, ended: Ended) -> Failed:
+        """What came of it, when it told in spite of all how it ended."""
+        code = ended.exit_code if isinstance(ended, Failed) else None
+        return Failed(ended.started_at, ended.finished_at, self.error, None, self.advice, code)
 
 
 class Exit(NamedTuple):
@@ -28,6 +41,7 @@ class Exit(NamedTuple):
     """Sequence number of the last job that was begun, ended or not; 0 for none."""
     excused: bool = False
     """Whether it ended for a reason that is no fault of that job's."""
+    advice: Advice = Advice.NONE
 
 
 def checked_end(ended: Ended) -> Ended:
@@ -48,11 +62,6 @@ def from_journal(ended: Ended | None) -> Ended | None:
         return None
 
 
-def after_limit(ended: Ended, job: Claimed) -> Failed:
-    """A job ended after its limit: that is what it failed of, whatever it says itself."""
-    return Failed(ended.started_at, ended.finished_at, too_long(job))
-
-
 def after_exit(sequence: int, exit: Exit) -> Failed | Released | None:
     """What becomes of a job that a dead realizer had; None if it was certainly not begun."""
     if sequence > exit.running > 0:
@@ -63,7 +72,8 @@ def after_exit(sequence: int, exit: Exit) -> Failed | Released | None:
         # what killed it.
         return Released(counted=True)
     now = time.time()
-    return Failed(now - (time.monotonic() - exit.began), now, exit.how)
+    began = now - (time.monotonic() - exit.began)
+    return Failed(began, now, exit.how, advice=exit.advice)
 
 
 def too_long(job: Claimed) -> str:

@@ -5,20 +5,22 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from prokerja.events import JobStarted, RealizerReplaced
-from prokerja.verdicts import Released
+from prokerja.events import JobCancelled, JobStarted, RealizerReplaced
+from prokerja.verdicts import Advice, Released
 from prokerja.worker.pool.durations import SECONDS_PER_BYTE
 from prokerja.worker.pool.ending import Ending
+from prokerja.worker.pool.exits import Cut, too_long
 from prokerja.worker.pool.results import Results
 from prokerja.worker.pool.starter import Starter
 from prokerja.worker.wire.messages import Loaded, Report, WireError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from prokerja.events import Event
-    from prokerja.model.claim import Claimed
+    from prokerja.model.claim import Cancellation, Claimed
     from prokerja.worker.pool.process import RealizerProcess
+    from prokerja.worker.wire.journal import Claim
 
 KILL_AFTER_TERM_SECONDS = 5.0
 """Between asking a job and all it has started to end, and killing them."""
@@ -56,6 +58,8 @@ class Pool:
         self.has_loaded = False
         """Whether any realizer has loaded the jobs, and the supervisor knows."""
         self.stopping = False
+        self._cancelled: dict[Claim, str] = {}
+        """The errors with which claimed jobs are to end, by token and id."""
         self._spoilers: set[str] = set()
         """Jobs reported to change their process for good."""
 
@@ -121,11 +125,25 @@ class Pool:
         results = self.results
         jobs, results.unassigned = results.unassigned, []
         for job in jobs:
-            fitting = [] if self.stopping else [p for p in self.processes if p.has_room()]
+            is_wanted = not self.stopping and (job.token, job.id) not in self._cancelled
+            fitting = [p for p in self.processes if p.has_room()] if is_wanted else []
             cost = results.durations.costs()[job.lane]
             if not any(process.in_flight.assign(job, cost) for process in fitting):
                 results.settle(job, Released(counted=False))
         self.send()  # their claims stand already
+
+    def cancel(self, cancellations: Iterable[Cancellation], now: float) -> None:
+        """End these jobs, of all that are to be ended, wherever they are."""
+        before = self._cancelled
+        self._cancelled = {(one.token, one.id): one.error for one in cancellations}
+        for process in self.processes if self._cancelled.keys() - before else ():
+            for job in process.jobs.values():
+                claim = (job.token, job.id)
+                if claim in self._cancelled and claim not in before:
+                    name = self.results.name(job)
+                    self._tell(JobCancelled(job.id, name, self._cancelled[claim]))
+                    process.revoke()  # it may not have been started yet
+                    process.check_at = now
 
     def receive(self, process: RealizerProcess) -> bool:
         """Take in what a realizer tells; False when there is nothing, or never will be."""
@@ -192,11 +210,8 @@ class Pool:
         process.request_report()
         self.results.unassigned += process.take_back()
         sequence, current, since = process.current()
-        limit = current.timeout if current else None
-        if limit is not None and now - since >= limit and process.ending is None:
-            process.end_for(Ending.TIMED_OUT)
-            process.timed_out = sequence
-            process.terminate(KILL_AFTER_TERM_SECONDS)
+        if process.ending is None and (cut := self._cut(sequence, current, now - since)):
+            process.cut_short(cut, KILL_AFTER_TERM_SECONDS)
         elif process.kill_at is not None and now >= process.kill_at:
             process.kill()
         elif not process.ready:
@@ -208,6 +223,16 @@ class Pool:
             process.end_for(Ending.FAULTY, SILENT)
             process.kill()
         process.plan_check()
+
+    def _cut(self, sequence: int, job: Claimed | None, ran: float) -> Cut | None:
+        """What ends a running job after so many seconds, if anything does."""
+        if job is None:
+            return None
+        if error := self._cancelled.get((job.token, job.id)):
+            return Cut(sequence, error, Advice.NEVER)
+        if job.timeout is not None and ran >= job.timeout:
+            return Cut(sequence, too_long(job))
+        return None
 
     def _take_report(self, process: RealizerProcess, report: Report) -> None:
         self._full = False

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from prokerja.names import portable
 from prokerja.worker.pool.descriptors import Descriptors
 from prokerja.worker.pool.ending import Ending
-from prokerja.worker.pool.exits import Exit, describe_exit
+from prokerja.worker.pool.exits import Cut, Exit, describe_exit
 from prokerja.worker.pool.family import signal_family
 from prokerja.worker.pool.in_flight import LONG_JOB_SECONDS, InFlight
 from prokerja.worker.pool.launch import command
@@ -99,8 +99,8 @@ class RealizerProcess:
         """Why we end it, if we do."""
         self.fault = ""
         """The same in words, where they do not follow from how it ends."""
-        self.timed_out = 0
-        """The number of the job that has broken its time limit, if one has."""
+        self.cut: Cut | None = None
+        """The running job that we end, if we do."""
         self.spoiled = False
         """Whether a job has changed its process, so that no other may run there."""
         self.silent_since: float | None = None
@@ -218,6 +218,12 @@ class RealizerProcess:
         """Remember why we end it; the first reason stands."""
         if self.ending is None:
             self.ending, self.fault = ending, why
+
+    def cut_short(self, cut: Cut, seconds: float) -> None:
+        """End a running job, and this realizer with it; it is killed after so many seconds."""
+        self.end_for(Ending.CUT_SHORT)
+        self.cut = cut
+        self.terminate(seconds)
 
     def terminate(self, seconds: float) -> None:
         """Ask the job to end; it is killed if it has not after so many seconds."""

@@ -13,10 +13,8 @@ from prokerja.worker.pool.ending import Ending
 from prokerja.worker.pool.exits import (
     Exit,
     after_exit,
-    after_limit,
     checked_end,
     from_journal,
-    too_long,
 )
 from prokerja.worker.wire.messages import WireError
 
@@ -90,15 +88,16 @@ class Results:
         self._take_journalled(process)
         ending, jobs, running, how = process.ending, process.jobs, exit.running, exit.how
         is_orderly = ending is not None and ending.is_orderly
-        if running in jobs if is_orderly else ending is not Ending.TIMED_OUT:
+        if running in jobs if is_orderly else ending is not Ending.CUT_SHORT:
             self._tell(RealizerDied(process.pid, how))
         if running < 1 and exit.last_begun in jobs:
             running, how = exit.last_begun, f"{how}, and never reported what came of the job"
-        has_timed_out = running == process.timed_out and running in jobs
-        if has_timed_out:
-            how = too_long(jobs[running])
-        excused = not has_timed_out and (is_orderly or ending is Ending.TIMED_OUT)
-        exit = exit._replace(how=how, running=running, excused=excused)
+        cut = process.cut
+        if cut is not None and running == cut.sequence and running in jobs:
+            exit = exit._replace(how=cut.error, running=running, advice=cut.advice)
+        else:
+            excused = is_orderly or ending is Ending.CUT_SHORT
+            exit = exit._replace(how=how, running=running, excused=excused)
         for sequence, job in jobs.items():
             verdict = after_exit(sequence, exit)
             if verdict is None:
@@ -109,9 +108,9 @@ class Results:
     def _settle_ended(
         self, process: RealizerProcess, sequence: int, job: Claimed, ended: Ended
     ) -> None:
-        if sequence == process.timed_out:
-            ended = after_limit(ended, job)
-            process.kill()  # it broke its limit, and so may what it has started
+        if process.cut is not None and sequence == process.cut.sequence:
+            ended = process.cut.verdict(ended)
+            process.kill()  # what it has started may go on as well
         self.settle(job, ended)
 
     def _take_journalled(self, process: RealizerProcess) -> None:

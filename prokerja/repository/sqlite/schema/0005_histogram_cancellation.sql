@@ -9,6 +9,14 @@ CREATE TABLE histogram (
     PRIMARY KEY (lane, completed, up_to)
 ) STRICT, WITHOUT ROWID;
 
+-- Declarations that are claimed and are to end, and the error that they end with. A row counts for
+-- the claim of that token only.
+CREATE TABLE cancellation (
+    declaration INTEGER PRIMARY KEY,
+    token INTEGER NOT NULL,
+    error TEXT NOT NULL
+) STRICT;
+
 -- The door for one declaration: a single statement writes its row, queues it and counts it.
 -- The next migration closes it, and makes one with its own number.
 CREATE VIEW register_5 AS

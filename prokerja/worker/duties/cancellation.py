@@ -1,0 +1,43 @@
+"""Stops jobs that somebody has cancelled."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from prokerja.repository.verbs import Repository
+    from prokerja.worker.pool.pool import Pool
+
+CHECK_SECONDS = 0.2
+"""Between two looks, however often others write."""
+
+
+class CancellationCheck:
+    """Looks for what is to be stopped after others have written, while there are jobs in hand."""
+
+    def __init__(self, repository: Repository, worker: int, pool: Pool) -> None:
+        self._repository = repository
+        self._worker = worker
+        self._pool = pool
+        self._checked_at = 0.0
+        self._check_at: float | None = None
+
+    @property
+    def due(self) -> float | None:
+        """A moment after a write; None while nothing is written."""
+        return self._check_at
+
+    @property
+    def is_stirred(self) -> bool:
+        """Whether to hear of another write would change nothing."""
+        return self._check_at is not None or not self._pool.busy
+
+    def on_write(self, now: float) -> None:
+        """Something was written, perhaps a cancellation."""
+        if not self.is_stirred:
+            self._check_at = max(now, self._checked_at + CHECK_SECONDS)
+
+    def run(self, now: float) -> None:
+        """Stop what is to be stopped."""
+        self._pool.cancel(self._repository.cancellations(self._worker), now)
+        self._checked_at, self._check_at = now, None
