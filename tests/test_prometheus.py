@@ -81,6 +81,22 @@ def test_a_textfile_is_there_whole_and_others_may_read_it(shell: Home) -> None:
     assert [path.name for path in shell.path.glob("prokerja.prom*")] == ["prokerja.prom"]
 
 
+def test_a_textfile_replaces_no_device_no_directory_and_no_link(shell: Home) -> None:
+    shell.declare("noop")
+    pipe, link, target = (shell.path / name for name in ("pipe", "link", "target"))
+    os.mkfifo(pipe)
+    target.touch()
+    link.symlink_to(target)
+    for what in (pipe, shell.jobs):
+        told = shell("report", "--textfile", what)
+        assert (told.code, told.out) == (2, "")
+        assert told.err == f"prokerja: --textfile: {what} is not a file; name one\n"
+    assert pipe.is_fifo()
+    assert shell("report", "--textfile", link).code == 0
+    assert link.is_symlink()
+    assert "prokerja_jobs" in target.read_text()
+
+
 def test_a_textfile_that_cannot_be_written_is_named(shell: Home) -> None:
     shell.declare("noop")
     told = shell("report", "--textfile", "/nowhere/at/all.prom")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Annotated
 
 from prokerja import report
 from prokerja.commandline import Option
 from prokerja.commands import Json, Place, QueueOption
 from prokerja.console import on_terminal, print_json, print_table
-from prokerja.errors import RequestError
+from prokerja.errors import BadOption, RequestError
 from prokerja.extras import insist_on
 from prokerja.queue import Queue
 from prokerja.times import human
@@ -57,7 +58,14 @@ def run(
 
 
 def tell_prometheus(source: Queue, queue: str | None, path: str | None) -> None:
-    """Print the metrics of a queue, or of all, or write them into a file."""
+    """Print the metrics of a queue, or of all, or write them into a file.
+
+    A file is replaced as a whole, so what is there must be one, and no device.
+    """
+    if path is not None:
+        path = os.path.realpath(path)
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise BadOption(f"--textfile: {path} is not a file; name one")
     insist_on("prometheus_client", "metrics", "--prometheus" if path is None else "--textfile")
     from prokerja.console import metrics
 
