@@ -45,7 +45,9 @@ class Screen:
                 self._undo.callback(os.close, end)
             self._undo.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(self._wake))
             for number in (*SIGNALS, signal.SIGWINCH, signal.SIGTSTP):
-                self._undo.callback(signal.signal, number, signal.signal(number, self._on_signal))
+                if (before := signal.getsignal(number)) is not signal.SIG_IGN:
+                    self._undo.callback(signal.signal, number, before)
+                    signal.signal(number, self._on_signal)
             self._take()
             self._undo.callback(self._give_back)
             self._undo = self._undo.pop_all()
@@ -59,7 +61,8 @@ class Screen:
     @property
     def size(self) -> tuple[int, int]:
         """Columns and lines, as the terminal has them now, whatever COLUMNS and LINES say."""
-        return os.get_terminal_size(sys.stdout.fileno())
+        columns, lines = os.get_terminal_size(sys.stdout.fileno())
+        return columns or 80, lines or 24  # some pseudo-terminals have no size
 
     @property
     def can_show_blocks(self) -> bool:
@@ -88,7 +91,10 @@ class Screen:
         if self.size != self._size:
             self._shown = []
             self.console.clear()
-        return not (0 in ready and set(os.read(0, 64)) & set(QUIT))
+        if 0 not in ready:
+            return True
+        typed = os.read(0, 64)
+        return bool(typed) and not set(typed) & set(QUIT)
 
     def _at(self, y: int) -> list[Segment] | None:
         return self._shown[y] if y < len(self._shown) else None
