@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prokerja.backoff import doubled
 from prokerja.model.declaration import Status
+from prokerja.terms import NAME
 
 DAY = 86400.0
 MAX_RELEASES = 20
@@ -13,7 +14,6 @@ MAX_POSTPONEMENTS = 100
 MAX_CRASHES = 5
 """How many attempts may die with their worker before the job is set aside."""
 CANCELLED = "cancelled"
-"""How the error begins of what was ended on request."""
 JITTER = 0.1
 WORKER_DIED = "its worker died while the job was running"
 """The error of an attempt that ended so."""
@@ -29,6 +29,14 @@ TRANSITIONS: frozenset[tuple[Status, Status]] = frozenset(
     }
 )
 """Every change of status that there is; purging ends any status but processing."""
+
+
+def cancelled(why: str | None) -> str:
+    """The error of a job that is ended on request; raises BadOption for what is no reason."""
+    if why is None:
+        return CANCELLED
+    NAME.check(why, "why")
+    return f"{CANCELLED}: {why}"
 
 
 def retry_pause(retry_after: float, attempt: int, chance: float) -> float:

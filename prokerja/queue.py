@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from prokerja import repository
 from prokerja.errors import NotFound, RequestError
-from prokerja.lifecycle import CANCELLED
 from prokerja.model.declaration import Status
 from prokerja.settings import Settings, settings
 
@@ -131,6 +130,8 @@ class Queue:
         Returns how many of them run, and are yet to be stopped by their workers. Raises NotFound
         or RequestError naming the first that is not there or has ended.
         """
+        from prokerja.lifecycle import cancelled
+
         return self.repository.cancel(ids, cancelled(why), time.time())
 
     def cancel_matching(
@@ -144,6 +145,8 @@ class Queue:
 
         Without a queue, a name or a label, all match.
         """
+        from prokerja.lifecycle import cancelled
+
         return self.repository.cancel_matching(queue, job, label, cancelled(why), time.time())
 
     def purge(self, status: Status, before: float, queue: str | None = None) -> int:
@@ -228,11 +231,6 @@ def _default(path: str) -> Queue:
     queue = Queue(path)
     atexit.register(queue.close)
     return queue
-
-
-def cancelled(why: str | None) -> str:
-    """The error of a job that is ended on request."""
-    return f"{CANCELLED}: {why}" if why else CANCELLED
 
 
 def _options(options: Terms) -> Options:

@@ -11,10 +11,12 @@ if TYPE_CHECKING:
     from prokerja.queue import Queue
 
 MINUTE = 60.0
+MAX_RUNNING, MAX_FAILURES = 1000, 5
+"""Jobs that a snapshot holds at the most; no more run at once than there are realizers."""
 
 
 class Snapshot(NamedTuple):
-    """A queue at one moment."""
+    """A queue, as a few looks in a row have found it."""
 
     summary: Summary
     running: list[Running]
@@ -57,14 +59,14 @@ class Watcher:
         self._queue = queue
         self._pace = Pace()
 
-    def look(self, now: float, limit: int) -> Snapshot:
-        """What there is now, by a clock that nobody sets; lists of `limit` jobs at the most."""
+    def look(self, now: float) -> Snapshot:
+        """What there is now, by a clock that nobody sets."""
         metrics = self._source.metrics(self._queue)
         self._pace.add(now, sum(row.attempts for row in metrics.durations))
         return Snapshot(
             metrics.summary,
-            self._source.running(self._queue, limit),
-            self._source.failures(self._queue, limit),
+            self._source.running(self._queue, MAX_RUNNING),
+            self._source.failures(self._queue, MAX_FAILURES),
             self._pace.over(1.0),
             self._pace.over(MINUTE),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import psutil
@@ -11,8 +12,10 @@ import pytest
 
 from prokerja import Queue
 from prokerja.errors import RequestError
+from tests.harness.home import inside
 from tests.harness.processes import gone
 from tests.harness.waiting import wait_until
+from tests.sqlite.files import asked
 
 if TYPE_CHECKING:
     from tests.harness.home import Home
@@ -87,6 +90,32 @@ def test_a_job_is_cancelled_while_its_worker_is_busy_with_others(home: Home) -> 
     assert home.wait(id, "failed")["error"] == "cancelled"
 
 
+def test_no_limit_waits_for_somebody_who_writes_for_long(home: Home) -> None:
+    id = home.run(f"{CHILD}; wait_for('never')", timeout=1.0)
+    home.worker()
+    [child] = wait_until(home.ledger)
+    process = psutil.Process(int(child))
+    with inside(home.queue).database.writing():
+        inside(home.queue).declarations.insert([asked()], 0.0)
+        wait_until(lambda: gone(process))
+    assert home.wait(id, "failed")["error"] == "ran longer than 1 s"
+
+
+def test_jobs_that_end_as_they_are_cancelled_run_once_and_end(home: Home) -> None:
+    ids = home.run_each(f"note({n})" for n in range(300))
+    home.worker("--realizers", "2")
+    for id in ids[::3]:
+        with contextlib.suppress(RequestError):
+            home.queue.cancel(id)
+    wait_until(lambda: set(home.statuses(ids)) <= {"completed", "failed"})
+    ran = Counter(home.ledger())
+    assert set(ran.values()) == {1}
+    for n, (id, status) in enumerate(zip(ids, home.statuses(ids), strict=True)):
+        assert status == "completed" or id in ids[::3]
+        assert status == "failed" or ran[str(n)] == 1
+    assert home.look("SELECT * FROM cancellation") == []
+
+
 def test_a_job_that_a_realizer_has_not_begun_is_never_begun(home: Home) -> None:
     worker = home.worker().ready()
     home.warm(worker)
@@ -145,10 +174,12 @@ def test_all_that_match_are_cancelled(shell: Home) -> None:
         (["1", "99"], 1, "there is no job 99"),
         (["1", "2"], 2, "job 2 has ended; `prokerja report:job 2` shows how"),
         (["one"], 2, "one"),
+        (["1", "--why", ""], 2, "why: '' does not fit"),
+        (["1", "--why", b"\xff"], 2, "why: "),
     ],
 )
 def test_what_cannot_be_cancelled_is_named_and_nothing_changes(
-    shell: Home, words: list[str], code: int, complaint: str
+    shell: Home, words: list[str | bytes], code: int, complaint: str
 ) -> None:
     shell.declare("noop", "--in", "1h")
     shell.declare("noop")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from prokerja.commandline import parameters
+from prokerja.commandline.manual import SIGNS
 from prokerja.commands import COMMANDS, load
 from prokerja.commands.help import GUIDE, page, summary, topics
 from prokerja.suggestions import SYNONYMS, UNAVAILABLE
@@ -53,7 +54,9 @@ def test_the_man_page_says_of_every_command_what_its_help_says(shell: Home) -> N
     assert (told.code, told.err) == (0, "")
     sections = told.out.split("\n.SS ")
     assert [section.split()[0] for section in sections[1:]] == list(COMMANDS)
-    plain = told.out.replace(r"\-", "-").replace(r"\fB", "").replace(r"\fR", "")
+    plain = told.out
+    for written, shown in (*((v, k) for k, v in SIGNS.items()), (r"\fB", ""), (r"\fR", "")):
+        plain = plain.replace(written, shown)
     for name in COMMANDS:
         for parameter in parameters(load(name)):
             assert ", ".join(parameter.flags) in plain

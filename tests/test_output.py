@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from prokerja.commands.declared import cancel_open
 from prokerja.output.folder import OutputFolder
 from prokerja.output.lines import last_lines
 from prokerja.output.pieces import STDERR, STDOUT, Piece
@@ -335,11 +336,6 @@ def test_a_declaration_may_wait_and_feel_like_the_command_itself(shell: Home) ->
     assert shell("declare:batch", "--wait", "--ids", stdin=lines).code == 2
 
 
-GOES_ON = (
-    b"prokerja: job 1 goes on; `prokerja output 1 -f` shows it again, and another Ctrl-C cancels\n"
-)
-
-
 def test_an_interrupt_of_a_wait_leaves_the_job_running(shell: Home) -> None:
     shell.worker()
     waiting = shell.start(
@@ -350,23 +346,31 @@ def test_an_interrupt_of_a_wait_leaves_the_job_running(shell: Home) -> None:
     waiting.send_signal(signal.SIGINT)
     _, err = waiting.communicate(timeout=30)
     assert waiting.returncode == 130
-    assert err == GOES_ON
+    assert err == b"prokerja: job 1 goes on; `prokerja output 1 -f` shows it again\n"
     (shell.path / "gate").touch()
     assert shell.wait(1)["status"] == "completed"
 
 
-def test_a_second_interrupt_of_a_wait_cancels_the_job(shell: Home) -> None:
+def test_a_second_interrupt_at_a_terminal_cancels_the_job(shell: Home) -> None:
     shell.worker()
-    waiting = shell.start("declare:shell", "--wait", "--sh", "echo up; sleep 1000")
-    assert waiting.stdout is not None
-    assert waiting.stderr is not None
-    assert waiting.stdout.readline() == b"up\n"
-    waiting.send_signal(signal.SIGINT)
-    assert waiting.stderr.readline() == GOES_ON
-    waiting.send_signal(signal.SIGINT)
-    assert waiting.stderr.read() == b"prokerja: cancelled\n"
-    assert waiting.wait(30) == 130
+    waiting = Terminal(shell, "declare:shell", "--wait", "--sh", "echo up; sleep 1000")
+    waiting.expect("up\n")
+    waiting.process.send_signal(signal.SIGINT)
+    waiting.expect("another Ctrl-C cancels\n")
+    waiting.process.send_signal(signal.SIGINT)
+    code, shown = waiting.end()
+    assert code == 130
+    assert shown.endswith("prokerja: cancelled\n")
     assert shell.wait(1, "failed")["error"] == "cancelled"
+
+
+def test_of_several_jobs_those_are_cancelled_that_have_not_ended(shell: Home) -> None:
+    shell("declare:shell", "true")
+    shell.work()
+    for _ in range(3):
+        shell("declare:shell", "--in", "1h", "true")
+    cancel_open(shell.queue, range(1, 5))
+    assert shell.statuses(range(1, 5)) == ["completed", "failed", "failed", "failed"]
 
 
 # Its parts

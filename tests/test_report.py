@@ -448,7 +448,7 @@ def test_a_list_may_be_sorted_by_any_column(shell: Home) -> None:
     [
         (["--sort", "size"], "--sort: 'size' is none of id, job"),
         (["--columns", "id,size"], "--columns: 'size' is none of id, job"),
-        (["--ids", "--csv"], "--ids, --csv and --json are three answers"),
+        (["--ids", "--csv"], "--ids, --csv and --json cannot be combined"),
         (["--since", "yesterday"], "--since: 'yesterday' is not a time"),
     ],
 )

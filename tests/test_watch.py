@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import psutil
@@ -13,6 +14,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from prokerja.console.dashboard import Dashboard
+from prokerja.model.record import Running
 from prokerja.watching import Pace, Watcher
 from tests.harness.terminal import Terminal
 from tests.harness.waiting import wait_until
@@ -57,6 +59,7 @@ def test_a_screen_shows_counts_what_runs_what_has_failed_and_who_works(shell: Ho
     [
         (lambda screen: screen.type("q"), 0),
         (lambda screen: screen.process.send_signal(signal.SIGINT), 0),
+        (lambda screen: [screen.process.send_signal(signal.SIGINT) for _ in range(3)], 0),
         (lambda screen: screen.process.send_signal(signal.SIGTERM), 143),
         (lambda screen: screen.process.send_signal(signal.SIGHUP), 129),
     ],
@@ -76,16 +79,36 @@ def test_a_screen_leaves_the_terminal_as_it_was(shell: Home, end: object, code: 
     assert screen.shown.rindex(CURSOR) > screen.shown.rindex(ALT_SCREEN)
 
 
-def test_a_screen_gives_the_terminal_back_while_it_is_stopped(shell: Home) -> None:
+WITH_JOB_CONTROL = """
+import subprocess, sys
+sys.exit(subprocess.call(sys.argv[1:], process_group=0))
+"""
+"""As a shell does it: a group of its own for each command, below the shell's."""
+
+
+def test_where_nobody_could_let_it_go_on_a_screen_does_not_stop(shell: Home) -> None:
     shell("declare:shell", "true")
     screen = Terminal(shell, "report", "--watch")
     screen.expect("pending 1")
     screen.clear()
     screen.process.send_signal(signal.SIGTSTP)
-    process = psutil.Process(screen.process.pid)
+    screen.expect("pending 1")
+    screen.type("q")
+    assert screen.end()[0] == 0
+    assert screen.shown.index(NORMAL_SCREEN) < screen.shown.index(ALT_SCREEN)
+
+
+def test_a_screen_gives_the_terminal_back_while_it_is_stopped(shell: Home) -> None:
+    shell("declare:shell", "true")
+    shell.launcher = (sys.executable, "-c", WITH_JOB_CONTROL)
+    screen = Terminal(shell, "report", "--watch")
+    screen.expect("pending 1")
+    screen.clear()
+    [process] = psutil.Process(screen.process.pid).children()
+    process.send_signal(signal.SIGTSTP)
     wait_until(lambda: process.status() == psutil.STATUS_STOPPED)
     assert screen.settings() == screen.settings_before
-    screen.process.send_signal(signal.SIGCONT)
+    process.send_signal(signal.SIGCONT)
     wait_until(lambda: screen.settings() != screen.settings_before)
     screen.type("q")
     assert screen.end()[0] == 0
@@ -133,7 +156,7 @@ def test_in_a_pipe_there_is_a_line_a_second(shell: Home, words: list[str]) -> No
 def test_one_answer_is_asked_for_at_a_time(shell: Home) -> None:
     told = shell("report", "--watch", "--json")
     assert told.code == 2
-    assert "three answers; use one" in told.err
+    assert "cannot be combined; use one" in told.err
 
 
 @pytest.mark.parametrize("width", [60, 80, 120, 200])
@@ -149,7 +172,7 @@ def test_every_line_fits_whatever_a_label_holds(shell: Home, width: int) -> None
         shell("declare:shell", "--label", label, "--sh", "printf '\\033[2J' >&2; exit 3")
         shell("declare:shell", "--queue", label, "--at", "2100-01-01", "true")
     shell.work()
-    snapshot = Watcher(shell.queue, None).look(0.0, 50)
+    snapshot = Watcher(shell.queue, None).look(0.0)
     assert len(snapshot.failures) == len(labels)
     drawn = Dashboard("/a/queue", ascii_only=False).draw(snapshot, width, 50)
     console = Console(width=width, height=50)
@@ -162,8 +185,35 @@ def test_every_line_fits_whatever_a_label_holds(shell: Home, width: int) -> None
     assert {cell_len(text) for text in ages} == {width}, "the right column is straight"
 
 
+def test_what_finds_no_room_is_counted(shell: Home) -> None:
+    shell.declare("noop")
+    shell.worker("--queue", "none").ready()
+    snapshot = Watcher(shell.queue, None).look(0.0)
+    [record], [worker] = shell.queue.newest(), snapshot.summary.workers
+    summary = snapshot.summary._replace(workers=[worker] * 9)
+    running = [Running(record, worker.id)] * 28
+    full = snapshot._replace(summary=summary, running=running)
+    drawn = Dashboard("/a/queue", ascii_only=False).draw(full, 80, 24)
+    lines = [str(line) for line in drawn.renderables]
+    assert len(lines) <= 24
+    listed = sum(line.startswith("  1  noop") for line in lines)
+    assert f"  and {28 - listed} more" in lines
+    assert "  and 6 more" in lines
+    assert sum(line.endswith("28 running") for line in lines) == 3
+
+
+def test_a_terminal_that_moves_no_cursor_gets_lines(shell: Home) -> None:
+    shell("declare:shell", "true")
+    shell.launcher = ("env", "TERM=dumb")
+    screen = Terminal(shell, "report", "--watch")
+    screen.expect("pending=1 processing=0")
+    screen.process.send_signal(signal.SIGINT)
+    assert screen.end()[0] == 130
+    assert b"\x1b" not in screen.shown
+
+
 def test_a_screen_in_ascii_draws_its_bars_in_ascii(shell: Home) -> None:
-    snapshot = Watcher(shell.queue, None).look(0.0, 50)._replace(last_second=50.0)
+    snapshot = Watcher(shell.queue, None).look(0.0)._replace(last_second=50.0)
     drawn = Dashboard("/a/queue", ascii_only=True).draw(snapshot, 80, 24)
     rates = next(str(line) for line in drawn.renderables if "1 min" in str(line))
     assert "############" in rates

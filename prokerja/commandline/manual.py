@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from prokerja.commandline import Command, Parameter
 
+SIGNS = {"\\": r"\e", "-": r"\-", "'": r"\(aq", "^": r"\(ha", "~": r"\(ti"}
+"""What roff would make something else of."""
 CODE = re.compile(r"`([^`]+)`")
 FILES = {
     "~/.local/share/prokerja/prokerja.sqlite3": "The queue, where neither --db nor PROKERJA_DB"
@@ -72,5 +74,5 @@ def _text(line: str) -> str:
 
 def _escaped(text: str) -> str:
     """Text that roff takes for text."""
-    safe = text.replace("\\", r"\e").replace("-", r"\-")
-    return rf"\&{safe}" if safe.startswith((".", "'")) else safe
+    safe = "".join(SIGNS.get(sign, sign) for sign in text)
+    return rf"\&{safe}" if safe.startswith(".") else safe

@@ -8,11 +8,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from prokerja.console import hint, plural, print_json, say
-from prokerja.errors import ProkerjaError, RequestError
+from prokerja.errors import ProkerjaError
+from prokerja.lifecycle import CANCELLED
 from prokerja.model.declaration import Status
 
 SECOND_CHANCE_SECONDS = 2.0
 """After a Ctrl-C, for another one."""
+CANCELLED_AT_ONCE = 500
+"""Jobs in one transaction: a few milliseconds."""
 
 if TYPE_CHECKING:
     from prokerja.queue import Queue
@@ -42,23 +45,32 @@ def wait_for(queue: Queue, ids: range, name: str) -> int:
         return int(Status.FAILED in queue.wait(ids).values())
     except KeyboardInterrupt:
         if ids:
-            _leave_or_cancel(queue, ids)
+            _leave(queue, ids)
         raise
 
 
-def _leave_or_cancel(queue: Queue, ids: range) -> None:
-    """Somebody has pressed Ctrl-C: the jobs go on, unless it is pressed again."""
+def _leave(queue: Queue, ids: range) -> None:
+    """The jobs go on, unless somebody at a terminal presses Ctrl-C again."""
     goes_on = f"job {ids[0]} goes on"
     if len(ids) > 1:
         goes_on = f"the jobs go on, {ids[0]} to {ids[-1]}"
-    say(f"{goes_on}; `prokerja output {ids[0]} -f` shows it again, and another Ctrl-C cancels")
+    again = f"`prokerja output {ids[0]} -f` shows it again"
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        say(f"{goes_on}; {again}")
+        return
+    say(f"{goes_on}; {again}, another Ctrl-C cancels")
     try:
         time.sleep(SECOND_CHANCE_SECONDS)
     except KeyboardInterrupt:
-        for id in ids:
-            with suppress(RequestError):  # it has ended
-                queue.cancel(id)
+        cancel_open(queue, ids)
         say("cancelled")
+
+
+def cancel_open(queue: Queue, ids: range) -> None:
+    """Cancel those of these jobs that have not ended."""
+    for first in range(0, len(ids), CANCELLED_AT_ONCE):
+        some = ids[first : first + CANCELLED_AT_ONCE]
+        queue.repository.cancel(some, CANCELLED, time.time(), skip_ended=True)
 
 
 def show_declared(queue: Queue, ids: range, name: str, *, single: bool, json: bool) -> None:

@@ -23,19 +23,21 @@ TITLE = "ProKerja Report"
 def run(
     *,
     queue: QueueOption = None,
-    prometheus: Annotated[bool, Option("Answer as Prometheus reads it.")] = False,
+    prometheus: Annotated[bool, Option("Print metrics in the format of Prometheus.")] = False,
     textfile: Annotated[
         str | None,
-        Option("The same, into a file for node_exporter, whole or not at all.", metavar="PATH"),
+        Option(
+            "Write them to a file, for node_exporter; it is replaced as a whole.", metavar="PATH"
+        ),
     ] = None,
-    watch: Annotated[bool, Option("Keep showing it, and what runs and fails, until q.")] = False,
-    plain: Annotated[bool, Option("The same as a line a second, for logs.")] = False,
+    watch: Annotated[bool, Option("Keep showing it, and what runs; q quits.")] = False,
+    plain: Annotated[bool, Option("Print one line per second instead, for logs.")] = False,
     place: Place,
     json: Json = False,
 ) -> None:
     """Count jobs by status."""
     if json + (prometheus or textfile is not None) + (watch or plain) > 1:
-        raise RequestError("--json, --prometheus and --watch are three answers; use one")
+        raise RequestError("--json, --prometheus and --watch cannot be combined; use one")
     with Queue.of(place, create=False) as source:
         if watch or plain:
             from prokerja.console.watching import watch_lines, watch_screen

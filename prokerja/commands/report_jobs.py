@@ -70,7 +70,7 @@ def run(
     if limit < 1:
         raise BadOption(f"--limit: {limit} is too few; give 1 or more")
     if ids + csv + json > 1:
-        raise RequestError("--ids, --csv and --json are three answers; use one")
+        raise RequestError("--ids, --csv and --json cannot be combined; use one")
     now = time.time()
     shown = USUAL if columns is None else columns_of(columns.split(","), "--columns")
     [column] = (None,) if sort is None else columns_of([sort], "--sort")
@@ -129,7 +129,8 @@ def _row(record: Record, shown: Sequence[str], when: Callable[[float], str]) -> 
 def _rank(record: Record, column: str) -> tuple[bool, Any]:
     """Where a job goes in a list that is sorted; what has nothing there comes last."""
     value = _facts(record)[column]
-    return value in (None, ""), value or 0 if column in (*COUNTS, *MOMENTS) else value or ""
+    nothing: Any = 0 if column in (*COUNTS, *MOMENTS) else ""
+    return value in (None, ""), value or nothing
 
 
 def _facts(record: Record) -> Cells:

@@ -26,7 +26,7 @@ MIN_WIDTH = 60
 BAR_WIDTH = 12
 FULL, PARTS = "\u2588", " \u258f\u258e\u258d\u258c\u258b\u258a\u2589"
 ASCII_FULL = "#"
-MAX_QUEUES, MAX_FAILURES, MAX_WORKERS = 6, 5, 4
+MAX_QUEUES, MAX_WORKERS = 6, 4
 """Lines for each, at the most."""
 
 
@@ -49,9 +49,12 @@ class Dashboard:
             self._rates(snapshot),
             *_queues(snapshot, width),
         ]
-        workers = _section("workers", [_worker(one, snapshot, width) for one in _alive(snapshot)])
+        workers = [_worker(one, snapshot, width) for one in snapshot.summary.workers]
         failed = [_failure(one, snapshot.summary.now, width) for one in snapshot.failures]
-        bottom = [*_section("last failures", failed[:MAX_FAILURES]), *workers]
+        bottom = [
+            *_section("last failures", failed),
+            *_section("workers", _fitting(workers, MAX_WORKERS)),
+        ]
         running = [_running(one, snapshot.summary.now, width) for one in snapshot.running]
         room = max(height - len(top) - len(bottom) - 3, 1)
         return Group(*top, *_section("running", _fitting(running, room)), *bottom)
@@ -94,10 +97,6 @@ def _queues(snapshot: Snapshot, width: int) -> Iterable[Text]:
         yield Text(f"  and {len(tallies) - MAX_QUEUES:,} more", "dim")
 
 
-def _alive(snapshot: Snapshot) -> Sequence[WorkerRow]:
-    return snapshot.summary.workers[:MAX_WORKERS]
-
-
 def _section(title: str, rows: Sequence[Text]) -> list[Text]:
     return [Text(), Text(title, "bold"), *(rows or [Text("  none", "dim")])]
 
@@ -133,7 +132,7 @@ def _worker(worker: WorkerRow, snapshot: Snapshot, width: int) -> Text:
     queues = ", ".join(worker.taking.queues) or "all"
     line = Text(f"  {worker.id}  process {worker.pid}, {plural(worker.realizers, 'realizer')}")
     line.append(f", queues: {escaped(queues)}", "dim")
-    return _spread(line, Text(f"{busy} running" if busy else "idle or quick", "dim"), width)
+    return _spread(line, Text(f"{busy} running" if busy else "", "dim"), width)
 
 
 def _whole(seconds: float) -> str:

@@ -46,7 +46,7 @@ class _Told(Collector):
         realizers = sum(worker.realizers for worker in summary.workers)
         for name, what, value in (
             ("workers", "Workers that are alive.", len(summary.workers)),
-            ("realizers", "Processes of theirs that run jobs.", realizers),
+            ("realizers", "Realizers of those workers.", realizers),
             ("store_bytes", "Size of the database file.", self._found.store_bytes),
             ("log_bytes", "Size of its write-ahead log.", self._found.log_bytes),
         ):
@@ -75,7 +75,7 @@ def _attempts(durations: Sequence[Durations]) -> Iterable[Metric]:
         "prokerja_attempts", "Attempts that have ended.", labels=("queue", "job", "outcome")
     )
     took = HistogramMetricFamily(
-        "prokerja_attempt_duration_seconds", "How long they took.", labels=("queue", "job")
+        "prokerja_attempt_duration_seconds", "How long attempts took.", labels=("queue", "job")
     )
     for labels, rows in itertools.groupby(durations, lambda row: (row.queue, row.name)):
         of_job = list(rows)

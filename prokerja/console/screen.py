@@ -21,35 +21,37 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 QUIT = b"qQ"
-SIGNALS = (signal.SIGTERM, signal.SIGHUP)
-"""Those that end a program, which must leave the terminal as it was."""
+ENDING = (signal.SIGTERM, signal.SIGHUP)
+HEARD = (*ENDING, signal.SIGINT, signal.SIGTSTP, signal.SIGWINCH)
 
 
 class Screen:
     """Shows one thing at a time, and writes only the lines that have changed.
 
-    Leaves the terminal as it was, whatever ends it; raises SystemExit on SIGTERM and SIGHUP.
+    Leaves the terminal as it was, whatever ends it. Signals are acted on in `wait`, and nowhere
+    else, so that none comes between two halves of a drawing.
     """
 
     def __init__(self) -> None:
         self.console = Console()
         self._shown: list[list[Segment]] = []
-        self._size = self.size
+        self._size = (0, 0)
         self._undo = ExitStack()
-        self._awake, self._wake = os.pipe()
+        self._heard: set[int] = set()
 
     def __enter__(self) -> Self:
         with self._undo:
-            for end in (self._awake, self._wake):
+            self._awake, wake = os.pipe()
+            for end in (self._awake, wake):
                 os.set_blocking(end, False)
                 self._undo.callback(os.close, end)
-            self._undo.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(self._wake))
-            for number in (*SIGNALS, signal.SIGWINCH, signal.SIGTSTP):
+            self._undo.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(wake))
+            for number in HEARD:
                 if (before := signal.getsignal(number)) is not signal.SIG_IGN:
                     self._undo.callback(signal.signal, number, before)
-                    signal.signal(number, self._on_signal)
-            self._take()
+                    signal.signal(number, self._hear)
             self._undo.callback(self._give_back)
+            self._take()
             self._undo = self._undo.pop_all()
         return self
 
@@ -71,7 +73,10 @@ class Screen:
 
     def show(self, what: RenderableType) -> None:
         """Bring the screen to show this; what has no room is left out."""
-        width, height = self._size = self.size
+        if self.size != self._size:
+            self._size, self._shown = self.size, []
+            self.console.clear()
+        width, height = self._size
         options = self.console.options.update(width=width, height=height, no_wrap=True)
         lines = self.console.render_lines(what, options, pad=False)[:height]
         lines += [[] for _ in range(height - len(lines))]
@@ -83,23 +88,28 @@ class Screen:
         self._shown = lines
 
     def wait(self, seconds: float) -> bool:
-        """Sleep for so long, or until a key or a signal comes; whether nobody wants to quit."""
+        """Sleep for so long, or until a key or a signal comes; whether nobody wants to quit.
+
+        Raises SystemExit if we were told to end.
+        """
         keys = [0] if sys.stdin.isatty() else []
         ready, _, _ = select.select([*keys, self._awake], [], [], seconds)
         with suppress(BlockingIOError):
             os.read(self._awake, 4096)
-        if self.size != self._size:
-            self._shown = []
-            self.console.clear()
-        if 0 not in ready:
-            return True
-        typed = os.read(0, 64)
-        return bool(typed) and not set(typed) & set(QUIT)
+        heard, self._heard = self._heard, set()
+        for number in heard.intersection(ENDING):
+            raise SystemExit(128 + number)
+        if signal.SIGTSTP in heard:
+            self._stop()
+        typed = os.read(0, 64) if 0 in ready else b" "
+        is_over = not typed or set(typed) & set(QUIT) or signal.SIGINT in heard
+        return not is_over
 
     def _at(self, y: int) -> list[Segment] | None:
         return self._shown[y] if y < len(self._shown) else None
 
     def _take(self) -> None:
+        self._shown = []
         self._before: Any = termios.tcgetattr(0) if sys.stdin.isatty() else None
         if self._before is not None:
             tty.setcbreak(0)
@@ -107,16 +117,20 @@ class Screen:
         self.console.show_cursor(False)
 
     def _give_back(self) -> None:
-        self.console.show_cursor(True)
-        self.console.set_alt_screen(False)
-        if self._before is not None:
-            termios.tcsetattr(0, termios.TCSADRAIN, self._before)
+        try:
+            self.console.show_cursor(True)
+            self.console.set_alt_screen(False)
+        finally:
+            if self._before is not None:
+                termios.tcsetattr(0, termios.TCSADRAIN, self._before)
 
-    def _on_signal(self, number: int, _: object) -> None:
-        if number in SIGNALS:
-            raise SystemExit(128 + number)
-        if number == signal.SIGTSTP:
-            self._give_back()
-            os.kill(os.getpid(), signal.SIGSTOP)
-            self._take()
-            self._shown = []
+    def _stop(self) -> None:
+        """As Ctrl-Z does; where no shell could let us go on, nothing happens."""
+        self._give_back()
+        signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTSTP)
+        signal.signal(signal.SIGTSTP, self._hear)
+        self._take()
+
+    def _hear(self, number: int, _: object) -> None:
+        self._heard.add(number)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from prokerja.times import iso
@@ -18,16 +17,19 @@ PERIOD = 1.0
 
 
 def watch_screen(source: Queue, queue: str | None) -> None:
-    """Show it until somebody presses q or Ctrl-C."""
+    """Show it until somebody presses q or Ctrl-C; as lines where no cursor can be moved."""
     from prokerja.console.dashboard import Dashboard
     from prokerja.console.screen import Screen
 
     watcher = Watcher(source, queue)
-    with suppress(KeyboardInterrupt), Screen() as screen:
+    screen = Screen()
+    if screen.console.is_dumb_terminal:
+        watch_lines(source, queue)
+    with screen:
         dashboard = Dashboard(source.path, ascii_only=not screen.can_show_blocks)
         while True:
             width, height = screen.size
-            snapshot = watcher.look(time.monotonic(), height)
+            snapshot = watcher.look(time.monotonic())
             screen.show(dashboard.draw(snapshot, width, height))
             if not screen.wait(PERIOD):
                 return
@@ -38,7 +40,7 @@ def watch_lines(source: Queue, queue: str | None) -> None:
     watcher = Watcher(source, queue)
     began = time.monotonic()
     for number in itertools.count(1):
-        found = watcher.look(time.monotonic(), 1)
+        found = watcher.look(time.monotonic())
         summary = found.summary
         counts = " ".join(f"{status}={n}" for status, n in summary.total.counts().items())
         rates = f"ended_1s={found.last_second:.1f} ended_1min={found.last_minute:.1f}"

@@ -123,11 +123,14 @@ class Repository(Protocol):
     def retry_failed(self, queue: str | None, name: str | None, now: float) -> int:
         """Give all failed declarations of a queue and a job a fresh start; returns how many."""
 
-    def cancel(self, ids: Iterable[int], error: str, now: float) -> int:
+    def cancel(
+        self, ids: Iterable[int], error: str, now: float, *, skip_ended: bool = False
+    ) -> int:
         """End declarations with that error, all or none; returns how many are yet to be stopped.
 
         Pending ones fail at once, the others once their worker has stopped them; none is retried.
-        Raises NotFound or RequestError naming the first id that is not there or has ended.
+        Raises NotFound or RequestError naming the first id that is not there or, unless those are
+        to be skipped, has ended.
         """
 
     def cancel_matching(

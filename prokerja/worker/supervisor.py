@@ -118,7 +118,7 @@ class Supervisor:
         self._writes = Writes(self._watch, self._recovery, self._upgrade, cancellation, tell)
         shutdown = Shutdown(self._requests, self._pool, options.grace, self._is_done, tell)
         self._duties: tuple[Duty, ...] = (
-            self._writes, shutdown, cancellation, self._pool, self._recovery, self._upgrade,
+            self._writes, shutdown, self._pool, cancellation, self._recovery, self._upgrade,
         )  # fmt: skip
         # From here on, no other process's long write keeps this loop from its realizers.
         self._usual_patience, repository.patience = repository.patience, TURN_PATIENCE_SECONDS

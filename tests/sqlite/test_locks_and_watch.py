@@ -11,16 +11,20 @@ from typing import TYPE_CHECKING
 import pytest
 
 from prokerja.errors import TryAgain
+from prokerja.model.declaration import Status
 from prokerja.model.worker import Taking
+from prokerja.repository.sqlite import cancellations
 from prokerja.repository.sqlite.cancellations import ASK
 from prokerja.repository.sqlite.codes import TURNS
 from prokerja.repository.sqlite.lock import held, hold
 from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.repository.sqlite.watch import Watch
 from prokerja.repository.verbs import Membership
+from prokerja.verdicts import Failed
 from tests.sqlite.files import ROOT, START, asked, declare, mode, settle, take
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.sqlite.store import SQLiteStore
@@ -227,3 +231,38 @@ def test_a_worker_does_not_look_past_somebody_who_is_just_cancelling(store: SQLi
             store.repository.cancellations(store.worker)
     other.close()
     assert [one.id for one in store.repository.cancellations(store.worker)] == [id]
+
+
+def test_what_comes_back_while_all_are_cancelled_does_not_stay(
+    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again = asked()._replace(retries=3, retry_after=0.0)
+    held, waits = store.declare(again, asked(due_at=START + 9))
+    [(token, lane)] = store.take().values()
+
+    def in_slices() -> Iterator[None]:
+        store.settle(token, (held, lane, Failed(START, START, "by itself")))
+        yield
+
+    monkeypatch.setattr(cancellations, "in_slices", in_slices)
+    assert store.repository.cancel_matching(None, None, None, "cancelled", START) == (2, 1)
+    assert {store.one(id).status for id in (held, waits)} == {Status.FAILED}
+
+
+def test_what_was_left_of_an_earlier_claim_does_not_keep_a_job_from_being_cancelled(
+    store: SQLiteStore,
+) -> None:
+    [id] = store.declare()
+    [(token, _)] = store.take().values()
+    with store.repository.database.writing():  # as after an older worker, which knows no such rows
+        store.repository.database.execute(ASK, (id, token - TURNS, "old"))
+    assert store.repository.cancel([id], "cancelled", START) == 1
+    assert store.repository.cancellations(store.worker) == [(token, id, "cancelled")]
+
+
+def test_metrics_leave_nothing_behind_in_the_connection(store: SQLiteStore) -> None:
+    notices = store.repository.database.on_rollback
+    before = list(notices)
+    for _ in range(3):
+        store.repository.metrics(None, START)
+    assert notices == before

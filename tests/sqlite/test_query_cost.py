@@ -14,7 +14,7 @@ from prokerja.model.record import Filter
 from prokerja.model.worker import Taking
 from prokerja.repository.sqlite import history
 from prokerja.repository.sqlite.codes import TURNS
-from prokerja.repository.sqlite.histogram import Histogram
+from prokerja.repository.sqlite.histogram import durations
 from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.spec import JobSpec
 from tests.sqlite.files import START, asked, settle, take
@@ -83,7 +83,9 @@ def verbs(repository: SQLiteRepository) -> dict[str, Callable[[], object]]:
         "due since": lambda: repository.lanes.due_since(None, START),
         "failures": lambda: past.failures(None, 20),
         "running": lambda: past.running(None, 20),
-        "histogram": lambda: Histogram(repository.database).read(None),
+        "cancel": lambda: repository.cancel([past.newest(Filter(Status.PENDING), 1)[0].id], "", 0),
+        "cancel labelled": lambda: repository.cancel_matching(None, None, "rare", "", START),
+        "histogram": lambda: durations(repository.database, None),
         "one": one,
         "retry": retry,
         "retry failed": lambda: repository.declarations.retry_failed(ids, START - 1e6),
@@ -112,7 +114,8 @@ FILTERS = [
 ]
 VERBS = [
     "declare", "complete", "fail", "return", "recover", "waiting", "next due", "tallies",
-    "tallies of one", "due since", "histogram", "failures", "running", "one", "retry",
+    "tallies of one", "due since", "histogram", "failures", "running", "one", "retry", "cancel",
+    "cancel labelled",
     "retry failed", "through the door",
     *(f"newest {wish}" for wish in FILTERS),
     *(f"purge {status}" for status in ("pending", "completed", "failed")),

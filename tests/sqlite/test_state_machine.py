@@ -23,6 +23,7 @@ from hypothesis.stateful import (
 
 from prokerja.errors import NotFound, RequestError
 from prokerja.lifecycle import CANCELLED, DAY, MAX_CRASHES, MAX_RELEASES, TRANSITIONS
+from prokerja.model.claim import FailedAttempt
 from prokerja.model.declaration import Declaration, Lane, Status
 from prokerja.model.record import Filter
 from prokerja.model.worker import Taking
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from prokerja.model.claim import FailedAttempt
     from prokerja.verdicts import Settlement
 
 
@@ -224,6 +224,7 @@ class Machine(RuleBasedStateMachine):
                 verdicts.append((id, lane, Failed(self.now - 2, self.now, f"E{id}", "at line 1")))
             else:
                 verdicts.append((id, lane, Released(counted=kind == "free")))
+        started = {id: self.jobs[id].running is not None for id in ids}
         with self.current.database.writing():
             given = verdicts * 2 if twice else verdicts
             fates = self.current.claims.settle(token, given, self.now, lambda: chance)
@@ -236,7 +237,7 @@ class Machine(RuleBasedStateMachine):
             elif kind == "failed":
                 expected.append(self.fail(id, chance))
             elif self.jobs[id].cancelled:
-                expected.append(self.fail(id, chance, CANCELLED))
+                expected.append(self.stop(id, started=started[id]))
             else:
                 self.come_back(id, free=kind == "free")
         assert fates == expected
@@ -270,7 +271,7 @@ class Machine(RuleBasedStateMachine):
                 started = self.jobs[id].running is not None
                 self.leave(token, id)
                 if self.jobs[id].cancelled:
-                    self.fail(id, 0.0)
+                    self.stop(id, started=started)
                 elif started:
                     self.crash(id)
                 else:
@@ -286,7 +287,7 @@ class Machine(RuleBasedStateMachine):
     def cancel(self, data: st.DataObject) -> None:
         ids = data.draw(st.lists(st.sampled_from(self.open()), min_size=1, max_size=4))
         held = set(ids) & set(self.of(PROCESSING))
-        assert self.current.cancelling.cancel(ids, CANCELLED, self.now) == len(held)
+        assert self.current.cancel(ids, CANCELLED, self.now) == len(held)
         for id in set(ids):
             self.end(id)
 
@@ -306,7 +307,7 @@ class Machine(RuleBasedStateMachine):
         bad = data.draw(st.sampled_from([*missing, *set(self.jobs) - set(self.open())]))
         before = self.everything()
         with pytest.raises(NotFound if bad in missing else RequestError, match=rf"job {bad}\b"):
-            self.current.cancelling.cancel([*self.open(), bad], CANCELLED, self.now)
+            self.current.cancel([*self.open(), bad], CANCELLED, self.now)
         assert self.everything() == before
 
     @precondition(lambda self: self.of(FAILED))
@@ -431,23 +432,28 @@ class Machine(RuleBasedStateMachine):
         job.wrong.append((job.attempt, False))
         job.status, job.finished_at = FAILED, self.now
 
-    def fail(self, id: int, chance: float, error: str = "") -> FailedAttempt:
-        from prokerja.model.claim import FailedAttempt
+    def stop(self, id: int, *, started: bool) -> FailedAttempt:
+        job = self.jobs[id]
+        job.attempt += 1
+        job.wrong.append((job.attempt, False))
+        self.counted += started
+        job.status, job.finished_at, job.cancelled = FAILED, self.now, False
+        return FailedAttempt(id, self.lanes[job.lane], job.attempt, CANCELLED, None)
 
+    def fail(self, id: int, chance: float) -> FailedAttempt:
         job = self.jobs[id]
         job.attempt += 1
         job.wrong.append((job.attempt, False))
         self.counted += 1
-        error = error or f"E{id}"
         spent = job.attempt - job.forgiven
         if spent > job.retries or job.cancelled:
             job.status, job.finished_at, job.cancelled = FAILED, self.now, False
-            return FailedAttempt(id, self.lanes[job.lane], job.attempt, error, None)
+            return FailedAttempt(id, self.lanes[job.lane], job.attempt, f"E{id}", None)
         exact = min(job.retry_after * 2 ** (spent - 1), DAY)
         [[due_at]] = self.rows(f"SELECT due_at FROM declaration WHERE id = {id}")
         assert due_at == pytest.approx(self.now + exact * (0.9 + chance / 5), abs=1e-3)
         job.status, job.due_at = PENDING, due_at
-        return FailedAttempt(id, self.lanes[job.lane], job.attempt, error, due_at)
+        return FailedAttempt(id, self.lanes[job.lane], job.attempt, f"E{id}", due_at)
 
     def crash(self, id: int) -> None:
         job = self.jobs[id]

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from prokerja.errors import NotFound, RequestError
+from prokerja.errors import RequestError
 from prokerja.model.claim import Cancellation
 from prokerja.model.declaration import Status
-from prokerja.repository.sqlite.codes import FAILED, HIGHEST_ID, TURNS, UNSETTLED
-from prokerja.repository.sqlite.declarations import SLICE_ROWS, in_slices
+from prokerja.repository.sqlite.codes import FAILED, TURNS, UNSETTLED
+from prokerja.repository.sqlite.declarations import SLICE_ROWS, in_slices, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -28,7 +28,16 @@ FAIL = f"""
 TELL = """
     INSERT INTO attempt (declaration, number, worker, finished_at, crashed, error)
     SELECT id, attempt, 0, ?, 0, ? FROM declaration WHERE id = ?"""
-ASK = "INSERT OR IGNORE INTO cancellation (declaration, token, error) VALUES (?, ?, ?)"
+ASK = """
+    INSERT INTO cancellation (declaration, token, error) VALUES (?, ?, ?)
+    ON CONFLICT DO UPDATE SET token = excluded.token, error = excluded.error"""
+OF_LANE = """
+    SELECT declaration, lane, due_at FROM pending
+    WHERE lane = :lane AND declaration <= :newest LIMIT :most"""
+LABELLED = """
+    SELECT d.id, d.lane, d.due_at FROM declaration AS d JOIN pending AS p
+        ON p.lane = d.lane AND p.due_at = d.due_at AND p.declaration = d.id
+    WHERE d.lane = :lane AND d.label = :label AND d.id <= :newest LIMIT :most"""
 
 
 class Cancellations:
@@ -38,26 +47,23 @@ class Cancellations:
         self._database = database
         self._lanes = lanes
 
-    def cancel(self, ids: Iterable[int], error: str, now: float) -> int:
+    def cancel(self, ids: Iterable[int], error: str, now: float, *, skip_ended: bool) -> int:
         """End them with that error, all or none; returns how many a worker has yet to stop.
 
-        Raises NotFound or RequestError naming the first id that is not there or has ended.
+        Raises NotFound or RequestError naming the first id that is not there or, unless those are
+        to be skipped, has ended.
         """
         with self._database.writing():
             held = dict(self._database.execute(HELD).fetchall())
             waiting, asked = [], []
             for id in dict.fromkeys(ids):
-                query = "SELECT lane, status, due_at FROM declaration WHERE id = ?"
-                row = self._database.execute(query, (min(id, HIGHEST_ID),)).fetchone()
-                if row is None:
-                    raise NotFound(f"there is no job {id}; `prokerja report:jobs` lists them")
-                lane, status, due_at = row
-                if status != UNSETTLED:
-                    raise RequestError(f"job {id} has ended; `prokerja report:job {id}` shows how")
+                lane, status, due_at = place_of(self._database, id)
                 if id in held:
                     asked.append((id, held[id], error))
-                else:
+                elif status == UNSETTLED:
                     waiting.append((id, lane, due_at))
+                elif not skip_ended:
+                    raise RequestError(f"job {id} has ended; `prokerja report:job {id}` shows how")
             self._fail(waiting, error, now)
             self._database.executemany(ASK, asked)
         return len(asked)
@@ -65,17 +71,19 @@ class Cancellations:
     def cancel_matching(
         self, lanes: Collection[int], label: str | None, error: str, now: float
     ) -> tuple[int, int]:
-        """End all of these lanes that have not ended, in slices, or those with a label.
+        """End all of these lanes that are there and have not ended, or those with a label.
 
-        Returns how many, and how many of them a worker has yet to stop.
+        Works in slices that never hold a worker up for long. Returns how many, and how many of
+        them a worker has yet to stop.
         """
-        query = """
-            SELECT declaration, pending.lane, pending.due_at FROM pending
-            JOIN declaration ON declaration.id = pending.declaration
-            WHERE pending.lane = :lane AND (:label IS NULL OR label = :label) LIMIT :most"""
+        [newest] = self._database.execute("SELECT max(id) FROM declaration").fetchone()
+        # What is held can no longer come back once it is asked for; what comes in between, is asked
+        # for in the end.
+        asked = self._ask_matching(lanes, label, newest, error)
+        query = OF_LANE if label is None else LABELLED
         count = 0
         for lane in lanes:
-            given = {"lane": lane, "label": label, "most": SLICE_ROWS}
+            given = {"lane": lane, "label": label, "newest": newest, "most": SLICE_ROWS}
             for _ in in_slices():
                 with self._database.writing():
                     rows = self._database.execute(query, given).fetchall()
@@ -83,18 +91,20 @@ class Cancellations:
                 count += len(rows)
                 if len(rows) < SLICE_ROWS:
                     break
-        asked = self._ask_matching(lanes, label, error)
-        return count + asked, asked
+        asked |= self._ask_matching(lanes, label, newest, error)
+        return count + len(asked), len(asked)
 
-    def _ask_matching(self, lanes: Collection[int], label: str | None, error: str) -> int:
+    def _ask_matching(
+        self, lanes: Collection[int], label: str | None, newest: int, error: str
+    ) -> set[int]:
         query = f"""
             SELECT id, token, lane FROM ({HELD}) JOIN declaration ON id = value
-            WHERE :label IS NULL OR label = :label"""
+            WHERE id <= :newest AND (:label IS NULL OR label = :label)"""
         with self._database.writing():
-            held = self._database.execute(query, {"label": label}).fetchall()
+            held = self._database.execute(query, {"newest": newest, "label": label}).fetchall()
             rows = [(id, token, error) for id, token, lane in held if lane in lanes]
             self._database.executemany(ASK, rows)
-        return len(rows)
+        return {id for id, _, _ in rows}
 
     def _fail(self, rows: Sequence[tuple[int, int, float]], error: str, now: float) -> None:
         """Pending ones, by id, lane and due time; inside a write transaction."""

@@ -157,12 +157,12 @@ class Claims:
         cancelled = self._cancellations.of_claim(token)
         failed = []
         for id, lane, verdict in valid:
-            if isinstance(verdict, Released) and id in cancelled:
-                verdict = Failed(now, now, cancelled[id])  # noqa: PLW2901
             if isinstance(verdict, Failed):
                 if id in cancelled:
                     verdict.advice = Advice.NEVER
                 failed.append(self._outcomes.fail(id, lane, verdict, worker, now, chance()))
+            elif isinstance(verdict, Released) and id in cancelled:
+                failed.append(self._outcomes.cancel(id, lane, cancelled[id], worker, now))
             elif isinstance(verdict, Released):
                 self._outcomes.release(id, lane, worker, now, counted=verdict.counted)
         self._cancellations.forget(cancelled.keys() - held)
@@ -209,8 +209,7 @@ class Claims:
                 query = "SELECT lane FROM declaration WHERE id = ?"
                 [lane] = self._database.execute(query, (id,)).fetchone()
                 if id in cancelled:
-                    ended = Failed(running.get(id, now), now, cancelled[id], advice=Advice.NEVER)
-                    self._outcomes.fail(id, lane, ended, worker, now, 0.0)
+                    self._outcomes.cancel(id, lane, cancelled[id], worker, now)
                 elif id in running:
                     self._outcomes.crash(id, lane, worker, running[id], now)
                 else:

@@ -113,11 +113,7 @@ class Declarations:
         """
         with self._database.writing():
             for id in dict.fromkeys(ids):
-                query = "SELECT lane, status, due_at FROM declaration WHERE id = ?"
-                row = self._database.execute(query, (min(id, HIGHEST_ID),)).fetchone()
-                if row is None:
-                    raise NotFound(f"there is no job {id}; `prokerja report:jobs` lists them")
-                lane, status, due_at = row
+                lane, status, due_at = place_of(self._database, id)
                 if status == FAILED:
                     self._requeue([(id, lane)], now)
                 else:
@@ -221,6 +217,16 @@ class Declarations:
         counts = Counter(lane for _, lane in rows)
         for status, sign in ((Status.FAILED, -1), (Status.PENDING, 1)):
             self._lanes.add_counts({(lane, status): sign * n for lane, n in counts.items()})
+
+
+def place_of(database: Database, id: int) -> tuple[int, int, float]:
+    """A declaration's lane, the code of its status, and its due time; raises NotFound."""
+    query = "SELECT lane, status, due_at FROM declaration WHERE id = ?"
+    row: tuple[int, int, float] | None
+    row = database.execute(query, (min(id, HIGHEST_ID),)).fetchone()
+    if row is None:
+        raise NotFound(f"there is no job {id}; `prokerja report:jobs` lists them")
+    return row
 
 
 def _chunks(declarations: Iterable[Declaration]) -> Iterator[list[Declaration]]:

@@ -45,11 +45,11 @@ class Histogram:
         self._database.executemany(ADD, rows)
         self._new.clear()
 
-    def read(self, queue: str | None) -> list[Durations]:
-        """Of every queue, or of one, and each job in it."""
-        query = """
-            SELECT queue, name, histogram.completed, up_to, sum(attempts), sum(seconds)
-            FROM histogram JOIN lane ON lane.id = histogram.lane
-            WHERE :queue IS NULL OR queue = :queue GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4"""
-        rows = self._database.execute(query, {"queue": queue})
-        return [Durations(*row) for row in rows]
+
+def durations(database: Database, queue: str | None) -> list[Durations]:
+    """What was counted of every queue, or of one, and each job in it."""
+    query = """
+        SELECT queue, name, histogram.completed, up_to, sum(attempts), sum(seconds)
+        FROM histogram JOIN lane ON lane.id = histogram.lane
+        WHERE :queue IS NULL OR queue = :queue GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4"""
+    return [Durations(*row) for row in database.execute(query, {"queue": queue})]

@@ -79,6 +79,19 @@ class Outcomes:
         self._requeue(id, lane, attempt, retry_at)
         return FailedAttempt(id, lane, attempt, verdict.error, retry_at)
 
+    def cancel(self, id: int, lane: int, error: str, worker: int, now: float) -> FailedAttempt:
+        """It was to end, and has not told how it did; it may have been running or not."""
+        query = "SELECT started_at FROM running WHERE declaration = ?"
+        [started_at] = self._database.execute(query, (id,)).fetchone() or (None,)
+        [attempt] = self._row("attempt + 1", id)
+        row = (id, attempt, worker, started_at, now, False, error, None, None)
+        self._database.execute(INSERT_ATTEMPT, row)
+        if started_at is not None:
+            self._histogram.add(lane, [now - started_at], completed=False)
+        self._database.execute(FAIL, (attempt, started_at, now, id))
+        self.move(lane, Status.PROCESSING, Status.FAILED)
+        return FailedAttempt(id, lane, attempt, error, None)
+
     def crash(self, id: int, lane: int, worker: int, started_at: float, now: float) -> None:
         """The worker died while it ran: try again at once, or no more."""
         attempt, forgiven = self._row("attempt + 1, forgiven", id)

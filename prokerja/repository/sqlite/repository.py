@@ -121,9 +121,11 @@ class SQLiteRepository:
         """See the protocol."""
         return self.declarations.retry_failed(self._lanes(queue, name), now)
 
-    def cancel(self, ids: Iterable[int], error: str, now: float) -> int:
+    def cancel(
+        self, ids: Iterable[int], error: str, now: float, *, skip_ended: bool = False
+    ) -> int:
         """See the protocol."""
-        return self.cancelling.cancel(ids, error, now)
+        return self.cancelling.cancel(ids, error, now, skip_ended=skip_ended)
 
     def cancel_matching(
         self, queue: str | None, name: str | None, label: str | None, error: str, now: float
@@ -201,12 +203,12 @@ class SQLiteRepository:
     def metrics(self, queue: str | None, now: float) -> Metrics:
         """See the protocol."""
         from prokerja.model.metrics import Metrics
-        from prokerja.repository.sqlite.histogram import Histogram
+        from prokerja.repository.sqlite.histogram import durations
 
         with self.database.reading():
             summary = self._summary(queue, now)
-            durations = Histogram(self.database).read(queue)
-        return Metrics(summary, durations, _bytes(self.path), _bytes(f"{self.path}-wal"))
+            took = durations(self.database, queue)
+        return Metrics(summary, took, self._bytes(""), self._bytes("-wal"))
 
     def find(self, id: int, now: float) -> Detail | None:
         """See the protocol."""
@@ -282,6 +284,13 @@ class SQLiteRepository:
         due_since = self.lanes.due_since(queue, now)
         return Summary(self.lanes.tallies(queue), due_since, self.registry.living(), now)
 
+    def _bytes(self, ending: str) -> int:
+        """The size of a file of ours; 0 if it is not there."""
+        try:
+            return os.stat(f"{self.path}{ending}").st_size if self.is_shared else 0
+        except OSError:
+            return 0
+
     def _living(self) -> list[WorkerRow]:
         return self.registry.living()
 
@@ -292,11 +301,3 @@ class SQLiteRepository:
     def _lanes(self, queue: str | None, name: str | None) -> dict[int, Any]:
         with self.database.reading():
             return self.lanes.matching(queue, name)
-
-
-def _bytes(path: str) -> int:
-    """The size of a file; 0 if it is not there, as none is of a database in memory."""
-    try:
-        return os.stat(path).st_size
-    except OSError:
-        return 0

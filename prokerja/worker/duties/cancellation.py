@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
+
+from prokerja.errors import TryAgain
 
 if TYPE_CHECKING:
     from prokerja.repository.verbs import Repository
@@ -38,6 +41,8 @@ class CancellationCheck:
             self._check_at = max(now, self._checked_at + CHECK_SECONDS)
 
     def run(self, now: float) -> None:
-        """Stop what is to be stopped."""
-        self._pool.cancel(self._repository.cancellations(self._worker), now)
-        self._checked_at, self._check_at = now, None
+        """Stop what is to be stopped; if somebody else is writing, look again soon."""
+        self._checked_at, self._check_at = now, now + CHECK_SECONDS
+        with suppress(TryAgain):
+            self._pool.cancel(self._repository.cancellations(self._worker), now)
+            self._check_at = None

@@ -24,7 +24,7 @@ class Cut(NamedTuple):
     advice: Advice = Advice.NONE
 
     def verdict(self, ended: Ended) -> Failed:
-        """What came of it, when it told in spite of all how it ended."""
+        """What came of the job, whatever it reported itself."""
         code = ended.exit_code if isinstance(ended, Failed) else None
         return Failed(ended.started_at, ended.finished_at, self.error, None, self.advice, code)
 

@@ -210,7 +210,8 @@ class Pool:
         process.request_report()
         self.results.unassigned += process.take_back()
         sequence, current, since = process.current()
-        if process.ending is None and (cut := self._cut(sequence, current, now - since)):
+        behind = bool(process.in_flight.behind(sequence))
+        if process.ending is None and (cut := self._cut(sequence, current, now - since, behind)):
             process.cut_short(cut, KILL_AFTER_TERM_SECONDS)
         elif process.kill_at is not None and now >= process.kill_at:
             process.kill()
@@ -224,11 +225,16 @@ class Pool:
             process.kill()
         process.plan_check()
 
-    def _cut(self, sequence: int, job: Claimed | None, ran: float) -> Cut | None:
-        """What ends a running job after so many seconds, if anything does."""
+    def _cut(self, sequence: int, job: Claimed | None, ran: float, behind: bool) -> Cut | None:
+        """What ends a running job after so many seconds, if anything does.
+
+        A cancelled job may be about to end by itself: nothing may be `behind` it that the end of
+        its process could hit.
+        """
         if job is None:
             return None
-        if error := self._cancelled.get((job.token, job.id)):
+        error = self._cancelled.get((job.token, job.id))
+        if error is not None and not behind:
             return Cut(sequence, error, Advice.NEVER)
         if job.timeout is not None and ran >= job.timeout:
             return Cut(sequence, too_long(job))
