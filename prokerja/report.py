@@ -81,6 +81,7 @@ def detail_json(detail: Detail) -> dict[str, Any]:
         "timeout": record.timeout,
         "returns": record.returns,
         "why_not_running": detail.why,
+        "stopping": detail.stopping,
         "history": [attempt_json(attempt) for attempt in detail.attempts],
     }
 

@@ -30,7 +30,9 @@ OK, RETRY_ON = (0,), (LATER,)
 
 
 def _are_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(one, str) for one in value)
+    return isinstance(value, list) and all(
+        isinstance(one, str) and ("\0" in one or _can_be_passed(one)) for one in value
+    )
 
 
 def are_codes(value: Any) -> bool:
@@ -39,12 +41,20 @@ def are_codes(value: Any) -> bool:
 
 
 def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and value != "" and "\0" not in value
+    return isinstance(value, str) and value != "" and _can_be_passed(value)
+
+
+def _can_be_passed(text: str) -> bool:
+    """Whether a command can be given this text: the system takes bytes, but for NUL."""
+    try:
+        return b"\0" not in text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
 
 
 def _are_variables(value: Any) -> bool:
     return isinstance(value, dict) and all(
-        _is_text(name) and "=" not in name and isinstance(one, str) and "\0" not in one
+        _is_text(name) and "=" not in name and isinstance(one, str) and _can_be_passed(one)
         for name, one in value.items()
     )
 
@@ -53,7 +63,7 @@ SHAPES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("shell", lambda value: _is_text(value) or _are_texts(value), "a list of words, or a line"),
     ("cwd", _is_text, "the path of a directory"),
     ("env", _are_variables, "an object of names and texts"),
-    ("stdin", _is_text, "the path of a file"),
+    ("stdin", lambda value: _is_text(value) and value != "-", "the path of a file"),
     ("ok", are_codes, "a list of exit codes"),
     ("retry_on", are_codes, "a list of exit codes"),
 )
@@ -107,6 +117,8 @@ def of_json(given: Mapping[str, Any], cwd: str) -> dict[str, Any]:
         if key in given and not fits(given[key]):
             raise BadPayload(f"{key}: {quoted(str(given[key]))} does not fit; give {how}")
     what = given["shell"]
+    if not what or not what[0]:
+        raise BadPayload("shell: there is no command; give a list of words, or a line")
     rest = {key: given[key] for key in ("env", "stdin", "ok", "retry_on") if key in given}
     if "stdin" in rest:
         rest["stdin"] = os.path.join(cwd, rest["stdin"])

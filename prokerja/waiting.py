@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from prokerja.errors import WaitedTooLong
-from prokerja.exit_codes import as_shell
+from prokerja.exit_codes import as_shell, in_words
 from prokerja.model.declaration import SHELL, Status
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ def exit_code(detail: Detail) -> int | None:
     if detail.record.lane.name != SHELL or not detail.attempts:
         return None
     code = detail.attempts[-1].exit_code
+    if code == 0 and detail.record.status is Status.FAILED:
+        return 1  # it was to end otherwise
     return None if code is None else as_shell(code)
 
 
@@ -63,6 +65,16 @@ def code_of(detail: Detail) -> int:
     """The exit code of who has waited for this one job, which has ended."""
     code = exit_code(detail)
     return int(detail.record.status is Status.FAILED) if code is None else code
+
+
+def fault_of(detail: Detail) -> str:
+    """Why a job has failed, in a line; empty if it has not, and if its exit code says it all."""
+    record = detail.record
+    if record.status is not Status.FAILED:
+        return ""
+    error = (record.error or "").partition("\n")[0]
+    code = detail.attempts[-1].exit_code if detail.attempts else None
+    return "" if code is not None and code > 0 and error == in_words(code) else error
 
 
 def _ended(states: dict[int, Status]) -> dict[int, Status]:

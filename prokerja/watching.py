@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
+from prokerja.errors import NotFound
+
 if TYPE_CHECKING:
     from prokerja.model.record import Record, Running
     from prokerja.model.summary import Summary
@@ -60,8 +62,10 @@ class Watcher:
         self._pace = Pace()
 
     def look(self, now: float) -> Snapshot:
-        """What there is now, by a clock that nobody sets."""
+        """What there is now, by a clock that nobody sets; raises NotFound if its file is gone."""
         metrics = self._source.metrics(self._queue)
+        if self._source.repository.is_shared and not metrics.store_bytes:
+            raise NotFound(f"{self._source.path} is gone")
         self._pace.add(now, sum(row.attempts for row in metrics.durations))
         return Snapshot(
             metrics.summary,

@@ -132,6 +132,20 @@ def test_a_job_that_a_realizer_has_not_begun_is_never_begun(home: Home) -> None:
     assert sorted(home.ledger()) == sorted(str(ids.index(id)) for id in others)
 
 
+def test_what_is_yet_to_be_stopped_says_so(home: Home) -> None:
+    id = home.run("wait_for('never')")
+    worker = home.worker()
+    wait_until(lambda: home.running(id))
+    assert home.job(id)["stopping"] is None
+    worker.send(signal.SIGSTOP)
+    home.queue.cancel(id, why="late")
+    assert home.job(id)["stopping"] == "cancelled: late"
+    said = "stopping:    its worker has yet to end it: cancelled: late"
+    assert said in home.cli("report:job", id)
+    worker.send(signal.SIGCONT)
+    assert home.wait(id, "failed")["stopping"] is None
+
+
 def test_what_was_cancelled_does_not_run_again_after_its_worker_was_killed(home: Home) -> None:
     id = home.run("note('up'); wait_for('never')", retries=3)
     worker = home.worker()
@@ -170,7 +184,7 @@ def test_all_that_match_are_cancelled(shell: Home) -> None:
     ("words", "code", "complaint"),
     [
         ([], 2, "say which jobs to cancel: ids, or --queue, --job or --label"),
-        (["1", "--queue", "default"], 2, "say which jobs to cancel"),
+        (["1", "--queue", "default"], 2, "give either ids or --queue"),
         (["1", "99"], 1, "there is no job 99"),
         (["1", "2"], 2, "job 2 has ended; `prokerja report:job 2` shows how"),
         (["one"], 2, "one"),

@@ -331,9 +331,30 @@ def test_a_declaration_may_wait_and_feel_like_the_command_itself(shell: Home) ->
     assert shell("declare:shell", "--wait", "--each", "{}", "true", stdin="a\nb\n").code == 0
     assert shell("declare:shell", "--wait", "--json", "true").code == 2
     lines = '{"shell": "exit 3"}\n{"shell": "exit 0"}\n'
-    assert shell("declare:batch", "--wait", stdin=lines) == (1, "", "")
+    said = "prokerja: 1 of 2 jobs failed, the first is 5\n"
+    assert shell("declare:batch", "--wait", stdin=lines) == (1, "", said)
     assert shell("declare:batch", "--wait", stdin="") == (0, "", "")
     assert shell("declare:batch", "--wait", "--ids", stdin=lines).code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "err"),
+    [
+        (["no-such-command"], 127, "no-such-command: command not found"),
+        (["--cwd", "/no/such/place", "true"], 1, "its directory '/no/such/place' is gone"),
+        (["--timeout", "0.3s", "sleep", "60"], 1, "ran longer than 0.3 s"),
+        (["--sh", "kill -9 $$"], 137, "killed by SIGKILL (Killed)"),
+        (["--ok", "1", "true"], 1, "exit code 0"),
+        (["--ok", "3", "--sh", "exit 3"], 3, ""),
+        (["--sh", "exit 4"], 4, ""),
+    ],
+)
+def test_a_wait_says_what_no_exit_code_does(
+    shell: Home, words: list[str], code: int, err: str
+) -> None:
+    shell.worker()
+    said = f"prokerja: job 1 failed: {err}\n" if err else ""
+    assert shell("declare:shell", "--wait", *words) == (code, "", said)
 
 
 def test_an_interrupt_of_a_wait_leaves_the_job_running(shell: Home) -> None:

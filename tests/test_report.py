@@ -22,7 +22,7 @@ from prokerja.verdicts import Failed
 from tests.crash.work import take
 from tests.harness.home import Home, opened
 from tests.harness.jobs import SOME
-from tests.harness.terminal import Terminal
+from tests.harness.terminal import Terminal, terminal
 from tests.harness.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -404,6 +404,16 @@ def test_a_list_may_be_ids_alone_for_another_command(shell: Home) -> None:
     assert shell("report:jobs", "--error", "NO REASON", "--ids").out == "2\n1\n"
     piped = "prokerja report:jobs --status failed --ids | xargs prokerja retry"
     assert shell.sh(piped) == (0, "2\n", "")
+
+
+def test_a_long_name_cuts_no_id_and_no_status(shell: Home) -> None:
+    shell.declare("noop", "--queue", "q" * 200)
+    code, shown = terminal(shell, "report:jobs")
+    assert code == 0
+    [row] = [line.split() for line in shown.splitlines() if "noop" in line]
+    assert (row[0], row[3]) == ("1", "pending")
+    assert row[2].startswith("qqq")
+    assert row[2].endswith("\u2026")
 
 
 def test_a_list_may_be_of_a_time(shell: Home) -> None:

@@ -136,11 +136,6 @@ def test_a_value_without_a_place_is_the_last_argument(shell: Home) -> None:
     assert shell.job(2)["command"] == "flac --best b.wav"
 
 
-def test_each_without_values_declares_nothing(shell: Home) -> None:
-    assert shell("declare:shell", "--each", "{}", "true") == (0, "", "")
-    assert shell.report() == [0, 0, 0, 0]
-
-
 def test_a_batch_may_have_commands_among_its_jobs(shell: Home) -> None:
     lines = """
         {"job": "noop"}
@@ -474,3 +469,34 @@ def test_a_label_may_be_given_to_any_job(shell: Home) -> None:
     shell("declare:batch", stdin='{"job": "noop", "label": "batch"}')
     shell.declare_job("noop", options={"label": "python"})
     assert [shell.job(id)["label"] for id in (1, 2, 3)] == ["שלום", "batch", "python"]
+
+
+@pytest.mark.parametrize("words", [["declare:shell", "true"], ["declare:job", "noop"]])
+def test_no_values_make_no_jobs_and_a_word(shell: Home, words: list[str]) -> None:
+    each = ["--each", "{}" if "true" in words else "n"]
+    said = "prokerja: stdin has no values, so nothing was declared\n"
+    assert shell(words[0], *each, *words[1:], stdin="\n\n") == (0, "", said)
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ('{"shell": ["\\udcff\\ud800"]}', "shell: "),
+        ('{"shell": ["true"], "env": {"A": "\\ud800"}}', "env: "),
+        ('{"shell": ["cat"], "stdin": "-"}', "stdin: '-' does not fit; give the path of a file"),
+        ('{"shell": ["true"], "job": "noop"}', "both a job and a command; give one of the keys"),
+        ('{"shell": []}', "shell: there is no command; give a list of words, or a line"),
+        ('{"shell": [""]}', "shell: there is no command; give a list of words, or a line"),
+    ],
+)
+def test_a_batch_says_what_no_command_can_be(shell: Home, line: str, complaint: str) -> None:
+    told = shell("declare:batch", stdin=line)
+    assert (told.code, told.out, told.err.count("\n")) == (2, "", 1)
+    assert complaint in told.err
+    assert shell.report() == [0, 0, 0, 0]
+
+
+def test_a_word_of_any_bytes_passes_through_a_batch(shell: Home) -> None:
+    shell("declare:batch", stdin='{"shell": ["printf", "\\udcff"]}')
+    shell.work()
+    assert shell("output", 1).out == "\udcff"

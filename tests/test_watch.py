@@ -202,6 +202,17 @@ def test_what_finds_no_room_is_counted(shell: Home) -> None:
     assert sum(line.endswith("28 running") for line in lines) == 3
 
 
+def test_a_queue_that_goes_away_ends_the_screen_with_a_word(shell: Home) -> None:
+    shell("declare:shell", "true")
+    screen = Terminal(shell, "report", "--watch")
+    screen.expect("pending 1")
+    shell.db.unlink()
+    code, shown = screen.end()
+    assert code == 1
+    assert shown.endswith(f"prokerja: {shell.db} is gone\n")
+    assert screen.shown.rindex(NORMAL_SCREEN) > screen.shown.rindex(ALT_SCREEN)
+
+
 def test_a_terminal_that_moves_no_cursor_gets_lines(shell: Home) -> None:
     shell("declare:shell", "true")
     shell.launcher = ("env", "TERM=dumb")

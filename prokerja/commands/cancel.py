@@ -23,10 +23,13 @@ def run(
 ) -> None:
     """End jobs that have not ended, running ones too; they fail, and are not retried.
 
-    A running one is told to end (TERM), with all it has started, and killed if it does not.
+    A running one is told to end (TERM), with all it has started, and killed if it does not. One
+    that ends by itself in that moment may have completed.
     """
     is_filtered = (queue, job, label) != (None, None, None)
-    if is_filtered == bool(ids):
+    if is_filtered and ids:
+        raise RequestError("give either ids or --queue, --job and --label, not both")
+    if not (is_filtered or ids):
         raise RequestError("say which jobs to cancel: ids, or --queue, --job or --label")
     with Queue.of(place, create=False) as source:
         if ids:

@@ -106,6 +106,8 @@ def _declaration(line: bytes, known: Callable[[str], KnownJob], now: float) -> D
     is_command = isinstance(given, dict) and "shell" in given
     if not is_command and not (isinstance(given, dict) and isinstance(given.get("job"), str)):
         raise RequestError('the line is not a declaration; write {"job": NAME, "payload": {…}}')
+    if is_command and "job" in given:
+        raise RequestError("the line has both a job and a command; give one of the keys")
     keys = COMMAND_KEYS if is_command else KEYS
     unknown = given.keys() - keys
     if unknown:

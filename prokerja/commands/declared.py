@@ -33,7 +33,8 @@ def wait_for(queue: Queue, ids: range, name: str) -> int:
     """Show what a job prints until it has ended, or wait for several; returns the exit code."""
     from prokerja.console.job_output import JobOutput
     from prokerja.following import follow
-    from prokerja.waiting import code_of
+    from prokerja.text import escaped
+    from prokerja.waiting import code_of, fault_of
 
     hint(lambda: _declared(queue, name, len(ids)))
     try:
@@ -41,8 +42,13 @@ def wait_for(queue: Queue, ids: range, name: str) -> int:
             output = JobOutput(apart=True)
             detail = follow(queue, ids[0], 1, output.show)
             output.close()
+            if why := fault_of(detail):
+                say(f"job {ids[0]} failed: {escaped(why)}")
             return code_of(detail)
-        return int(Status.FAILED in queue.wait(ids).values())
+        failed = [id for id, status in queue.wait(ids).items() if status is Status.FAILED]
+        if failed:
+            say(f"{len(failed):,} of {plural(len(ids), 'job')} failed, the first is {failed[0]}")
+        return int(bool(failed))
     except KeyboardInterrupt:
         if ids:
             _leave(queue, ids)
@@ -80,6 +86,9 @@ def show_declared(queue: Queue, ids: range, name: str, *, single: bool, json: bo
         print_json({**answer, "job": name})
     else:
         sys.stdout.writelines(f"{id}\n" for id in ids)
+        if not ids:
+            say("stdin has no values, so nothing was declared")
+            return
     hint(lambda: _declared(queue, name, len(ids)))
 
 

@@ -37,7 +37,7 @@ def run(
 ) -> None:
     """Count jobs by status."""
     if json + (prometheus or textfile is not None) + (watch or plain) > 1:
-        raise RequestError("--json, --prometheus and --watch cannot be combined; use one")
+        raise RequestError("--json, --prometheus, --watch and --plain cannot be combined; use one")
     with Queue.of(place, create=False) as source:
         if watch or plain:
             from prokerja.console.watching import watch_lines, watch_screen

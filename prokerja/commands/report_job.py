@@ -15,7 +15,7 @@ from prokerja.text import escaped
 from prokerja.times import human, iso
 
 if TYPE_CHECKING:
-    from prokerja.model.record import Attempt, Record
+    from prokerja.model.record import Attempt, Detail
 
 
 def run(
@@ -31,10 +31,11 @@ def run(
     if json:
         print_json(report.detail_json(detail))
     else:
-        _show(*detail, now)
+        _show(detail, now)
 
 
-def _show(record: Record, attempts: list[Attempt], why: str | None, now: float) -> None:
+def _show(detail: Detail, now: float) -> None:
+    record, attempts, why, stopping = detail
     lane = record.lane
     print(f"job {record.id}: {lane.name}, {record.status.value}")
     line("queue", f"{lane.queue}, priority {lane.priority}")
@@ -55,6 +56,8 @@ def _show(record: Record, attempts: list[Attempt], why: str | None, now: float) 
         line("not running", why)
     elif record.status is Status.PROCESSING and record.started_at is not None:
         line("running", f"for {human(now - record.started_at)}")
+    if stopping is not None:
+        line("stopping", f"its worker has yet to end it: {stopping}")
     for attempt in attempts:
         _show_attempt(attempt)
 

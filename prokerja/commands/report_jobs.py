@@ -108,7 +108,7 @@ def _show(records: Sequence[Record], shown: Sequence[str], now: float) -> None:
     if shown is USUAL and all(record.lane.queue == DEFAULTS["queue"] for record in records):
         shown = [name for name in shown if name != "queue"]
     rows = [_row(record, shown, lambda at: _short(at, now)) for record in records]
-    print_table(shown, rows, right=COUNTS, long=("error", "what", "label"))
+    print_table(shown, rows, right=COUNTS, long=("job", "queue", "error", "what", "label"))
 
 
 def _short(at: float, now: float) -> str:

@@ -62,6 +62,7 @@ def print_table(
     there are any, no other is broken into lines.
     """
     from rich import box
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -73,7 +74,10 @@ def print_table(
         justify: Any = "right" if columns[place] in right else "left"
         is_whole = bool(long) and columns[place] not in long
         header = Text(columns[place], no_wrap=True, overflow="ellipsis")
-        table.add_column(header, justify=justify, overflow="fold", no_wrap=is_whole)
+        widest = max(cell_len(escaped(row[place])) for row in rows) if is_whole else None
+        table.add_column(
+            header, justify=justify, overflow="fold", no_wrap=is_whole, min_width=widest
+        )
     for row in rows:
         cells = []
         for place in speaking:

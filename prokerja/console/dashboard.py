@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 MIN_WIDTH = 60
 """Columns, below which there is no room for what matters."""
-BAR_WIDTH = 12
+WIDE, BAR_WIDTH = 72, 12
+"""Columns for which bars are that long; with fewer they are half as long."""
 FULL, PARTS = "\u2588", " \u258f\u258e\u258d\u258c\u258b\u258a\u2589"
 ASCII_FULL = "#"
 MAX_QUEUES, MAX_WORKERS = 6, 4
@@ -46,7 +47,7 @@ class Dashboard:
         top = [
             _spread(Text(escaped(self._path), "bold"), Text("q quits", "dim"), width),
             _counts(snapshot, width),
-            self._rates(snapshot),
+            self._rates(snapshot, BAR_WIDTH if width >= WIDE else BAR_WIDTH // 2),
             *_queues(snapshot, width),
         ]
         workers = [_worker(one, snapshot, width) for one in snapshot.summary.workers]
@@ -59,18 +60,18 @@ class Dashboard:
         room = max(height - len(top) - len(bottom) - 3, 1)
         return Group(*top, *_section("running", _fitting(running, room)), *bottom)
 
-    def _rates(self, snapshot: Snapshot) -> Text:
+    def _rates(self, snapshot: Snapshot, longest: int) -> Text:
         line = Text("ended  ")
         for name, rate in (("1 s", snapshot.last_second), ("1 min", snapshot.last_minute)):
-            line.append(f"{name} ").append(self._bar(rate / self._peak), "green")
+            line.append(f"{name} ").append(self._bar(rate / self._peak, longest), "green")
             line.append(f" {rate:>8,.{0 if rate >= 100 else 1}f}/s     ")
         return line
 
-    def _bar(self, part: float) -> str:
-        eighths = round(part * BAR_WIDTH * 8)
+    def _bar(self, part: float, longest: int) -> str:
+        eighths = round(part * longest * 8)
         if self._ascii:
-            return (ASCII_FULL * (eighths // 8)).ljust(BAR_WIDTH)
-        return (FULL * (eighths // 8) + PARTS[eighths % 8].strip()).ljust(BAR_WIDTH)
+            return (ASCII_FULL * (eighths // 8)).ljust(longest)
+        return (FULL * (eighths // 8) + PARTS[eighths % 8].strip()).ljust(longest)
 
 
 def _counts(snapshot: Snapshot, width: int) -> Text:

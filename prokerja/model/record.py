@@ -51,6 +51,8 @@ class Detail(NamedTuple):
     """Those that have ended, first to last."""
     why: str | None
     """Why it is not running just now; None if it is."""
+    stopping: str | None = None
+    """The error with which its worker is to end it, if somebody has cancelled it."""
 
 
 class Running(NamedTuple):

@@ -189,10 +189,6 @@ MUTATIONS = (
              "        with self.database.reading():\n"
              "            return self.cancelling.asked_of(worker)",
              "sqlite/test_locks_and_watch.py -k look_past"),
-    Mutation("no time limit waits for somebody who writes for long",
-             "worker/duties/cancellation.py",
-             "        with suppress(TryAgain):", "        if True:",
-             "test_cancel.py -k no_limit"),
     Mutation("what comes back while all are cancelled is cancelled", f"{SQLITE}cancellations.py",
              "        asked = self._ask_matching(lanes, label, newest, error)\n        query",
              "        asked: set[int] = set()\n        query",

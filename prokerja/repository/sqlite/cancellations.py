@@ -122,6 +122,14 @@ class Cancellations:
         tokens = (worker * TURNS, (worker + 1) * TURNS)
         return [Cancellation(*row) for row in self._database.execute(query, tokens)]
 
+    def asked_for(self, id: int) -> str | None:
+        """The error with which a declaration is to end that has not yet."""
+        query = f"""
+            SELECT error FROM ({HELD}) AS held JOIN cancellation AS c
+            ON c.declaration = held.value AND c.token = held.token WHERE c.declaration = ?"""
+        [error] = self._database.execute(query, (id,)).fetchone() or (None,)
+        return error
+
     def of_claim(self, token: int) -> dict[int, str]:
         """The errors with which a claim's declarations are to end, by id."""
         query = "SELECT declaration, error FROM cancellation WHERE token = ?"

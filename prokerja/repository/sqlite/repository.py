@@ -222,7 +222,8 @@ class SQLiteRepository:
             attempts = self.history.attempts(record)
             history = self.history
             answers = Answers(self._living, history.attempts, history.ahead)
-            return Detail(record, attempts, why_not_running(answers, record, now))
+            why = why_not_running(answers, record, now)
+            return Detail(record, attempts, why, self.cancelling.asked_for(id))
 
     def statuses(self, ids: Iterable[int]) -> dict[int, Status]:
         """See the protocol."""
