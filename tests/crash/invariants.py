@@ -54,6 +54,10 @@ def _leftovers(connection: sqlite3.Connection) -> Iterator[str]:
             SELECT declaration FROM running WHERE declaration NOT IN (
                 SELECT value FROM claim, json_each(claim.declarations)
                 WHERE claim.token = running.token)""",
+        "to be stopped, but held by nobody": """
+            SELECT declaration FROM cancellation AS c WHERE declaration NOT IN (
+                SELECT value FROM claim, json_each(claim.declarations)
+                WHERE claim.token = c.token)""",
         "an attempt without its declaration": """
             SELECT declaration FROM attempt
             WHERE declaration NOT IN (SELECT id FROM declaration)""",

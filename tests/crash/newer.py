@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 NEXT = schema.VERSION + 1
 TABLES = ("lane", "declaration", "purged", "pending", "claim", "running", "attempt", "worker",
-          "catalog", "source")  # fmt: skip
+          "catalog", "source", "histogram", "cancellation")  # fmt: skip
 
 
 def migrate(path: str) -> None:

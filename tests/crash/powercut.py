@@ -40,6 +40,8 @@ class Acknowledged:
     def __init__(self) -> None:
         self.payloads: dict[int, str] = {}
         self.retried: dict[int, int] = {}
+        self.cancelled: set[int] = set()
+        """And not given a fresh start since."""
         self.doomed: set[int] = set()
         """A purge of these has begun, so they may be gone."""
         self.gone: set[int] = set()
@@ -55,6 +57,10 @@ class Acknowledged:
             self.last = max(self.last, *told)
         elif what == "retried":
             self.retried |= {int(id): attempt for id, attempt in about.items()}
+        elif what == "cancelled":
+            self.cancelled |= set(about)
+        elif what == "reopening":
+            self.cancelled -= set(about)
         elif what == "purging":
             self.doomed |= set(about)
         else:
@@ -69,6 +75,7 @@ class Acknowledged:
         back = [id for id in self.gone if id in found]
         undone = [id for id, old in self.retried.items() if id in found and found[id][1] < old]
         told = {"lost": lost, "changed": changed, "purged and back": back, "retry undone": undone}
+        told["cancelled and forgotten"] = sorted(self.cancelled.intersection(runnable(repository)))
         faults = [f"acknowledged, but {what}: jobs {ids}" for what, ids in told.items() if ids]
         return faults + self._reused(repository)
 
@@ -77,6 +84,15 @@ class Acknowledged:
         if next_id <= self.last:
             return [f"ids from {next_id} to {self.last} would be given out again"]
         return []
+
+
+def runnable(repository: SQLiteRepository) -> list[int]:
+    """What will run to its end if nothing is done about it."""
+    query = """
+        SELECT declaration FROM pending UNION
+        SELECT value FROM claim, json_each(claim.declarations) WHERE value NOT IN (
+            SELECT declaration FROM cancellation WHERE cancellation.token = claim.token)"""
+    return [id for (id,) in repository.database.execute(query)]
 
 
 class Share(NamedTuple):

@@ -54,7 +54,7 @@ class Life:
         acts: dict[Callable[[], None], int] = {
             self._declare: 6, self._take: 5, self._settle: 6, self._start: 2, self._retry: 1,
             self._retry_all: 1, self._purge: 1, self._chores: 1, self._die: 1, self._shorten: 1,
-            self._reopen: 1,
+            self._reopen: 1, self._cancel: 1,
         }  # fmt: skip
         for act in self._random.choices(list(acts), list(acts.values()), k=steps):
             self._now += self._random.random()
@@ -139,18 +139,27 @@ class Life:
         self._claimed.clear()
         self._register()
 
+    def _cancel(self) -> None:
+        """By a command, which answers when it is on the disk."""
+        ids = self._ids("status = 0")
+        some = self._random.sample(ids, min(len(ids), 2))
+        self._front.cancel(some, "cancelled", self._now)
+        self._note("cancelled", some)
+
     def _retry(self) -> None:
         failed = self._ids("status = 2")
         if failed:
             self._retried([self._random.choice(failed)])
 
     def _retried(self, ids: Sequence[int]) -> None:
+        self._note("reopening", list(ids))
         self._front.declarations.retry(ids, self._now)
         query = "SELECT attempt FROM declaration WHERE id = ?"
         attempts = {id: self._front.database.execute(query, (id,)).fetchone()[0] for id in ids}
         self._note("retried", attempts)
 
     def _retry_all(self) -> None:
+        self._note("reopening", self._ids("status = 2"))
         self._front.declarations.retry_failed(self._front.lanes.matching(None, None), self._now)
 
     def _purge(self) -> None:
