@@ -95,6 +95,8 @@ def payload_of(argv: Sequence[str], surroundings: Surroundings, line: str = "") 
     for word in (*argv, line):
         if "\0" in word:
             raise BadPayload("an argument contains a NUL, which no command can be given; remove it")
+    if both := set(surroundings.ok) & set(surroundings.retry_on) - set(RETRY_ON):
+        raise BadPayload(f"exit code {min(both)} cannot mean both success and a later attempt")
     given = surroundings._asdict()
     usual = Surroundings(surroundings.cwd)._asdict()
     rest = {key: given[key] for key in given if given[key] != usual[key]}

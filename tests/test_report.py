@@ -428,7 +428,7 @@ def test_a_list_may_be_csv_with_the_columns_that_are_asked_for(shell: Home) -> N
     names = "id,label,priority,finished"
     told = shell("report:jobs", "--csv", "--columns", names)
     assert told.out == f'{names}\n1,"two, ""words""",7,\n'
-    assert shell("report:jobs", "--columns", "status,id").out == "pending\t1\n"
+    assert shell("report:jobs", "--columns", "status, id").out == "pending\t1\n"
     shell("declare:shell", "echo\x1b[2J")
     assert shell("report:jobs", "--csv", "--limit", 1, "--columns", "what").out == (
         "what\n'echo\\x1b[2J'\n"
@@ -458,6 +458,7 @@ def test_a_list_may_be_sorted_by_any_column(shell: Home) -> None:
     [
         (["--sort", "size"], "--sort: 'size' is none of id, job"),
         (["--columns", "id,size"], "--columns: 'size' is none of id, job"),
+        (["--columns", "id", "--ids"], "--columns goes with a table or --csv"),
         (["--ids", "--csv"], "--ids, --csv and --json cannot be combined"),
         (["--since", "yesterday"], "--since: 'yesterday' is not a time"),
     ],

@@ -249,6 +249,7 @@ def test_a_command_that_cannot_be_started_says_why(
         (["--env", "=x", "true"], "has no name"),
         (["--ok", "0,x", "true"], "--ok: '0,x' is no list of exit codes"),
         (["--retry-on", "256", "true"], "--retry-on: '256' is no list"),
+        (["--ok", "0,7", "--retry-on", "7", "true"], "exit code 7 cannot mean both success"),
         (["-0", "true"], "-0 goes with --each"),
         (["--each", "", "true"], "--each needs a word"),
         (["--each", "{}", "--sh", "echo {}"], "--each does not go with --sh"),

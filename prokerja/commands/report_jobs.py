@@ -69,21 +69,23 @@ def run(
     """
     if limit < 1:
         raise BadOption(f"--limit: {limit} is too few; give 1 or more")
+    if columns is not None and (ids or json):
+        raise RequestError("--columns goes with a table or --csv; leave out --ids or --json")
     if ids + csv + json > 1:
         raise RequestError("--ids, --csv and --json cannot be combined; use one")
     now = time.time()
-    shown = USUAL if columns is None else columns_of(columns.split(","), "--columns")
+    shown = (
+        USUAL
+        if columns is None
+        else columns_of([one.strip() for one in columns.split(",")], "--columns")
+    )
     [column] = (None,) if sort is None else columns_of([sort], "--sort")
     wanted = Filter(
         None if status is None else status_of(status), queue, job, label,
         moment_of(since, "--since", now), moment_of(until, "--until", now), error,
     )  # fmt: skip
     with Queue.of(place, create=False) as source:
-        records = source.newest(wanted, limit)
-    if column is not None:
-        records.sort(key=lambda record: _rank(record, column))
-    if reverse:
-        records.reverse()
+        records = _ordered(source.newest(wanted, limit), column, reverse=reverse)
     if ids:
         sys.stdout.writelines(f"{record.id}\n" for record in records)
     elif json:
@@ -124,6 +126,13 @@ def _row(record: Record, shown: Sequence[str], when: Callable[[float], str]) -> 
     facts = _facts(record)
     facts |= {name: when(facts[name]) for name in MOMENTS if facts[name] is not None}
     return tuple("" if facts[name] is None else str(facts[name]) for name in shown)
+
+
+def _ordered(records: list[Record], column: str | None, *, reverse: bool) -> list[Record]:
+    """As they are, or sorted by a column, or either the other way round."""
+    if column is not None:
+        records.sort(key=lambda record: _rank(record, column))
+    return records[::-1] if reverse else records
 
 
 def _rank(record: Record, column: str) -> tuple[bool, Any]:
