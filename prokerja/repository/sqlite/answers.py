@@ -1,0 +1,98 @@
+"""What a file answers: counts, lists, and all about one declaration."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from prokerja.errors import NotFound
+from prokerja.repository.sqlite.nouns import Nouns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from prokerja.model.declaration import Status
+    from prokerja.model.metrics import Metrics
+    from prokerja.model.record import Detail, Filter, Record, Running
+    from prokerja.model.summary import Summary
+    from prokerja.model.worker import WorkerRow
+
+
+class Answers(Nouns):
+    """The verbs that only read, each a transaction."""
+
+    def summary(self, queue: str | None, now: float) -> Summary:
+        """See the protocol."""
+        with self.database.reading():
+            return self._summary(queue, now)
+
+    def metrics(self, queue: str | None, now: float) -> Metrics:
+        """See the protocol."""
+        from prokerja.model.metrics import Metrics
+        from prokerja.repository.sqlite.histogram import durations
+
+        with self.database.reading():
+            summary = self._summary(queue, now)
+            took = durations(self.database, queue)
+        return Metrics(summary, took, self._bytes(""), self._bytes("-wal"))
+
+    def find(self, id: int, now: float) -> Detail | None:
+        """See the protocol."""
+        from prokerja.model.record import Detail
+        from prokerja.repository import why
+
+        with self.database.reading():
+            record = self.history.one(id)
+            if record is None:
+                return None
+            attempts = self.history.attempts(record)
+            history = self.history
+            answers = why.Answers(self._living, history.attempts, history.ahead)
+            reason = why.why_not_running(answers, record, now)
+            return Detail(record, attempts, reason, self.cancelling.asked_for(id))
+
+    def statuses(self, ids: Iterable[int]) -> dict[int, Status]:
+        """See the protocol."""
+        statuses = {}
+        with self.database.reading():
+            for id in ids:
+                record = self.history.one(id)
+                if record is None:
+                    raise NotFound(f"there is no job {id}; `prokerja report:jobs` lists them")
+                statuses[id] = record.status
+        return statuses
+
+    def newest(self, wanted: Filter, limit: int) -> list[Record]:
+        """See the protocol.
+
+        Exactly so among the newest of the file; if those are too few, the list goes on with each
+        status's latest: the finished by their end, the pending by their due time.
+        """
+        with self.database.reading():
+            return self.history.newest(wanted, limit)
+
+    def failures(self, queue: str | None, limit: int) -> list[Record]:
+        """See the protocol."""
+        with self.database.reading():
+            return self.history.failures(queue, limit)
+
+    def running(self, queue: str | None, limit: int) -> list[Running]:
+        """See the protocol."""
+        with self.database.reading():
+            return self.history.running(queue, limit)
+
+    def _summary(self, queue: str | None, now: float) -> Summary:
+        from prokerja.model.summary import Summary
+
+        due_since = self.lanes.due_since(queue, now)
+        return Summary(self.lanes.tallies(queue), due_since, self.registry.living(), now)
+
+    def _bytes(self, ending: str) -> int:
+        """The size of a file of ours; 0 if it is not there."""
+        try:
+            return os.stat(f"{self.path}{ending}").st_size if self.is_shared else 0
+        except OSError:
+            return 0
+
+    def _living(self) -> list[WorkerRow]:
+        return self.registry.living()

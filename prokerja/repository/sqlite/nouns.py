@@ -1,0 +1,101 @@
+"""A file, and the nouns of which it is made: each a class over its tables."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from prokerja.errors import StoreError
+from prokerja.repository import is_path
+from prokerja.repository.sqlite.declarations import Declarations
+from prokerja.repository.sqlite.lanes import Lanes
+from prokerja.repository.sqlite.opening import open_database, refuse_network
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from prokerja.output.folder import OutputFolder
+    from prokerja.repository.sqlite.cancellations import Cancellations
+    from prokerja.repository.sqlite.catalog import Catalog
+    from prokerja.repository.sqlite.claims import Claims
+    from prokerja.repository.sqlite.history import History
+    from prokerja.repository.sqlite.workers import Workers
+
+
+class Nouns:
+    """What only some need is imported by them."""
+
+    def __init__(self, path: str, *, create: bool = True, local: bool = False) -> None:
+        if "\0" in path:
+            raise StoreError(f"{path!r} contains a NUL; pass a --db without one")
+        self.is_shared = is_path(path)
+        self.path = os.path.realpath(path) if self.is_shared else path
+        if local and self.is_shared:
+            refuse_network(self.path)
+        self.database = open_database(self.path, create=create)
+        self.lanes = Lanes(self.database)
+        self.declarations = Declarations(self.database, self.lanes, self._delete_output)
+        self.retry = self.declarations.retry
+        self.refuse_newer = self.database.meet_newer
+        self.maintain = self.database.shorten_log
+        self.close = self.database.close
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """What is known of the job classes."""
+        from prokerja.repository.sqlite.catalog import Catalog
+
+        return Catalog(self.database)
+
+    @cached_property
+    def outputs(self) -> OutputFolder | None:
+        """Where the output of attempts is kept; None for a database in memory."""
+        from prokerja.output.folder import OutputFolder
+
+        return OutputFolder(self.path) if self.is_shared else None
+
+    @cached_property
+    def claims(self) -> Claims:
+        """What workers hold."""
+        from prokerja.repository.sqlite.claims import Claims
+
+        return Claims(self.database, self.lanes, self.declarations)
+
+    @cached_property
+    def cancelling(self) -> Cancellations:
+        """What is to end before it has."""
+        from prokerja.repository.sqlite.cancellations import Cancellations
+
+        return Cancellations(self.database, self.lanes)
+
+    @cached_property
+    def registry(self) -> Workers:
+        """Who has joined, and not left."""
+        from prokerja.repository.sqlite.workers import Workers
+
+        return Workers(self.database)
+
+    @cached_property
+    def history(self) -> History:
+        """Declarations as people ask for them."""
+        from prokerja.repository.sqlite.history import History
+
+        return History(self.database, self.lanes)
+
+    @property
+    def patience(self) -> float:
+        """Seconds for which a write waits for its turn."""
+        return self.database.patience
+
+    @patience.setter
+    def patience(self, seconds: float) -> None:
+        self.database.patience = seconds
+
+    def _delete_output(self, ids: Iterable[int]) -> None:
+        if self.outputs is not None:
+            self.outputs.delete(ids)
+
+    def _lanes(self, queue: str | None, name: str | None) -> dict[int, Any]:
+        with self.database.reading():
+            return self.lanes.matching(queue, name)
