@@ -62,12 +62,10 @@ def of_spec(
     now: float,
     options: Options = NO_OPTIONS,
     directory: str = "",
-    longest: int = MAX_PAYLOAD_BYTES,
 ) -> Declaration:
     """The declaration of a job that is known by its spec only; raises BadPayload.
 
-    `directory` is the jobs directory it belongs to; empty for none. `longest` is how many bytes
-    of JSON the payload may have.
+    `directory` is the jobs directory it belongs to; empty for none.
     """
     if not isinstance(payload, dict):
         kind = type(payload).__name__
@@ -75,8 +73,23 @@ def of_spec(
     spec.check(payload)
     if spec.unsure:
         _refuse_unsure(spec, options)
-    lane, _, _, again, after, limit, label = _cached(_of_spec, spec[:6], options, directory)
-    text = encode(payload, spec.name, longest)
+    return of_named(spec[:6], payload, now, options, directory)
+
+
+def of_named(
+    named: tuple[Any, ...],
+    payload: dict[str, Any],
+    now: float,
+    options: Options = NO_OPTIONS,
+    directory: str = "",
+    longest: int = MAX_PAYLOAD_BYTES,
+) -> Declaration:
+    """The declaration of a job by its name and its terms, with a payload that it takes.
+
+    `longest` is how many bytes of JSON the payload may have; raises BadPayload.
+    """
+    lane, _, _, again, after, limit, label = _cached(_of_named, named, options, directory)
+    text = encode(payload, lane.name, longest)
     return Declaration(lane, text, due(options, now), again, after, limit, label)
 
 
@@ -164,7 +177,7 @@ def _of_class(cls: type, options: Options, directory: str) -> Declaration:
 
 
 @lru_cache(maxsize=1024)
-def _of_spec(named: tuple[Any, ...], options: Options, directory: str) -> Declaration:
+def _of_named(named: tuple[Any, ...], options: Options, directory: str) -> Declaration:
     name, *own = named
     return _merge(name, own, options, directory)
 

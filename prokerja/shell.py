@@ -1,30 +1,25 @@
 """Commands as jobs: what is stored of one, and how it reads."""
 
-from __future__ import annotations
-
 import os
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prokerja import declaring
 from prokerja.errors import BadPayload
 from prokerja.exit_codes import LATER
 from prokerja.model.declaration import SHELL
-from prokerja.spec import JobSpec
 from prokerja.terms import DEFAULTS
 from prokerja.text import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
     from prokerja.model.declaration import Declaration
 
 INTERPRETER = "/bin/sh"
 MAX_STDIN_BYTES = 2**20
 MAX_PAYLOAD_BYTES = 2 * declaring.MAX_PAYLOAD_BYTES
 """Bytes of JSON that a command may have: its stdin alone takes four thirds of a MiB."""
-SPEC = JobSpec(
-    name=SHELL, **DEFAULTS, fields=(), open=True, file="", doc="Run a command.",
-)  # fmt: skip
+NAMED = (SHELL, *DEFAULTS.values())
+"""Its name and its terms."""
 OK, RETRY_ON = (0,), (LATER,)
 """The exit codes that mean success, and those that ask for a later attempt, if none are given."""
 
@@ -104,9 +99,9 @@ def payload_of(argv: Sequence[str], surroundings: Surroundings, line: str = "") 
     return {**what, "cwd": surroundings.cwd, **rest}
 
 
-def declaration(payload: dict[str, Any], now: float, options: declaring.Options) -> Declaration:
+def declaration(payload: dict[str, Any], now: float, options: declaring.Options) -> "Declaration":
     """The declaration of a command; raises BadPayload, BadOption."""
-    return declaring.of_spec(SPEC, payload, now, options, longest=MAX_PAYLOAD_BYTES)
+    return declaring.of_named(NAMED, payload, now, options, longest=MAX_PAYLOAD_BYTES)
 
 
 def of_json(given: Mapping[str, Any], cwd: str) -> dict[str, Any]:

@@ -286,7 +286,7 @@ def test_new_changed_and_deleted_files_are_noticed(shell: Home) -> None:
     ("line", "more"),
     [
         ("declare:job noop", set()),
-        ("declare:shell true", {"prokerja.repository.sqlite.catalog"}),
+        ("declare:shell true", {"prokerja.repository.sqlite.catalog", "prokerja.spec"}),
         ("report", DECLARING - {"json"}),
         ("wait 1", DECLARING),
         ("retry 1", DECLARING),
