@@ -77,8 +77,7 @@ class Cancellations:
         them a worker has yet to stop.
         """
         [newest] = self._database.execute("SELECT max(id) FROM declaration").fetchone()
-        # What is held can no longer come back once it is asked for; what comes in between, is asked
-        # for in the end.
+        # Once asked for, what is held cannot come back; what is claimed meanwhile is asked for last.
         asked = self._ask_matching(lanes, label, newest, error)
         query = OF_LANE if label is None else LABELLED
         count = 0
