@@ -77,7 +77,7 @@ class Cancellations:
         them a worker has yet to stop.
         """
         [newest] = self._database.execute("SELECT max(id) FROM declaration").fetchone()
-        # Once asked for, what is held cannot come back; what is claimed meanwhile is asked for last.
+        # What is held cannot come back once it is asked for; what is claimed meanwhile comes last.
         asked = self._ask_matching(lanes, label, newest, error)
         query = OF_LANE if label is None else LABELLED
         count = 0
