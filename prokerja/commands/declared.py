@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from prokerja.console import hint, plural, print_json, say
 from prokerja.errors import ProkerjaError
-from prokerja.lifecycle import CANCELLED
 from prokerja.model.declaration import Status
 
 SECOND_CHANCE_SECONDS = 2.0
@@ -74,6 +73,8 @@ def _leave(queue: Queue, ids: range) -> None:
 
 def cancel_open(queue: Queue, ids: range) -> None:
     """Cancel those of these jobs that have not ended."""
+    from prokerja.lifecycle import CANCELLED
+
     for first in range(0, len(ids), CANCELLED_AT_ONCE):
         some = ids[first : first + CANCELLED_AT_ONCE]
         queue.repository.cancel(some, CANCELLED, time.time(), skip_ended=True)

@@ -27,10 +27,11 @@ def run(
     textfile: Annotated[
         str | None,
         Option(
-            "Write them to a file, for node_exporter; it is replaced as a whole.", metavar="PATH"
+            "Write metrics to this file, for node_exporter; it is replaced as a whole.",
+            metavar="PATH",
         ),
     ] = None,
-    watch: Annotated[bool, Option("Keep showing it, and what runs; q quits.")] = False,
+    watch: Annotated[bool, Option("Keep showing counts and what runs; q quits.")] = False,
     plain: Annotated[bool, Option("Print one line per second instead, for logs.")] = False,
     place: Place,
     json: Json = False,

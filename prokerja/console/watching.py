@@ -25,6 +25,7 @@ def watch_screen(source: Queue, queue: str | None) -> None:
     screen = Screen()
     if screen.console.is_dumb_terminal:
         watch_lines(source, queue)
+        return
     with screen:
         dashboard = Dashboard(source.path, ascii_only=not screen.can_show_blocks)
         while True:
