@@ -27,7 +27,7 @@ def hint(sentence: str | Callable[[], str]) -> None:
 
 
 def say(sentence: str) -> None:
-    """A sentence that is no answer."""
+    """A sentence on stderr, whoever reads it."""
     print(f"prokerja: {sentence}", file=sys.stderr)
 
 

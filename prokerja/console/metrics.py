@@ -19,7 +19,7 @@ from prokerja.model.metrics import BOUNDS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from prokerja.model.metrics import Durations, Metrics
+    from prokerja.model.metrics import Bucket, Metrics
 
 
 class _Told(Collector):
@@ -69,7 +69,7 @@ def _registry(found: Metrics) -> CollectorRegistry:
     return registry
 
 
-def _attempts(durations: Sequence[Durations]) -> Iterable[Metric]:
+def _attempts(durations: Sequence[Bucket]) -> Iterable[Metric]:
     """How many attempts have ended, and how long they took."""
     ended = CounterMetricFamily(
         "prokerja_attempts", "Attempts that have ended.", labels=("queue", "job", "outcome")
@@ -86,7 +86,7 @@ def _attempts(durations: Sequence[Durations]) -> Iterable[Metric]:
     return ended, took
 
 
-def _buckets(rows: Sequence[Durations]) -> list[tuple[str, float]]:
+def _buckets(rows: Sequence[Bucket]) -> list[tuple[str, float]]:
     """How many took so long at the most, for each bound."""
     counts = [sum(row.attempts for row in rows if row.up_to <= bound) for bound in BOUNDS]
     return list(zip([*map(str, BOUNDS[:-1]), "+Inf"], counts, strict=True))

@@ -201,7 +201,7 @@ class Repository(Protocol):
         """Counts by queue and status, at the same cost for ten jobs and ten million."""
 
     def metrics(self, queue: str | None, now: float) -> Metrics:
-        """What a system that watches others is told, at the same cost."""
+        """Counts, durations and sizes, at the same cost for ten jobs and ten million."""
 
     def find(self, id: int, now: float) -> Detail | None:
         """All about one declaration, and why it is not running."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from prokerja.model.declaration import Lane
-from prokerja.model.metrics import BOUNDS, Durations
+from prokerja.model.metrics import BOUNDS, Bucket
 from prokerja.verdicts import Completed, Failed, Released
 from tests.repository.harness import COMPLETED, FAILED, START, Store, asked
 
 
-def durations(store: Store, queue: str | None = None) -> list[Durations]:
+def durations(store: Store, queue: str | None = None) -> list[Bucket]:
     """What the store has counted."""
     return store.repository.metrics(queue, store.now).durations
 

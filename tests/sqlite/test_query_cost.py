@@ -14,7 +14,7 @@ from prokerja.model.record import Filter
 from prokerja.model.worker import Taking
 from prokerja.repository.sqlite import history
 from prokerja.repository.sqlite.codes import TURNS
-from prokerja.repository.sqlite.histogram import durations
+from prokerja.repository.sqlite.histogram import buckets
 from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.spec import JobSpec
 from tests.sqlite.files import START, asked, settle, take
@@ -85,7 +85,7 @@ def verbs(repository: SQLiteRepository) -> dict[str, Callable[[], object]]:
         "running": lambda: past.running(None, 20),
         "cancel": lambda: repository.cancel([past.newest(Filter(Status.PENDING), 1)[0].id], "", 0),
         "cancel labelled": lambda: repository.cancel_matching(None, None, "rare", "", START),
-        "histogram": lambda: durations(repository.database, None),
+        "histogram": lambda: buckets(repository.database, None),
         "one": one,
         "retry": retry,
         "retry failed": lambda: repository.declarations.retry_failed(ids, START - 1e6),

@@ -29,12 +29,12 @@ class Answers(Nouns):
     def metrics(self, queue: str | None, now: float) -> Metrics:
         """See the protocol."""
         from prokerja.model.metrics import Metrics
-        from prokerja.repository.sqlite.histogram import durations
+        from prokerja.repository.sqlite.histogram import buckets
 
         with self.database.reading():
             summary = self._summary(queue, now)
-            took = durations(self.database, queue)
-        return Metrics(summary, took, self._bytes(""), self._bytes("-wal"))
+            durations = buckets(self.database, queue)
+        return Metrics(summary, durations, self._bytes(""), self._bytes("-wal"))
 
     def find(self, id: int, now: float) -> Detail | None:
         """See the protocol."""

@@ -76,7 +76,8 @@ class Cancellations:
         Works in slices that never hold a worker up for long. Returns how many, and how many of
         them a worker has yet to stop.
         """
-        [newest] = self._database.execute("SELECT max(id) FROM declaration").fetchone()
+        with self._database.reading():
+            [newest] = self._database.execute("SELECT max(id) FROM declaration").fetchone()
         # What is held cannot come back once it is asked for; what is claimed meanwhile comes last.
         asked = self._ask_matching(lanes, label, newest, error)
         query = OF_LANE if label is None else LABELLED

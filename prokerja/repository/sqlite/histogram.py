@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from prokerja.model.metrics import BOUNDS, Durations
+from prokerja.model.metrics import BOUNDS, Bucket
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,10 +46,10 @@ class Histogram:
         self._new.clear()
 
 
-def durations(database: Database, queue: str | None) -> list[Durations]:
+def buckets(database: Database, queue: str | None) -> list[Bucket]:
     """What was counted of every queue, or of one, and each job in it."""
     query = """
         SELECT queue, name, histogram.completed, up_to, sum(attempts), sum(seconds)
         FROM histogram JOIN lane ON lane.id = histogram.lane
         WHERE :queue IS NULL OR queue = :queue GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4"""
-    return [Durations(*row) for row in database.execute(query, {"queue": queue})]
+    return [Bucket(*row) for row in database.execute(query, {"queue": queue})]

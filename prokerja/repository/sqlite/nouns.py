@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Nouns:
-    """What only some need is imported by them."""
+    """What the verbs work on; a noun that only some of them need is imported by those."""
 
     def __init__(self, path: str, *, create: bool = True, local: bool = False) -> None:
         if "\0" in path:

@@ -25,8 +25,7 @@ class Cut(NamedTuple):
 
     def verdict(self, ended: Ended) -> Failed:
         """What came of the job, whatever it reported itself."""
-        code = ended.exit_code if isinstance(ended, Failed) else None
-        return Failed(ended.started_at, ended.finished_at, self.error, None, self.advice, code)
+        return Failed(ended.started_at, ended.finished_at, self.error, advice=self.advice)
 
 
 class Exit(NamedTuple):
