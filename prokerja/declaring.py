@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from prokerja.errors import BadOption, BadPayload, CatalogError, RequestError
 from prokerja.fields import field_names, hidden_method
 from prokerja.job import file_of, home_of, name_of, option, payload_fields
-from prokerja.model.declaration import Declaration, Lane
+from prokerja.model.declaration import Conditions, Declaration, Lane
 from prokerja.names import portable
-from prokerja.terms import DEFAULTS, NAME, TERMS
+from prokerja.terms import DEFAULTS, ID, IF_PARENT_FAILS, NAME, TERMS
 from prokerja.text import quoted
 from prokerja.times import MAX_SECONDS, MAX_TIMESTAMP
 
@@ -37,6 +37,22 @@ class Options(NamedTuple):
     timeout: float | None = None
     label: str | None = None
     """What the declarer calls it, for lists."""
+    batch: str | None = None
+    """What the declarer calls those that belong together."""
+    coalesce: str | None = None
+    """A key: while another with it is open, nothing is declared, and that one's id returned."""
+    replace: bool = False
+    """With `coalesce`: that one takes over the payload and the due time, while it waits."""
+    hold: bool = False
+    """Whether it waits until it is released."""
+    expires: float | datetime | None = None
+    """When it fails if it was not started by then: seconds from now, or a datetime."""
+    after: int | Sequence[int] = ()
+    """Ids of those that have to end first."""
+    if_parent_fails: str = "cancel"
+    """What it means if one of those fails: `cancel`, `run` or `wait`."""
+    after_batch: str | None = None
+    """The batch of which no other may be open."""
 
 
 NO_OPTIONS = Options()
@@ -51,9 +67,9 @@ def of_job(job: Any, now: float, options: Options = NO_OPTIONS, directory: str =
     It belongs to the jobs directory `directory` if the job's class lies in it, else to none.
     """
     cls: type = type(job)
-    lane, _, _, again, after, limit, label = _cached(_of_class, cls, options, directory)
-    payload = encode(payload_of(job), lane.name)
-    return Declaration(lane, payload, due(options, now), again, after, limit, label)
+    usual = _cached(_of_class, cls, options, directory)
+    payload = encode(payload_of(job), usual.lane.name)
+    return _made(usual, payload, options, now)
 
 
 def of_spec(
@@ -88,9 +104,16 @@ def of_named(
 
     `longest` is how many bytes of JSON the payload may have; raises BadPayload.
     """
-    lane, _, _, again, after, limit, label = _cached(_of_named, named, options, directory)
-    text = encode(payload, lane.name, longest)
-    return Declaration(lane, text, due(options, now), again, after, limit, label)
+    usual = _cached(_of_named, named, options, directory)
+    return _made(usual, encode(payload, usual.lane.name, longest), options, now)
+
+
+def _made(usual: Declaration, payload: str, options: Options, now: float) -> Declaration:
+    lane, _, _, again, after, limit, label, batch, _ = usual
+    if options is NO_OPTIONS:
+        return Declaration(lane, payload, now, again, after, limit)
+    moment, conditions = due(options, now), conditions_of(options, now)
+    return Declaration(lane, payload, moment, again, after, limit, label, batch, conditions)
 
 
 def _refuse_unsure(spec: "JobSpec", options: Options) -> None:
@@ -155,12 +178,48 @@ def due(options: Options, now: float) -> float:
     return max(now, _seconds(_epoch(options.at), "at", -MAX_TIMESTAMP, MAX_TIMESTAMP))
 
 
+def conditions_of(options: Options, now: float) -> Conditions | None:
+    """What a declaration with these options waits for; raises BadOption for what cannot be."""
+    given = options[9:]
+    if given == NO_OPTIONS[9:]:
+        return None
+    coalesce, replace, hold, expires, after, if_parent_fails, after_batch = given
+    parents = (after,) if isinstance(after, int) else tuple(dict.fromkeys(after or ()))
+    if replace and coalesce is None:
+        raise BadOption("replace goes with coalesce; give a key, or leave it out")
+    if if_parent_fails != NO_OPTIONS.if_parent_fails and not parents:
+        raise BadOption("if_parent_fails goes with after; give the ids, or leave it out")
+    conditions = Conditions(
+        coalesce, replace, hold, _expiry(expires, now), parents, if_parent_fails, after_batch
+    )
+    _check_conditions(conditions)
+    return conditions
+
+
+def _expiry(expires: Any, now: float) -> float | None:
+    if expires is None:
+        return None
+    if hasattr(expires, "timestamp"):
+        return _seconds(_epoch(expires), "expires", -MAX_TIMESTAMP, MAX_TIMESTAMP)
+    return now + _seconds(expires, "expires", 0.0, MAX_SECONDS)
+
+
+def _check_conditions(conditions: Conditions) -> None:
+    for text, what in ((conditions.coalesce, "coalesce"), (conditions.after_batch, "after_batch")):
+        if text is not None:
+            NAME.check(text, what)
+    IF_PARENT_FAILS.check(conditions.if_parent_fails, "if_parent_fails")
+    for id in conditions.after:
+        ID.check(id, "after")
+
+
 def _cached(
     work_out: Callable[[Any, Options, str], Declaration], of: Any, options: Options, directory: str
 ) -> Any:
     """What was worked out before for the same; raises BadOption for what cannot be meant."""
     if options is not NO_OPTIONS:
-        options = options._replace(delay=None, at=None)  # they differ from call to call
+        # What differs from call to call is no part of what is usual.
+        options = Options(*options[:9])._replace(delay=None, at=None)
     try:
         return work_out(of, options, directory)
     except TypeError:  # a list or the like, of which no cache can keep a note
@@ -189,14 +248,17 @@ def _merge(name: str, own: Sequence[Any], options: Options, directory: str) -> D
     queue, priority, *rest = merged
     lane = Lane(queue, name, priority, directory)
     usual = Declaration(lane, "{}", 0.0, *rest)
-    return checked(usual._replace(label=options.label))
+    return checked(usual._replace(label=options.label, batch=options.batch))
 
 
 def checked(declaration: Declaration) -> Declaration:
     """The declaration, if all but its payload is fit for the store; raises BadOption."""
-    (queue, name, priority, _), _, due_at, *rest, label = declaration
-    if label is not None:
-        NAME.check(label, "label")
+    (queue, name, priority, _), _, due_at, *rest, label, batch, conditions = declaration
+    for text, what in ((label, "label"), (batch, "batch")):
+        if text is not None:
+            NAME.check(text, what)
+    if conditions is not None:
+        _check_conditions(conditions)
     NAME.check(name, "job")
     for term, value in zip(TERMS, (queue, priority, *rest), strict=True):
         term.rule.check(value, term.name)

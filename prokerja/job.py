@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 import sys
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from prokerja.fields import field_names, give_no_default, hidden_method, lost_field
+from prokerja.running import running
 from prokerja.terms import DEFAULTS
 
 if TYPE_CHECKING:
@@ -45,6 +47,15 @@ class Job:
         """The JSON object this job is rebuilt from; dataclasses get it for nothing."""
         cls: type = type(self)
         return {name: getattr(self, name) for name in payload_fields(cls) or ()}
+
+    @cached_property
+    def parents(self) -> dict[int, Any]:
+        """The results of the jobs that this one has waited for, by id; inside `handle()` only."""
+        import json
+
+        extra = running("parents").extra
+        texts = (extra and extra.parents) or {}
+        return {id: None if text is None else json.loads(text) for id, text in texts.items()}
 
     def declare(self, job: Runnable, **options: Unpack[Terms]) -> None:
         """Declare a follow-up from inside `handle()`; it exists if and only if this job completes.

@@ -62,6 +62,8 @@ LIMIT = Rule(
     lambda value: value is None or (_is_number(value) and 0 < value <= MAX_SECONDS),
     "a number of seconds above 0, up to 100 years, or leave it out",
 )
+ID = _whole(1, 2**63 - 1)
+IF_PARENT_FAILS = Rule(lambda value: value in ("cancel", "run", "wait"), "cancel, run or wait")
 
 TERMS = (
     Term("queue", "default", NAME, str, "The queue to declare it in."),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
 
@@ -33,3 +34,19 @@ class Terms(TypedDict, total=False):
     """Seconds for which it may run."""
     label: str | None
     """What its declarer calls it, for lists."""
+    batch: str | None
+    """What its declarer calls those that belong together."""
+    coalesce: str | None
+    """A key: while another with it is open, nothing is declared, and that one's id returned."""
+    replace: bool
+    """With `coalesce`: that one takes over the payload and the due time, while it waits."""
+    hold: bool
+    """Whether it waits until it is released."""
+    expires: float | datetime | None
+    """When it fails if it was not started by then: seconds from now, or a datetime."""
+    after: int | Sequence[int]
+    """Ids of those that have to end first."""
+    if_parent_fails: Literal["cancel", "run", "wait"]
+    """What it means if one of those fails; `cancel` if left out."""
+    after_batch: str | None
+    """The batch of which no other may be open."""

@@ -53,7 +53,7 @@ def options_from(given: Mapping[str, Any]) -> Options:
     delay, at = given.get("delay"), given.get("at")
     if delay is not None and at is not None:
         raise BadOption("give either --in or --at, not both")
-    terms = {term.name: given.get(term.name) for term in TERMS}
+    terms: dict[str, Any] = {term.name: given.get(term.name) for term in TERMS}
     for key in DURATIONS:
         if (text := terms[key]) is not None:
             terms[key] = duration(text, f"--{key.replace('_', '-')}")

@@ -18,6 +18,15 @@ class Claimed(NamedTuple):
     timeout: float | None
 
 
+class Extra(NamedTuple):
+    """What an attempt is given beside its payload, if anything."""
+
+    parents: dict[int, str | None] | None = None
+    """The results of the declarations that this one has waited for, as JSON, by id."""
+    counts: dict[str, int] | None = None
+    """How many of the batch that it has waited for have completed, and failed."""
+
+
 class Cancellation(NamedTuple):
     """A declaration that its worker is to stop."""
 

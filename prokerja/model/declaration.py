@@ -7,6 +7,32 @@ SHELL = "shell"
 """The job of every command, which any worker has; no class may have this name."""
 
 
+class Conditions(NamedTuple):
+    """What else a declaration waits for, and whether another stands for it."""
+
+    coalesce: str | None = None
+    """While a declaration with this key is open, it stands for this one."""
+    replace: bool = False
+    """Whether that one then takes over the payload and the due time, if it has not begun."""
+    hold: bool = False
+    """Whether somebody has to release it."""
+    expires_at: float | None = None
+    """When it fails, if it has not been started by then."""
+    after: tuple[int, ...] = ()
+    """The declarations that have to end first."""
+    if_parent_fails: str = "cancel"
+    """What it means for this one if one of those fails: `cancel`, `run` or `wait`."""
+    after_batch: str | None = None
+    """The batch of which no other may be open."""
+
+
+class Ids(list[int]):
+    """Ids of declarations, some of which were there before."""
+
+    coalesced: frozenset[int] = frozenset()
+    """Those."""
+
+
 class Status(StrEnum):
     """The four places a declaration can be in."""
 
@@ -38,6 +64,9 @@ class Declaration(NamedTuple):
     timeout: float | None
     label: str | None = None
     """What its declarer calls it."""
+    batch: str | None = None
+    """What its declarer calls those that belong together."""
+    conditions: Conditions | None = None
 
     def __repr__(self) -> str:
         """Hides the payload, which may hold what no log should."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from prokerja.model.claim import Cancellation, Claimed, FailedAttempt
+    from prokerja.model.claim import Cancellation, Claimed, Extra, FailedAttempt
     from prokerja.model.declaration import Declaration, Status
     from prokerja.model.metrics import Metrics
     from prokerja.model.record import Detail, Filter, Record, Running
@@ -53,6 +53,8 @@ class Turn(NamedTuple):
     """Job names by lane, of the lanes that were looked at."""
     next_due: float | None
     """When the next job that this worker takes is due; None if none waits."""
+    extras: dict[tuple[int, int], Extra]
+    """What else some of the claimed are given, by token and id."""
 
 
 class Recovered(NamedTuple):

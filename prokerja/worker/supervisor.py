@@ -161,6 +161,7 @@ class Supervisor:
             raise
         self._next_due = turn.next_due
         results.job_names.update(turn.names)
+        results.extras.update(turn.extras)
         self._writes.wrote(time.monotonic(), full=not self._has_room)
         settled = [*itertools.chain(*results.settlements.values())]
         if self._left is not None:  # what came back does not count as done

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 NEXT = schema.VERSION + 1
 TABLES = ("lane", "declaration", "purged", "pending", "claim", "running", "attempt", "worker",
-          "catalog", "source", "histogram", "cancellation")  # fmt: skip
+          "catalog", "source", "histogram", "cancellation", "coalescing", "blocked", "dependency",
+          "expiry")  # fmt: skip
 
 
 def migrate(path: str) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec.json import decode, encode
 
 from prokerja.errors import StoreError
-from prokerja.model.claim import Claimed, FailedAttempt
+from prokerja.model.claim import Claimed, Extra, FailedAttempt
 from prokerja.model.declaration import Status
 from prokerja.repository.sqlite.cancellations import Cancellations
 from prokerja.repository.sqlite.codes import TURNS
@@ -73,7 +73,7 @@ class Claims:
         """Settle, remember what is running, and claim; see `Repository.turn`."""
         failed: list[FailedAttempt] = []
         names: dict[int, str] = {}
-        next_due = None
+        next_due, extras = None, dict[tuple[int, int], Extra]()
         with self._database.writing(draining=leaving):
             for token, some in settlements.items():
                 failed += self.settle(token, some, now, self.chance)
@@ -83,14 +83,20 @@ class Claims:
                 ranks = self._lanes.waiting(want.taking)
                 lanes = list(itertools.chain(*ranks))
                 names = {waiting.id: waiting.lane.name for waiting in lanes}
-                enough = self.take(self.next_token(worker), ranks, now, want.assign)
+                token = self.next_token(worker)
+                enough = self.take(token, ranks, now, want.assign)
+                extras = self._extras(token)
                 next_due = self._lanes.next_due(lanes)
                 if next_due is not None and next_due <= now and not enough:
                     raise StoreError(
                         f"{self._database.path} is damaged: it queues jobs that are not there;"
                         " restore a backup or try sqlite3's .recover"
                     )
-        return Turn(failed, names, next_due)
+        return Turn(failed, names, next_due, extras)
+
+    def _extras(self, token: int) -> dict[tuple[int, int], Extra]:
+        """What else some of a claim's declarations are given."""
+        return {}
 
     def next_token(self, worker: int) -> int:
         """That of the worker's next claim."""

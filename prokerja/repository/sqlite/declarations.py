@@ -25,14 +25,14 @@ SLICE_ROWS = 500
 
 INSERT = """
     INSERT INTO declaration
-        (id, lane, declared_at, due_at, payload, retries, retry_after, timeout, label)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+        (id, lane, declared_at, due_at, payload, retries, retry_after, timeout, label, batch)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 NEXT_ID = """
     SELECT 1 + max((SELECT id FROM purged), (SELECT coalesce(max(id), 0) FROM declaration))"""
 REGISTER = f"""
     INSERT INTO {schema.REGISTER_VIEW}
-        (id, lane, declared_at, due_at, payload, retries, retry_after, timeout, label)
-    VALUES (({NEXT_ID}), ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id"""
+        (id, lane, declared_at, due_at, payload, retries, retry_after, timeout, label, batch)
+    VALUES (({NEXT_ID}), ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id"""
 QUEUE_FROM = """
     INSERT INTO pending (lane, due_at, declaration)
     SELECT lane, due_at, id FROM declaration WHERE id >= ?"""
@@ -54,9 +54,9 @@ class Declarations:
 
     def add_one(self, declaration: Declaration, now: float) -> int:
         """Register one, in one statement if its lane is known; returns its id."""
-        lane, payload, due_at, *policy = declaration
+        lane, payload, due_at, *policy, conditions = declaration
         known = self._lanes.cached_id(lane)
-        if known is None:
+        if known is None or conditions is not None:
             return self.add((declaration,), now)[0]
         row = self._database.write(REGISTER, (known, now, max(now, due_at), payload, *policy))
         return int(row[0])
@@ -79,8 +79,8 @@ class Declarations:
         [first] = self._database.execute(NEXT_ID).fetchone()
         lane_of = self._lanes.id_of
         rows = [
-            (id, lane_of(lane), now, max(now, due), payload, again, after, limit, label)
-            for id, (lane, payload, due, again, after, limit, label) in enumerate(
+            (id, lane_of(lane), now, max(now, due), payload, again, after, limit, label, batch)
+            for id, (lane, payload, due, again, after, limit, label, batch, _) in enumerate(
                 declarations, first
             )
         ]

@@ -39,7 +39,7 @@ class Spool:
             database.execute("PRAGMA temp.auto_vacuum = FULL")  # what is dropped frees its room
             database.execute(
                 f"CREATE TABLE {self._rows} (place INTEGER PRIMARY KEY, lane, due_at, payload,"
-                " retries, retry_after, timeout, label)"
+                " retries, retry_after, timeout, label, batch)"
             )
             database.execute(f"CREATE TABLE {self._lanes} (number INTEGER PRIMARY KEY, id)")
 
@@ -47,10 +47,19 @@ class Spool:
         """Put some more aside; raises TryAgain if there is no room for them."""
         numbers = self._numbers
         rows = [
-            (numbers.setdefault(lane, len(numbers)), due, payload, again, after, limit, label)
-            for lane, payload, due, again, after, limit, label in declarations
+            (
+                numbers.setdefault(lane, len(numbers)),
+                due,
+                payload,
+                again,
+                after,
+                limit,
+                label,
+                batch,
+            )
+            for lane, payload, due, again, after, limit, label, batch, _ in declarations
         ]
-        insert = f"INSERT INTO {self._rows} VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)"
+        insert = f"INSERT INTO {self._rows} VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)"
         with _room(), self._database.aside():
             self._database.executemany(insert, rows)
         self._count += len(rows)
@@ -65,9 +74,10 @@ class Spool:
         self._database.executemany(f"INSERT INTO {self._lanes} VALUES (?, ?)", ids.items())
         self._database.execute(
             f"""INSERT INTO declaration
-                (id, lane, declared_at, due_at, payload, retries, retry_after, timeout, label)
+                (id, lane, declared_at, due_at, payload, retries, retry_after, timeout, label,
+                batch)
             SELECT :first - 1 + place, known.id, :now, max(:now, due_at), payload, retries,
-                retry_after, timeout, label
+                retry_after, timeout, label, batch
             FROM {self._rows} AS row CROSS JOIN {self._lanes} AS known ON number = row.lane""",
             {"first": first, "now": now},
         )

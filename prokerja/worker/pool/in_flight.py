@@ -9,7 +9,8 @@ from prokerja.worker.wire.messages import Batch
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from prokerja.model.claim import Claimed
+    from prokerja.model.claim import Claimed, Extra
+    from prokerja.worker.wire.journal import Claim
 
 LONG_JOB_SECONDS = 0.02
 """A job that runs longer is long, and nothing may wait behind it."""
@@ -48,8 +49,11 @@ class InFlight:
         self.load += cost
         return True
 
-    def take_batch(self, names: Mapping[int, str]) -> Batch | None:
-        """What is to be sent now, if anything; `names` are those of jobs by lane."""
+    def take_batch(self, names: Mapping[int, str], extras: Mapping[Claim, Extra]) -> Batch | None:
+        """What is to be sent now, if anything.
+
+        `names` are those of jobs by lane, `extras` what else some of them are given.
+        """
         batch, self._batch = self._batch, []
         if not batch:
             return None
@@ -57,7 +61,11 @@ class InFlight:
         self._next += len(batch)
         self.jobs.update(enumerate(batch, first))
         jobs = [((job.token, job.id), job.attempt, job.lane, job.payload) for job in batch]
-        return Batch(first, {job.lane: names[job.lane] for job in batch}, jobs)
+        given = {}
+        if extras:
+            claims = (claim for claim, *_ in jobs)
+            given = {n: extras[claim] for n, claim in enumerate(claims, first) if claim in extras}
+        return Batch(first, {job.lane: names[job.lane] for job in batch}, jobs, given)
 
     def clear_batch(self) -> None:
         """Forget what was assigned and not taken."""

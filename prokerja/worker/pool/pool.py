@@ -113,7 +113,7 @@ class Pool:
     def send(self) -> None:
         """Send all that was assigned, now that its claims are written down."""
         for process in self.processes:
-            process.send(self.results.job_names)
+            process.send(self.results.job_names, self.results.extras)
 
     def clear_batches(self) -> None:
         """Forget all that was assigned since its claims could not be written down."""

@@ -26,7 +26,7 @@ from prokerja.worker.wire.shared_page import IDLE, JOURNALLING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from prokerja.model.claim import Claimed
+    from prokerja.model.claim import Claimed, Extra
     from prokerja.verdicts import Ended
     from prokerja.worker.output.pump import Pump
     from prokerja.worker.wire.journal import Claim
@@ -134,9 +134,9 @@ class RealizerProcess:
             return False
         return self.in_flight.has_room
 
-    def send(self, names: Mapping[int, str]) -> None:
-        """Send the batch, with the jobs' names by lane."""
-        batch = self.in_flight.take_batch(names)
+    def send(self, names: Mapping[int, str], extras: Mapping[Claim, Extra]) -> None:
+        """Send the batch, with the jobs' names by lane, and what else they are given by claim."""
+        batch = self.in_flight.take_batch(names, extras)
         if batch is not None:
             self.channel.post(batch)
             if self.check_at is None:

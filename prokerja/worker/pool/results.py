@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from prokerja.events import Event
-    from prokerja.model.claim import Claimed
+    from prokerja.model.claim import Claimed, Extra
     from prokerja.verdicts import Ended
     from prokerja.worker.pool.process import RealizerProcess
+    from prokerja.worker.wire.journal import Claim
     from prokerja.worker.wire.messages import Report
 
 
@@ -36,6 +37,8 @@ class Results:
         self.durations = Durations()
         self.job_names: dict[int, str] = {}
         """By lane, as far as they were met."""
+        self.extras: dict[Claim, Extra] = {}
+        """What else some of the jobs in hand are given."""
         self.settlements: defaultdict[int, list[Settlement]] = defaultdict(list)
         self.started: list[tuple[Claimed, float]] = []
         """Long jobs and when they began, in seconds since the epoch."""
@@ -51,6 +54,8 @@ class Results:
     def settle(self, job: Claimed, verdict: Verdict) -> None:
         """Keep what came of a job."""
         self.settlements[job.token].append((job.id, job.lane, verdict))
+        if self.extras:
+            self.extras.pop((job.token, job.id), None)
 
     def clear_written(self) -> None:
         """All that came back, or has started, is written down."""

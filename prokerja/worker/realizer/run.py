@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from msgspec.json import decode
 
+from prokerja import running
 from prokerja.verdicts import Completed, Ended, Failed
 from prokerja.worker.realizer.event_loop import cancel_tasks
 from prokerja.worker.realizer.outcome import (
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import FrameType
 
+    from prokerja.model.claim import Extra
     from prokerja.model.declaration import Declaration
     from prokerja.worker.output.capture import OutputCapture
     from prokerja.worker.wire.channel import Channel
@@ -77,6 +79,9 @@ class Realizer:
         self._output = output
         self._classes = classes
         self._directory = launch.jobs
+        self._running = running.current = running.Running()
+        self._extras: dict[int, Extra] = {}
+        """What some jobs are given beside their payloads, by sequence number."""
         self._jobs: deque[tuple[int, tuple[int, int], int, str, str]] = deque()
         """Sequence number, the claim's token with the declaration's id, attempt, name, payload."""
         self._unreported: deque[tuple[int, Ended]] = deque()
@@ -158,6 +163,7 @@ class Realizer:
             for batch in batches:
                 for sequence, (claim, attempt, lane, payload) in enumerate(batch.jobs, batch.first):
                     self._jobs.append((sequence, claim, attempt, batch.names[lane], payload))
+                self._extras.update(batch.extras)
                 wait = False
         if self._spoiled:
             self._drop_all()
@@ -171,7 +177,7 @@ class Realizer:
         """Run jobs until there are none or it is time to report."""
         cells, jobs, unreported = self._page.cells, self._jobs, self._unreported
         state, path, usual_path = self._state, sys.path, sys.path.copy()
-        name = self._name
+        name, attempted, extras = self._name, self._running, self._extras
         now = time.monotonic_ns()
         report_at, write_at = now + REPORT_AFTER_NS, now + JOURNAL_AFTER_NS
         while now < report_at and len(unreported) < REPORT_AFTER_JOBS and (jobs or self._more()):
@@ -182,10 +188,13 @@ class Realizer:
             cells[RUNNING] = sequence
             if cells[REVOKED] and revoked(cells[REVOKED], sequence):
                 self._refused.dropped.append(sequence)
+                extras.pop(sequence, None)
             elif name not in self._classes:
                 self._refused.unknown.append(sequence)
             else:
                 self._output.speaker = (claim[1], attempt)
+                attempted.id, attempted.number = claim[1], attempt
+                attempted.extra = extras.pop(sequence, None) if extras else None
                 began, now = now, self._realize(sequence, claim, name, payload, now)
                 if state.touched or path != usual_path or now - began > LONG_JOB_NS:
                     self._write_journal()
@@ -251,6 +260,7 @@ class Realizer:
         """Give back what may not be run in this process any more."""
         self._refused.dropped += [sequence for sequence, *_ in self._jobs]
         self._jobs.clear()
+        self._extras.clear()
 
     def _write_journal(self) -> int:
         """Write down what has ended, at no job's expense; returns the monotonic ns after that."""

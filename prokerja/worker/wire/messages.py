@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from prokerja.model.claim import Extra
 from prokerja.spec import Broken, JobSpec
 from prokerja.verdicts import Ended
 
@@ -49,6 +50,8 @@ class Batch(Struct, array_like=True):
     """Job names by lane."""
     jobs: list[tuple[tuple[int, int], int, int, str]]
     """The claim's token with the declaration's id, attempt, lane, payload."""
+    extras: dict[int, Extra] = {}
+    """What else some of them are given, by sequence number."""
 
 
 class Report(Struct, array_like=True, omit_defaults=True):
