@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from prokerja.errors import BadOption, BadPayload, CatalogError, RequestError
 from prokerja.fields import field_names, hidden_method
 from prokerja.job import file_of, home_of, name_of, option, payload_fields
+from prokerja.model.change import Change
 from prokerja.model.declaration import Conditions, Declaration, Lane
 from prokerja.names import portable
 from prokerja.terms import DEFAULTS, ID, IF_PARENT_FAILS, NAME, TERMS
@@ -58,6 +59,9 @@ class Options(NamedTuple):
 NO_OPTIONS = Options()
 NOT_A_JOB = ("",)
 """Stands for the fields of what is not a job."""
+CHANGEABLE_COLUMNS = ("retries", "retry_after", "timeout", "label", "batch")
+CHANGEABLE = ("queue", "priority", "delay", "at", "expires", *CHANGEABLE_COLUMNS)
+"""What may change while a declaration is pending."""
 ASCII = json.encoder.encode_basestring_ascii
 
 
@@ -114,6 +118,30 @@ def _made(usual: Declaration, payload: str, options: Options, now: float) -> Dec
         return Declaration(lane, payload, now, again, after, limit)
     moment, conditions = due(options, now), conditions_of(options, now)
     return Declaration(lane, payload, moment, again, after, limit, label, batch, conditions)
+
+
+def change_of(given: Mapping[str, Any], now: float) -> Change:
+    """A change of a pending declaration; raises RequestError for what cannot be meant."""
+    if not given:
+        raise RequestError("say what to change: queue, priority, delay, at, retries, timeout, ...")
+    if unknown := given.keys() - CHANGEABLE:
+        names = ", ".join(sorted(unknown))
+        raise RequestError(f"{names} cannot be changed; there are {', '.join(CHANGEABLE)}")
+    for term in TERMS:
+        if term.name in given:
+            term.rule.check(given[term.name], term.name)
+    for what in ("label", "batch"):
+        if given.get(what) is not None:
+            NAME.check(given[what], what)
+    moved = given.get("delay") is not None or given.get("at") is not None
+    moment = Options(delay=given.get("delay"), at=given.get("at"))
+    return Change(
+        given.get("queue"),
+        given.get("priority"),
+        due(moment, now) if moved else None,
+        _expiry(given.get("expires"), now),
+        {name: given[name] for name in CHANGEABLE_COLUMNS if name in given},
+    )
 
 
 def _refuse_unsure(spec: "JobSpec", options: Options) -> None:

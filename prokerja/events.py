@@ -63,6 +63,7 @@ class JobFailed:
     id: int
     name: str
     attempt: int
+    """0 if it ended without having begun."""
     error: str
     retry_in: float | None
     """Seconds until it is due again; None when it has failed for good."""

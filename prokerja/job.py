@@ -57,6 +57,12 @@ class Job:
         texts = (extra and extra.parents) or {}
         return {id: None if text is None else json.loads(text) for id, text in texts.items()}
 
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        """How many of the batch that this job has waited for have completed, and failed."""
+        extra = running("counts").extra
+        return dict((extra and extra.counts) or {})
+
     def declare(self, job: Runnable, **options: Unpack[Terms]) -> None:
         """Declare a follow-up from inside `handle()`; it exists if and only if this job completes.
 

@@ -14,6 +14,7 @@ MAX_POSTPONEMENTS = 100
 MAX_CRASHES = 5
 """How many attempts may die with their worker before the job is set aside."""
 CANCELLED = "cancelled"
+EXPIRED = "expired: it had not been started in time"
 JITTER = 0.1
 WORKER_DIED = "its worker died while the job was running"
 """The error of an attempt that ended so."""
@@ -37,6 +38,21 @@ def cancelled(why: str | None) -> str:
         return CANCELLED
     NAME.check(why, "why")
     return f"{CANCELLED}: {why}"
+
+
+def parent_failed(id: int) -> str:
+    """The error of a job that ends because one that it depends on has failed."""
+    return f"job {id}, which it waited for, failed"
+
+
+def parent_purged(id: int) -> str:
+    """The error of a job that ends because one that it depends on was purged while pending."""
+    return f"job {id}, which it waited for, was purged"
+
+
+def parent_missing(id: int) -> str:
+    """The error of a job that ends because one that it depends on was not there from the first."""
+    return f"job {id}, which it was to wait for, is not there"
 
 
 def retry_pause(retry_after: float, attempt: int, chance: float) -> float:

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
     from prokerja.catalog.refresh import KnownJob
     from prokerja.declaring import Options
-    from prokerja.model.declaration import Declaration
+    from prokerja.model.declaration import Declaration, Ids
     from prokerja.model.metrics import Metrics
-    from prokerja.model.record import Detail, Filter, Record, Running
+    from prokerja.model.record import Condition, Detail, Filter, Record, Running
     from prokerja.model.summary import Summary
     from prokerja.repository.verbs import Repository
-    from prokerja.types import Runnable, Terms
+    from prokerja.types import Changes, Runnable, Terms
 
 MAX_OPEN = 10**6
 
@@ -83,7 +83,9 @@ class Queue:
         """Register a request to run `job`; returns its id, once it is on the disk.
 
         Options: queue, priority, delay (seconds), at (epoch seconds or datetime), retries,
-        retry_after, timeout (seconds), label. With `connection`, an open sqlite3 connection to
+        retry_after, timeout (seconds), label, batch, and what it waits for: hold, after,
+        if_parent_fails, after_batch, expires; with `coalesce`, the id of the job that stands for
+        that key, if one is open. With `connection`, an open sqlite3 connection to
         the same file, the request is written through it and exists if and only if its transaction
         commits.
         Raises RequestError for what is not a job or no option, TryAgain if the file is locked.
@@ -94,7 +96,7 @@ class Queue:
         declaration = of_job(job, now, _options(options), self._settings.jobs)
         return self.repository.declare((declaration,), now, connection)[0]
 
-    def declare_many(self, jobs: Iterable[Runnable], **options: Unpack[Terms]) -> range:
+    def declare_many(self, jobs: Iterable[Runnable], **options: Unpack[Terms]) -> range | Ids:
         """Register all jobs or none, in one transaction; returns their ids, in order."""
         from prokerja.declaring import of_job
 
@@ -112,7 +114,7 @@ class Queue:
 
         return known_job(self.repository, self._settings, name)
 
-    def register(self, declarations: Iterable[Declaration], now: float) -> range:
+    def register(self, declarations: Iterable[Declaration], now: float) -> range | Ids:
         """Register declarations that are made already, all or none; returns their ids, in order."""
         return self.repository.declare(declarations, now)
 
@@ -139,15 +141,43 @@ class Queue:
         queue: str | None = None,
         job: str | None = None,
         label: str | None = None,
+        batch: str | None = None,
         why: str | None = None,
     ) -> tuple[int, int]:
         """End all jobs that match and have not ended; returns how many, and how many of them run.
 
-        Without a queue, a name or a label, all match.
+        Without a queue, a name, a label or a batch, all match.
         """
         from prokerja.lifecycle import cancelled
+        from prokerja.model.record import Filter
 
-        return self.repository.cancel_matching(queue, job, label, cancelled(why), time.time())
+        wanted = Filter(None, queue, job, label, batch=batch)
+        return self.repository.cancel_matching(wanted, cancelled(why), time.time())
+
+    def hold(self, *ids: int) -> None:
+        """Keep pending jobs from running until they are released, all or none.
+
+        Raises NotFound or RequestError naming the first that is not there or not pending.
+        """
+        self.repository.hold(ids)
+
+    def release(self, *ids: int) -> None:
+        """Hold jobs no longer, all or none.
+
+        Raises NotFound or RequestError naming the first that is not there or not held.
+        """
+        self.repository.release(ids)
+
+    def change(self, *ids: int, **changes: Unpack[Changes]) -> None:
+        """Change pending jobs, all or none: queue, priority, delay or at, retries, and so on.
+
+        What is left out stays as it is; None takes a time limit, a label or a batch away. Raises
+        NotFound or RequestError naming the first that is not there or not pending.
+        """
+        from prokerja.declaring import change_of
+
+        now = time.time()
+        self.repository.change(ids, change_of(changes, now), now)
 
     def purge(self, status: Status, before: float, queue: str | None = None) -> int:
         """Delete jobs of a status that ended (if pending: were due) before that moment.
@@ -156,9 +186,9 @@ class Queue:
         """
         return self.repository.purge(status, before, queue)
 
-    def summary(self, queue: str | None = None) -> Summary:
-        """How many jobs stand where."""
-        return self.repository.summary(queue, time.time())
+    def summary(self, queue: str | None = None, batch: str | None = None) -> Summary:
+        """How many jobs stand where; raises NotFound for a batch that is not there."""
+        return self.repository.summary(queue, time.time(), batch)
 
     def metrics(self, queue: str | None = None) -> Metrics:
         """Counts, durations of attempts, and sizes."""
@@ -170,6 +200,13 @@ class Queue:
         if detail is None:
             raise NotFound(f"there is no job {id}; `prokerja report:jobs` lists them")
         return detail
+
+    def why(self, id: int) -> list[Condition]:
+        """All that has to be so for a worker to claim a job, and what of it is; raises NotFound."""
+        found = self.repository.conditions(id, time.time())
+        if found is None:
+            raise NotFound(f"there is no job {id}; `prokerja report:jobs` lists them")
+        return found
 
     def newest(self, wanted: Filter | None = None, limit: int = 20) -> list[Record]:
         """Jobs that match, all if nothing is wanted, newest first."""
@@ -185,13 +222,15 @@ class Queue:
         """Jobs that have been running for a moment at least, the longest first."""
         return self.repository.running(queue, limit)
 
-    def open_ids(self, queue: str | None = None, label: str | None = None) -> list[int]:
-        """The jobs of a queue, with a label, that have not ended, a million of them at the most."""
+    def open_ids(
+        self, queue: str | None = None, label: str | None = None, batch: str | None = None
+    ) -> list[int]:
+        """The jobs of a queue, with a label, of a batch that have not ended, a million at most."""
         from prokerja.model.record import Filter
 
         found: list[int] = []
         for status in (Status.PENDING, Status.PROCESSING):
-            wanted = Filter(status, queue, label=label)
+            wanted = Filter(status, queue, label=label, batch=batch)
             found += [record.id for record in self.newest(wanted, MAX_OPEN)]
         return sorted(set(found))
 
@@ -210,6 +249,18 @@ class Queue:
 
         return wait(self.repository, ids, timeout, any=any)
 
+    def wait_for_batch(self, batch: str, timeout: float | None = None) -> dict[str, int]:
+        """How many of a batch have completed and failed, once none of it is open.
+
+        Raises NotFound, and WaitedTooLong after `timeout` seconds.
+        """
+        give_up = None if timeout is None else time.monotonic() + timeout
+        while ids := self.open_ids(batch=batch):
+            left = None if give_up is None else max(give_up - time.monotonic(), 0.0)
+            self.wait(ids, left)
+        total = self.summary(batch=batch).total
+        return {"completed": total.completed, "failed": total.failed}
+
     def close(self) -> None:
         """Close the file; a forked process that has only inherited it leaves it alone."""
         if self._process == os.getpid():
@@ -221,7 +272,7 @@ def declare(job: Runnable, **options: Unpack[Terms]) -> int:
     return _default(settings().db).declare(job, **options)
 
 
-def declare_many(jobs: Iterable[Runnable], **options: Unpack[Terms]) -> range:
+def declare_many(jobs: Iterable[Runnable], **options: Unpack[Terms]) -> range | Ids:
     """Register all jobs or none in the default file; see `Queue.declare_many`."""
     return _default(settings().db).declare_many(jobs, **options)
 

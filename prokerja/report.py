@@ -8,7 +8,7 @@ from prokerja.model.declaration import SHELL, Status
 from prokerja.times import iso
 
 if TYPE_CHECKING:
-    from prokerja.model.record import Attempt, Detail, Record
+    from prokerja.model.record import Attempt, Condition, Detail, Parent, Record
     from prokerja.model.summary import Summary
     from prokerja.model.worker import WorkerRow
 
@@ -49,6 +49,7 @@ def record_json(record: Record) -> dict[str, Any]:
         "finished_at": None if record.finished_at is None else iso(record.finished_at),
         "attempts": record.attempts,
         "label": record.label,
+        "batch": record.batch,
         "command": command_of(record),
         "error": record.error if record.status is not Status.COMPLETED else None,
     }
@@ -80,10 +81,22 @@ def detail_json(detail: Detail) -> dict[str, Any]:
         "retry_after": record.retry_after,
         "timeout": record.timeout,
         "returns": record.returns,
+        "expires_at": None if detail.expires_at is None else iso(detail.expires_at),
+        "after": [parent_json(parent) for parent in detail.parents],
         "why_not_running": detail.why,
         "stopping": detail.stopping,
         "history": [attempt_json(attempt) for attempt in detail.attempts],
     }
+
+
+def parent_json(parent: Parent) -> dict[str, Any]:
+    """What a job depends on as JSON; a status of null means that it was purged."""
+    return {"id": parent.id, "status": parent.status, "met": parent.met}
+
+
+def condition_json(condition: Condition) -> dict[str, Any]:
+    """What has to be so for a job to be claimed, as JSON."""
+    return {**condition._asdict(), "detail": condition.detail or None}
 
 
 def attempt_json(attempt: Attempt) -> dict[str, Any]:

@@ -50,3 +50,22 @@ class Terms(TypedDict, total=False):
     """What it means if one of those fails; `cancel` if left out."""
     after_batch: str | None
     """The batch of which no other may be open."""
+
+
+class Changes(TypedDict, total=False):
+    """What may change of a pending job; one that is left out stays as it is."""
+
+    queue: str
+    priority: int
+    delay: float
+    """Seconds from now until it is due."""
+    at: float | datetime
+    """When it is due instead."""
+    retries: int
+    retry_after: float
+    timeout: float | None
+    """None for no limit."""
+    label: str | None
+    batch: str | None
+    expires: float | datetime
+    """When it fails if it was not started by then: seconds from now, or a datetime."""

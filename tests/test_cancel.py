@@ -183,7 +183,7 @@ def test_all_that_match_are_cancelled(shell: Home) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "complaint"),
     [
-        ([], 2, "say which jobs to cancel: ids, or --queue, --job or --label"),
+        ([], 2, "say which jobs to cancel: ids, or --queue, --job, --label or --batch"),
         (["1", "--queue", "default"], 2, "give either ids or --queue"),
         (["1", "99"], 1, "there is no job 99"),
         (["1", "2"], 2, "job 2 has ended; `prokerja report:job 2` shows how"),

@@ -22,7 +22,7 @@ from prokerja.repository.sqlite.declarations import CHUNK_ROWS
 from prokerja.repository.sqlite.repository import SQLiteRepository
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 ROOT = Path(__file__).parent.parent
 START = 1_900_000_000.0
@@ -197,7 +197,7 @@ def purger(number):
             repository.lanes.tallies()
             repository.history.newest(Filter(None, "a"), 20)
         for status in (Status.COMPLETED, Status.FAILED):
-            purged += repository.declarations.purge(lanes, status, time.time())
+            purged += repository.purging.purge(lanes, status, time.time())
     repository.close()
     return {"purged": purged}
 
@@ -348,8 +348,8 @@ def test_a_lock_held_longer_than_our_patience_means_try_again_and_changes_nothin
     repository = SQLiteRepository(str(path))
     verbs: dict[str, Callable[[], object]] = {
         "declare": lambda: repository.declarations.add([asked()], START),
-        "retry": lambda: repository.declarations.retry([1], START),
-        "purge": lambda: repository.declarations.purge([1], Status.COMPLETED, START),
+        "retry": lambda: repository.fresh_starts.retry([1], START),
+        "purge": lambda: repository.purging.purge([1], Status.COMPLETED, START),
         "register": lambda: repository.registry.register(1, START, 1, Taking((), ())),
     }
     with pytest.raises(TryAgain, match=r"locked by another process.*; try again") as caught:
@@ -366,7 +366,7 @@ def test_a_write_waits_for_its_turn_and_then_goes_through(
     path: Path, holder: subprocess.Popen[str]
 ) -> None:
     repository = SQLiteRepository(str(path))
-    done: list[range] = []
+    done: list[Sequence[int]] = []
     tried = threading.Event()
 
     def busy(statement: str) -> None:

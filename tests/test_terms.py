@@ -24,8 +24,10 @@ from prokerja.types import Terms
 if TYPE_CHECKING:
     from pathlib import Path
 
-WHEN = {"delay", "at", "label"}
-"""When it is due is asked of a declaration, and of no class."""
+CONDITIONS = {"coalesce", "replace", "hold", "expires", "after", "if_parent_fails", "after_batch"}
+OWN = {"label", "batch", *CONDITIONS}
+WHEN = {"delay", "at", *OWN}
+"""What is asked of a declaration, and of no class."""
 
 
 def test_a_program_may_ask_for_each() -> None:
@@ -47,7 +49,8 @@ def test_a_shell_and_a_batch_may_ask_for_each() -> None:
     for term in TERMS:
         assert taken[term.name].flags == (f"--{term.name.replace('_', '-')}",)
         assert taken[term.name].marker.help == term.help
-    assert {*DEFAULTS, "in", "at", "label"} == KEYS - {"job", "payload"}
+    assert {*DEFAULTS, "in", "at", *OWN} == KEYS - {"job", "payload"}
+    assert taken.keys() >= OWN
 
 
 def test_sql_may_ask_for_each(tmp_path: Path) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from prokerja.commandline import Option, Parameter
-from prokerja.declaring import MAX_PAYLOAD_BYTES, Options
+from prokerja.declaring import MAX_PAYLOAD_BYTES, NO_OPTIONS, Options
 from prokerja.errors import BadOption, BadPayload, RequestError
 from prokerja.terms import TERMS
 from prokerja.text import quoted
@@ -32,7 +33,35 @@ OWN = (
         "at", str, False, Option("Run it at this time: 2030-01-31T18:00, local.", metavar="TIME")
     ),
     Parameter("label", str, False, Option("What to call it in lists.", metavar="TEXT")),
-)
+    Parameter(
+        "batch", str, False, Option("What to call those that belong together.", metavar="NAME")
+    ),
+    Parameter(
+        "coalesce", str, False,
+        Option("While a job with this key is open, declare none; print its id.", metavar="KEY"),
+    ),
+    Parameter(
+        "replace", bool, False,
+        Option("With --coalesce: that job takes the new payload and time, if it still waits."),
+    ),
+    Parameter("hold", bool, False, Option("Do not run it until `prokerja release`.")),
+    Parameter(
+        "expires", str, False,
+        Option("It fails if it has not been started by then.", metavar="DURATION|TIME"),
+    ),
+    Parameter(
+        "after", int, True, Option("Run it once this job has completed; repeatable.", metavar="ID")
+    ),
+    Parameter(
+        "if_parent_fails", str, False,
+        Option("If a job of --after fails: cancel this one (the default), run or wait.",
+               metavar="WHAT"),
+    ),
+    Parameter(
+        "after_batch", str, False,
+        Option("Run it once no other job of this batch is open.", metavar="NAME"),
+    ),
+)  # fmt: skip
 """What a declaration may ask for, and no class."""
 TERM_OPTIONS = (
     *OWN,
@@ -61,8 +90,24 @@ def options_from(given: Mapping[str, Any]) -> Options:
         delay=None if delay is None else duration(delay, "--in"),
         at=None if at is None else moment(at, "--at"),
         label=given.get("label"),
+        batch=given.get("batch"),
+        coalesce=given.get("coalesce"),
+        replace=bool(given.get("replace")),
+        hold=bool(given.get("hold")),
+        expires=None if given.get("expires") is None else expiry(given["expires"], "--expires"),
+        after=given.get("after") or (),
+        if_parent_fails=given.get("if_parent_fails") or NO_OPTIONS.if_parent_fails,
+        after_batch=given.get("after_batch"),
         **terms,
     )
+
+
+def expiry(text: str, flag: str) -> float | datetime:
+    """A time as people write it: so many seconds from now, or a moment; raises BadOption."""
+    try:
+        return duration(text, flag)
+    except BadOption:
+        return datetime.fromtimestamp(moment(text, flag), UTC)
 
 
 def read_all(source: str) -> str:

@@ -19,6 +19,9 @@ COMMANDS = {
     "output": "output",
     "retry": "retry",
     "cancel": "cancel",
+    "hold": "hold",
+    "release": "release",
+    "change": "change",
     "purge": "purge",
     "wait": "wait",
     "jobs": "jobs",
@@ -52,6 +55,7 @@ Wait = Annotated[
 Start = Annotated[
     bool, Option("Start a worker, which leaves when nothing is due, unless one is alive.")
 ]
+BatchOption = Annotated[str | None, Option("Only this batch.", ("--batch",), metavar="NAME")]
 QueueOption = Annotated[str | None, Option("Only this queue.", ("--queue",), metavar="QUEUE")]
 
 

@@ -17,6 +17,7 @@ def run(
     queue: Annotated[str | None, Option("All of this queue.", metavar="QUEUE")] = None,
     job: Annotated[str | None, Option("All of this name.", metavar="NAME")] = None,
     label: Annotated[str | None, Option("All with this label.", metavar="TEXT")] = None,
+    batch: Annotated[str | None, Option("All of this batch.", metavar="NAME")] = None,
     why: Annotated[str | None, Option("The reason, kept with the job.", metavar="TEXT")] = None,
     place: Place,
     json: Json = False,
@@ -26,16 +27,16 @@ def run(
     A running one is told to end (TERM), with all it has started, and killed if it does not. One
     that ends by itself in that moment may have completed.
     """
-    is_filtered = (queue, job, label) != (None, None, None)
+    is_filtered = any(one is not None for one in (queue, job, label, batch))
     if is_filtered and ids:
-        raise RequestError("give either ids or --queue, --job and --label, not both")
+        raise RequestError("give either ids or --queue, --job, --label and --batch, not both")
     if not (is_filtered or ids):
-        raise RequestError("say which jobs to cancel: ids, or --queue, --job or --label")
+        raise RequestError("say which jobs to cancel: ids, or --queue, --job, --label or --batch")
     with Queue.of(place, create=False) as source:
         if ids:
             count, running = len(set(ids)), source.cancel(*ids, why=why)
         else:
-            count, running = source.cancel_matching(queue, job, label, why)
+            count, running = source.cancel_matching(queue, job, label, batch, why)
     print_json({"cancelled": count, "running": running}) if json else print(count)
     stopped = f"; {plural(running, 'job')} will be stopped by their workers" if running else ""
     hint(f"Cancelled {plural(count, 'job')}{stopped}.")

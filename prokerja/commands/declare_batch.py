@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
 from functools import cache
@@ -20,7 +21,7 @@ from prokerja.commandline.input import (
     unreadable,
 )
 from prokerja.commands import Json, Place, Start, Wait
-from prokerja.commands.declared import start_worker, wait_for
+from prokerja.commands.declared import coalesced_json, start_worker, wait_for
 from prokerja.console import hint, plural, print_json, with_progress
 from prokerja.declaring import NO_OPTIONS, Options, of_spec
 from prokerja.errors import ProkerjaError, RequestError
@@ -35,13 +36,30 @@ if TYPE_CHECKING:
     from prokerja.catalog.refresh import KnownJob
     from prokerja.model.declaration import Declaration
 
-KEYS = frozenset(["job", "payload", "in", "at", "label", *DEFAULTS])
+TEXTS = ("in", "at", "expires", *DURATIONS)
+FLAGS = ("hold", "replace")
+KEYS = frozenset(
+    ["job", "payload", "label", "batch", "coalesce", "after", "if_parent_fails", "after_batch",
+     *TEXTS, *FLAGS, *DEFAULTS]
+)  # fmt: skip
 COMMAND_KEYS = KEYS - {"job", "payload"} | shell.KEYS
 
 
 def run(
     *,
     file: Annotated[str, Argument("JSON Lines, or - for stdin.", "[FILE]")] = "-",
+    name: Annotated[
+        str | None,
+        Option("The batch of all that say none themselves; see `report --batch`.", metavar="NAME"),
+    ] = None,
+    then: Annotated[
+        str | None,
+        Option(
+            "Run this when all of the batch have ended: a job with its key=value pairs, or -- and"
+            " a command.",
+            metavar="WORDS",
+        ),
+    ] = None,
     ids: Annotated[bool, Option("Print each id, one a line.")] = False,
     wait: Wait = False,
     start: Start = False,
@@ -54,11 +72,14 @@ def run(
     """
     if wait and (json or ids):
         raise RequestError("--wait shows what comes of the jobs, and the others their ids; use one")
+    if then is not None and name is None:
+        raise RequestError("--then goes with --name, which says what is to end; add --name NAME")
     now = time.time()
     with Queue.of(place) as queue:
         known = cache(queue.known_job)
         with _opened(file) as source:
-            declarations = with_progress(_declarations(source, known, now), "read")
+            given = _declarations(source, known, now, name, then)
+            declarations = with_progress(given, "read")
             done = queue.register(declarations, now)
         if start:
             start_worker(queue, place)
@@ -66,7 +87,9 @@ def run(
             return wait_for(queue, done, "") if done else 0
     if json:
         span = {"first": done[0], "last": done[-1]} if done else {"first": None, "last": None}
-        print_json({"count": len(done), **span, **({"ids": list(done)} if ids else {})})
+        coalesced = coalesced_json(done, single=False)
+        listed = {"ids": list(done)} if ids or coalesced else {}
+        print_json({"count": len(done), **span, **listed, **coalesced})
     elif ids:
         sys.stdout.writelines(f"{id}\n" for id in done)
     elif done:
@@ -87,19 +110,45 @@ def _opened(file: str) -> BinaryIO:
 
 
 def _declarations(
-    source: BinaryIO, known: Callable[[str], KnownJob], now: float
+    source: BinaryIO,
+    known: Callable[[str], KnownJob],
+    now: float,
+    name: str | None,
+    then: str | None,
 ) -> Iterator[Declaration]:
     number = 0
+    last = None if then is None else _successor(then, known, now, name)
     while line := source.readline(MAX_INPUT_BYTES + 1):
         number += 1
         if line.strip():
             try:
-                yield _declaration(line, known, now)
+                yield _declaration(line, known, now, name)
             except ProkerjaError as error:
                 raise type(error)(f"line {number}: {error}") from None
+    if number and last is not None:
+        yield last
 
 
-def _declaration(line: bytes, known: Callable[[str], KnownJob], now: float) -> Declaration:
+def _successor(
+    words: str, known: Callable[[str], KnownJob], now: float, batch: str | None
+) -> Declaration:
+    """What is to run when all of a batch have ended."""
+    options = Options(after_batch=batch)
+    try:
+        first, *rest = shlex.split(words)
+    except ValueError as error:
+        raise RequestError(f"--then: {quoted(words)} cannot be split: {error}") from None
+    if first == "--":
+        surroundings = shell.Surroundings(portable(os.getcwd()))
+        payload = shell.payload_of(list(map(portable, rest)), surroundings)
+        return shell.declaration(payload, now, options)
+    spec, directory = known(first)
+    return of_spec(spec, spec.read(rest), now, options, directory)
+
+
+def _declaration(
+    line: bytes, known: Callable[[str], KnownJob], now: float, batch: str | None
+) -> Declaration:
     if len(line) > MAX_INPUT_BYTES:
         raise RequestError("the line is longer than 2 MiB; pass the path of a file instead")
     given = _read(line)
@@ -115,9 +164,9 @@ def _declaration(line: bytes, known: Callable[[str], KnownJob], now: float) -> D
         raise RequestError(f"unknown key {names}; there are {', '.join(sorted(keys))}")
     if is_command:
         payload = shell.of_json(given, portable(os.getcwd()))
-        return shell.declaration(payload, now, _options(given))
+        return shell.declaration(payload, now, _options(given, batch))
     spec, directory = known(given["job"])
-    return of_spec(spec, given.get("payload", {}), now, _options(given), directory)
+    return of_spec(spec, given.get("payload", {}), now, _options(given, batch), directory)
 
 
 def _read(line: bytes) -> Any:
@@ -128,11 +177,17 @@ def _read(line: bytes) -> Any:
         return parse_json(line.decode("utf-8", "surrogateescape"), "the line")
 
 
-def _options(given: dict[str, Any]) -> Options:
+def _options(given: dict[str, Any], batch: str | None) -> Options:
     if given.keys() <= {"job", "payload"}:
-        return NO_OPTIONS
-    texts = {key: _text(given.get(key), key) for key in ("in", "at", *DURATIONS)}
-    return options_from({**given, **texts, "delay": texts["in"]})
+        return NO_OPTIONS if batch is None else Options(batch=batch)
+    texts = {key: _text(given.get(key), key) for key in TEXTS}
+    for key in FLAGS:
+        if not isinstance(given.get(key, False), bool):
+            raise RequestError(f"{key}: {quoted(str(given[key]))} is neither true nor false")
+    after = given.get("after", ())
+    if not isinstance(after, (int, list, tuple)):
+        raise RequestError(f"after: {quoted(str(after))} is neither an id nor a list of ids")
+    return options_from({"batch": batch, **given, **texts, "delay": texts["in"]})
 
 
 def _text(value: Any, key: str) -> str | None:

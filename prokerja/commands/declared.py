@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from prokerja.console import hint, plural, print_json, say
 from prokerja.errors import ProkerjaError
-from prokerja.model.declaration import Status
+from prokerja.model.declaration import Ids, Status
 
 SECOND_CHANCE_SECONDS = 2.0
 """After a Ctrl-C, for another one."""
@@ -17,6 +17,8 @@ CANCELLED_AT_ONCE = 500
 """Jobs in one transaction: a few milliseconds."""
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from prokerja.queue import Queue
     from prokerja.settings import Settings
 
@@ -28,7 +30,7 @@ def start_worker(queue: Queue, place: Settings) -> None:
     start_detached(queue, place.jobs if place.jobs_named else None)
 
 
-def wait_for(queue: Queue, ids: range, name: str) -> int:
+def wait_for(queue: Queue, ids: Sequence[int], name: str) -> int:
     """Show what a job prints until it has ended, or wait for several; returns the exit code."""
     from prokerja.console.job_output import JobOutput
     from prokerja.following import follow
@@ -54,7 +56,7 @@ def wait_for(queue: Queue, ids: range, name: str) -> int:
         raise
 
 
-def _leave(queue: Queue, ids: range) -> None:
+def _leave(queue: Queue, ids: Sequence[int]) -> None:
     """The jobs go on, unless somebody at a terminal presses Ctrl-C again."""
     goes_on = f"job {ids[0]} goes on"
     if len(ids) > 1:
@@ -71,7 +73,7 @@ def _leave(queue: Queue, ids: range) -> None:
         say("cancelled")
 
 
-def cancel_open(queue: Queue, ids: range) -> None:
+def cancel_open(queue: Queue, ids: Sequence[int]) -> None:
     """Cancel those of these jobs that have not ended."""
     from prokerja.lifecycle import CANCELLED
 
@@ -80,17 +82,25 @@ def cancel_open(queue: Queue, ids: range) -> None:
         queue.repository.cancel(some, CANCELLED, time.time(), skip_ended=True)
 
 
-def show_declared(queue: Queue, ids: range, name: str, *, single: bool, json: bool) -> None:
+def show_declared(queue: Queue, ids: Sequence[int], name: str, *, single: bool, json: bool) -> None:
     """Print the ids of jobs of that name; `single` if it can only have been one."""
     if json:
         answer: dict[str, Any] = {"id": ids[0]} if single else {"ids": list(ids)}
-        print_json({**answer, "job": name})
+        print_json({**answer, "job": name, **coalesced_json(ids, single=single)})
     else:
         sys.stdout.writelines(f"{id}\n" for id in ids)
         if not ids:
             say("stdin has no values, so nothing was declared")
             return
     hint(lambda: _declared(queue, name, len(ids)))
+
+
+def coalesced_json(ids: Sequence[int], *, single: bool) -> dict[str, Any]:
+    """What `--json` says of those for which others stand; nothing if there are none."""
+    found = ids.coalesced if isinstance(ids, Ids) else frozenset[int]()
+    if not found:
+        return {}
+    return {"coalesced": True if single else sorted(found)}
 
 
 def _declared(queue: Queue, name: str, count: int) -> str:

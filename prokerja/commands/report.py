@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 from prokerja import report
 from prokerja.commandline import Option
-from prokerja.commands import Json, Place, QueueOption
+from prokerja.commands import BatchOption, Json, Place, QueueOption
 from prokerja.console import on_terminal, print_json, print_table
 from prokerja.errors import BadOption, RequestError
 from prokerja.extras import insist_on
 from prokerja.queue import Queue
+from prokerja.text import escaped
 from prokerja.times import human
 
 if TYPE_CHECKING:
+    from prokerja.model.record import Condition
     from prokerja.model.summary import Summary
 
 TITLE = "ProKerja Report"
@@ -23,6 +25,10 @@ TITLE = "ProKerja Report"
 def run(
     *,
     queue: QueueOption = None,
+    batch: BatchOption = None,
+    why: Annotated[
+        int | None, Option("Say what has to be so for this job to run, and is.", metavar="ID")
+    ] = None,
     prometheus: Annotated[bool, Option("Print metrics in the format of Prometheus.")] = False,
     textfile: Annotated[
         str | None,
@@ -39,7 +45,15 @@ def run(
     """Count jobs by status."""
     if json + (prometheus or textfile is not None) + (watch or plain) > 1:
         raise RequestError("--json, --prometheus, --watch and --plain cannot be combined; use one")
+    is_plain = not (prometheus or textfile is not None or watch or plain)
+    if not is_plain and (batch is not None or why is not None):
+        raise RequestError("--batch and --why go with the report alone; leave out the others")
+    if why is not None and (batch is not None or queue is not None):
+        raise RequestError("--why is about one job; leave out --queue and --batch")
     with Queue.of(place, create=False) as source:
+        if why is not None:
+            show_conditions(why, source.why(why), json=json)
+            return
         if watch or plain:
             from prokerja.console.watching import watch_lines, watch_screen
 
@@ -49,7 +63,7 @@ def run(
         if prometheus or textfile is not None:
             tell_prometheus(source, queue, textfile)
             return
-        summary = source.summary(queue)
+        summary = source.summary(queue, batch)
     if json:
         print_json(report.summary_json(summary))
     elif on_terminal():
@@ -58,6 +72,16 @@ def run(
         print(TITLE)
         for status, count in summary.total.counts().items():
             print(f"{status}: {count}")
+
+
+def show_conditions(id: int, conditions: list[Condition], *, json: bool) -> None:
+    """Print what has to be so for a job to be claimed, and what of it is."""
+    if json:
+        print_json({"id": id, "conditions": [report.condition_json(one) for one in conditions]})
+        return
+    for one in conditions:
+        answer = "?" if one.holds is None else "yes" if one.holds else "no"
+        print(f"{answer:<4} {one.name}{f': {escaped(one.detail)}' if one.detail else ''}")
 
 
 def tell_prometheus(source: Queue, queue: str | None, path: str | None) -> None:

@@ -15,7 +15,12 @@ from prokerja.text import escaped
 from prokerja.times import human, iso
 
 if TYPE_CHECKING:
-    from prokerja.model.record import Attempt, Detail
+    from collections.abc import Iterator
+
+    from prokerja.model.record import Attempt, Detail, Parent
+
+MAX_PARENTS = 5
+"""That are named, of those on which a job depends."""
 
 
 def run(
@@ -35,31 +40,54 @@ def run(
 
 
 def _show(detail: Detail, now: float) -> None:
-    record, attempts, why, stopping = detail
-    lane = record.lane
-    print(f"job {record.id}: {lane.name}, {record.status.value}")
-    line("queue", f"{lane.queue}, priority {lane.priority}")
-    line("jobs", lane.directory or "of any directory")
-    line("declared", f"{iso(record.declared_at)} ({_from_now(record.declared_at, now)})")
-    line("due", iso(record.due_at))
-    if record.label is not None:
-        line("label", record.label)
-    if command := report.command_of(record):
-        line("command", command)
-    line("payload", record.payload)
-    first = f"{record.retries}, the first after {human(record.retry_after)}"
-    line("retries", first if record.retries else "none")
-    line("time limit", "none" if record.timeout is None else human(record.timeout))
-    if record.result is not None:
-        line("result", record.result)
-    if why is not None:
-        line("not running", why)
-    elif record.status is Status.PROCESSING and record.started_at is not None:
-        line("running", f"for {human(now - record.started_at)}")
-    if stopping is not None:
-        line("stopping", f"its worker has yet to end it: {stopping}")
-    for attempt in attempts:
+    record = detail.record
+    print(f"job {record.id}: {record.lane.name}, {record.status.value}")
+    for label, text in (*_asked(detail, now), *_stands(detail, now)):
+        if text is not None:
+            line(label, text)
+    for attempt in detail.attempts:
         _show_attempt(attempt)
+
+
+def _asked(detail: Detail, now: float) -> Iterator[tuple[str, str | None]]:
+    """What was asked for; None for what was not."""
+    record, lane = detail.record, detail.record.lane
+    yield "queue", f"{lane.queue}, priority {lane.priority}"
+    yield "jobs", lane.directory or "of any directory"
+    yield "declared", f"{iso(record.declared_at)} ({_from_now(record.declared_at, now)})"
+    yield "due", iso(record.due_at)
+    if record.status is Status.PENDING and detail.expires_at is not None:
+        yield "expires", iso(detail.expires_at)
+    yield "label", record.label
+    yield "batch", record.batch
+    if detail.parents:
+        yield "after", ", ".join(map(_parent, detail.parents[:MAX_PARENTS])) + _more(detail)
+    yield "command", report.command_of(record)
+    yield "payload", record.payload
+    first = f"{record.retries}, the first after {human(record.retry_after)}"
+    yield "retries", first if record.retries else "none"
+    yield "time limit", "none" if record.timeout is None else human(record.timeout)
+
+
+def _stands(detail: Detail, now: float) -> Iterator[tuple[str, str | None]]:
+    """What has come of it so far; None for what has not."""
+    record = detail.record
+    yield "result", record.result
+    yield "not running", detail.why
+    is_running = record.status is Status.PROCESSING and record.started_at is not None
+    if is_running and detail.why is None:
+        yield "running", f"for {human(now - record.started_at)}"  # type: ignore[operator]
+    if detail.stopping is not None:
+        yield "stopping", f"its worker has yet to end it: {detail.stopping}"
+
+
+def _parent(parent: Parent) -> str:
+    return f"job {parent.id} ({'purged' if parent.status is None else parent.status})"
+
+
+def _more(detail: Detail) -> str:
+    others = len(detail.parents) - MAX_PARENTS
+    return f" and {others:,} more" if others > 0 else ""
 
 
 def _show_attempt(attempt: Attempt) -> None:

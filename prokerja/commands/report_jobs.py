@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from prokerja import report
 from prokerja.commandline import Option
-from prokerja.commands import Json, Number, Place, QueueOption
+from prokerja.commands import BatchOption, Json, Number, Place, QueueOption
 from prokerja.console import hint, on_terminal, print_fields, print_json, print_table
 from prokerja.errors import BadOption, RequestError
 from prokerja.model.declaration import Status
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from prokerja.model.record import Record
 
 USUAL = ("id", "job", "queue", "status", "attempts", "declared", "error", "what")
-MORE = ("priority", "due", "started", "finished", "label")
+MORE = ("priority", "due", "started", "finished", "label", "batch")
 COUNTS = ("id", "attempts", "priority")
 MOMENTS = ("declared", "due", "started", "finished")
 Cells = dict[str, Any]
@@ -40,6 +40,7 @@ def run(
     queue: QueueOption = None,
     job: Annotated[str | None, Option("Only jobs of this name.", metavar="NAME")] = None,
     label: Annotated[str | None, Option("Only those with this label.", metavar="TEXT")] = None,
+    batch: BatchOption = None,
     since: Annotated[
         str | None, Option("Only those declared since then, such as 2h ago.", metavar="TIME")
     ] = None,
@@ -82,7 +83,7 @@ def run(
     [column] = (None,) if sort is None else columns_of([sort], "--sort")
     wanted = Filter(
         None if status is None else status_of(status), queue, job, label,
-        moment_of(since, "--since", now), moment_of(until, "--until", now), error,
+        moment_of(since, "--since", now), moment_of(until, "--until", now), error, batch,
     )  # fmt: skip
     with Queue.of(place, create=False) as source:
         records = _ordered(source.newest(wanted, limit), column, reverse=reverse)
@@ -110,7 +111,7 @@ def _show(records: Sequence[Record], shown: Sequence[str], now: float) -> None:
     if shown is USUAL and all(record.lane.queue == DEFAULTS["queue"] for record in records):
         shown = [name for name in shown if name != "queue"]
     rows = [_row(record, shown, lambda at: _short(at, now)) for record in records]
-    print_table(shown, rows, right=COUNTS, long=("job", "queue", "error", "what", "label"))
+    print_table(shown, rows, right=COUNTS, long=("job", "queue", "error", "what", "label", "batch"))
 
 
 def _short(at: float, now: float) -> str:

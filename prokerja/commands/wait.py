@@ -23,6 +23,9 @@ def run(
     label: Annotated[
         str | None, Option("For all with this label that have not ended yet.", metavar="TEXT")
     ] = None,
+    batch: Annotated[
+        str | None, Option("For all of this batch, those that have ended too.", metavar="NAME")
+    ] = None,
     timeout: Annotated[str | None, Option("Wait no longer than this.", metavar=Duration)] = None,
     any: Annotated[bool, Option("Until one of them has ended; prints its id.")] = False,
     place: Place,
@@ -35,12 +38,24 @@ def run(
     it is the command's own, and 128 more than the number of a signal that killed it.
     """
     named = queue is not None or label is not None
-    if named == bool(ids):
-        raise RequestError("say what to wait for: ids, or --queue or --label for those not ended")
+    if (batch is not None) + named + bool(ids) != 1:
+        raise RequestError("say what to wait for: ids, --batch, or --queue or --label")
     limit = None if timeout is None else duration(timeout, "--timeout")
+    if batch is not None and not any:
+        with Queue.of(place, create=False) as source:
+            try:
+                counts = source.wait_for_batch(batch, limit)
+            except NotFound as error:
+                raise RequestError(str(error)) from None
+        if json:
+            print_json({"batch": batch, **counts})
+        return int(counts["failed"] > 0)
+    named = named or batch is not None
     with Queue.of(place, create=False) as source:
         try:
-            states = source.wait(source.open_ids(queue, label) if named else ids, limit, any=any)
+            states = source.wait(
+                source.open_ids(queue, label, batch) if named else ids, limit, any=any
+            )
         except NotFound as error:  # 1 would say that the job has failed
             raise RequestError(str(error)) from None
         code = exit_code(source.find(*states)) if len(states) == 1 and not named else None

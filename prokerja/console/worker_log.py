@@ -81,9 +81,8 @@ class WorkerLog:
     @tell.register
     def _(self, event: events.JobFailed) -> None:
         again = "for good" if event.retry_in is None else f"again in {human(event.retry_in)}"
-        self.say(
-            f"job {event.id} {event.name}: attempt {event.attempt} failed, {again}: {event.error}"
-        )
+        what = f"attempt {event.attempt} failed, {again}" if event.attempt else "failed unstarted"
+        self.say(f"job {event.id} {event.name}: {what}: {event.error}")
 
     @tell.register
     def _(self, event: events.JobsSettled) -> None:

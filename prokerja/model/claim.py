@@ -43,6 +43,7 @@ class FailedAttempt(NamedTuple):
     id: int
     lane: int
     number: int
+    """0 if it ended without having begun."""
     error: str
     retry_at: float | None
     """When it is due again; None when it has failed for good."""

@@ -41,6 +41,38 @@ class Record(NamedTuple):
     error: str | None
     """Of the last attempt that went wrong."""
     label: str | None
+    batch: str | None
+
+
+class Parent(NamedTuple):
+    """A declaration on which another one depends."""
+
+    id: int
+    status: Status | None
+    """None if it was purged."""
+    met: bool
+    """Whether it has ended as it was to."""
+
+
+class Blocked(NamedTuple):
+    """What a pending declaration waits for beside its due time."""
+
+    held: bool
+    """That somebody releases it."""
+    batch: str | None
+    """That no other of this batch is open."""
+    parents: list[Parent]
+    """That these end."""
+
+
+class Condition(NamedTuple):
+    """Something that has to be so for a worker to claim a declaration."""
+
+    name: str
+    holds: bool | None
+    """Whether it is; None if that cannot be told before another is."""
+    detail: str = ""
+    """If it is not: what is missing, and what to do."""
 
 
 class Detail(NamedTuple):
@@ -53,6 +85,10 @@ class Detail(NamedTuple):
     """Why it is not running just now; None if it is."""
     stopping: str | None = None
     """The error with which its worker is to end it, if somebody has cancelled it."""
+    parents: list[Parent] = []  # noqa: RUF012  nobody changes it
+    """The declarations on which it depends."""
+    expires_at: float | None = None
+    """When it fails if it has not been started by then."""
 
 
 class Running(NamedTuple):
@@ -76,3 +112,4 @@ class Filter(NamedTuple):
     """Declared before that."""
     error: str | None = None
     """What the error of its last failed attempt contains, in whatever case."""
+    batch: str | None = None

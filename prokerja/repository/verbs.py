@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from prokerja.model.change import Change
     from prokerja.model.claim import Cancellation, Claimed, Extra, FailedAttempt
-    from prokerja.model.declaration import Declaration, Status
+    from prokerja.model.declaration import Declaration, Ids, Status
     from prokerja.model.metrics import Metrics
-    from prokerja.model.record import Detail, Filter, Record, Running
+    from prokerja.model.record import Condition, Detail, Filter, Record, Running
     from prokerja.model.summary import Summary
     from prokerja.model.worker import Taking, WorkerRow
     from prokerja.output.folder import OutputFolder
@@ -109,8 +110,13 @@ class Repository(Protocol):
 
     # Declarations
 
-    def declare(self, declarations: Iterable[Declaration], now: float, within: Any = None) -> range:
+    def declare(
+        self, declarations: Iterable[Declaration], now: float, within: Any = None
+    ) -> range | Ids:
         """Register all of them or none; returns their ids, in order, once they are durable.
+
+        Where an open declaration stands for one, its id; see `Conditions`. Raises RequestError
+        where one is to wait for what is not there.
 
         They may come as slowly as they like: the store is locked once the last of them is there.
         With `within`, the caller's own connection, they stand or fall with its transaction.
@@ -135,10 +141,29 @@ class Repository(Protocol):
         to be skipped, has ended.
         """
 
-    def cancel_matching(
-        self, queue: str | None, name: str | None, label: str | None, error: str, now: float
-    ) -> tuple[int, int]:
-        """End all that match and have not ended; returns how many, and how many are yet to be."""
+    def cancel_matching(self, wanted: Filter, error: str, now: float) -> tuple[int, int]:
+        """End all that match and have not ended; returns how many, and how many are yet to be.
+
+        Of the filter, queue, name, label and batch count.
+        """
+
+    def hold(self, ids: Iterable[int]) -> None:
+        """Keep pending declarations from being claimed until they are released, all or none.
+
+        Raises NotFound or RequestError naming the first id that is not there or not pending.
+        """
+
+    def release(self, ids: Iterable[int]) -> None:
+        """Hold declarations no longer, all or none.
+
+        Raises NotFound or RequestError naming the first id that is not there or not held.
+        """
+
+    def change(self, ids: Iterable[int], change: Change, now: float) -> None:
+        """Change pending declarations, all or none.
+
+        Raises NotFound or RequestError naming the first id that is not there or not pending.
+        """
 
     def purge(
         self, status: Status, before: float, queue: str | None = None, most: int | None = None
@@ -199,14 +224,20 @@ class Repository(Protocol):
 
     # Answers
 
-    def summary(self, queue: str | None, now: float) -> Summary:
-        """Counts by queue and status, at the same cost for ten jobs and ten million."""
+    def summary(self, queue: str | None, now: float, batch: str | None = None) -> Summary:
+        """Counts by queue and status, at the same cost for ten jobs and ten million.
+
+        Of a batch, they are counted one by one; raises NotFound if it is not there.
+        """
 
     def metrics(self, queue: str | None, now: float) -> Metrics:
         """Counts, durations and sizes, at the same cost for ten jobs and ten million."""
 
     def find(self, id: int, now: float) -> Detail | None:
         """All about one declaration, and why it is not running."""
+
+    def conditions(self, id: int, now: float) -> list[Condition] | None:
+        """All that has to be so for a worker to claim a declaration; None if it is not there."""
 
     def statuses(self, ids: Iterable[int]) -> dict[int, Status]:
         """Where declarations stand; NotFound, naming the first that is not there."""

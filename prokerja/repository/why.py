@@ -5,19 +5,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from prokerja.model.declaration import Status
+from prokerja.model.record import Condition
+from prokerja.text import quoted
 from prokerja.times import human, iso
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from prokerja.model.declaration import Lane
-    from prokerja.model.record import Attempt, Record
+    from prokerja.model.record import Attempt, Blocked, Parent, Record
     from prokerja.model.worker import WorkerRow
 
 CLOCK_SLACK_SECONDS = 2.0
 """What was written down so much later than now tells of another clock, not of a correction."""
 MAX_COUNTED = 1000
 """Jobs ahead of one that are counted in each lane, at most."""
+ALIVE = "a worker is alive"
+SERVES = "a worker takes from its queue"
+HAS_JOBS = "that worker has the jobs of its directory"
+KNOWS = "that worker knows the job"
+IS_NEXT = "no other job goes first"
+IS_FREE = "a realizer of that worker is free"
+NEXT = "it is the next; a worker takes it as soon as a realizer is free"
 
 
 class Answers(NamedTuple):
@@ -29,19 +38,73 @@ class Answers(NamedTuple):
     """Every attempt of a declaration that has ended, first to last."""
     ahead: Callable[[Record, float, Callable[[Lane], bool]], int]
     """How many due declarations come before a pending one at that time, of the lanes that count."""
+    blocked: Callable[[int], Blocked | None]
+    """What a pending declaration waits for beside its due time."""
+    held_by: Callable[[], dict[int, int]]
+    """How many declarations each worker has claimed."""
 
 
 def why_not_running(store: Answers, record: Record, now: float) -> str | None:
     """Why a job is not running just now; None if it is, or has completed."""
-    if record.status is Status.PROCESSING:
-        return _why_not_yet(store, record)
     if record.status is Status.COMPLETED:
         return None
+    if record.status is Status.PROCESSING:
+        return _why_not_yet(store, record)
+    missing = (one.detail for one in conditions(store, record, now) if one.holds is False)
+    return next(missing, NEXT)
+
+
+def conditions(store: Answers, record: Record, now: float) -> list[Condition]:
+    """All that has to be so for a worker to claim a job, in the order in which it is looked at.
+
+    What cannot be told before another is so has neither yes nor no.
+    """
+    if record.status is not Status.PENDING:
+        return [Condition("it is pending", False, _why_not_pending(store, record))]
+    is_due = record.due_at <= now
+    return [
+        Condition("it is pending", True),
+        *_not_blocked(store.blocked(record.id), record.id),
+        Condition("it is due", is_due, "" if is_due else _why_not_due(store, record, now)),
+        *_can_be_taken(store, record, now, is_due=is_due),
+    ]
+
+
+def _why_not_pending(store: Answers, record: Record) -> str:
     if record.status is Status.FAILED:
         return f"it has failed; `prokerja retry {record.id}` gives it a fresh start"
-    if record.due_at > now:
-        return _why_not_due(store, record, now)
-    return _why_waiting(store, record, now)
+    if record.status is Status.COMPLETED:
+        return "it has completed"
+    return _why_not_yet(store, record) or "it is running"
+
+
+def _why_not_yet(store: Answers, record: Record) -> str | None:
+    if not store.living():
+        return "its worker is dead; `prokerja realization:start` puts it back at once"
+    return None if record.started_at is not None else "it is in a worker's hands, about to start"
+
+
+def _not_blocked(blocked: Blocked | None, id: int) -> Iterator[Condition]:
+    held = blocked is not None and blocked.held
+    why = f"it is held; `prokerja release {id}` lets it run"
+    yield Condition("it is not held", not held, why if held else "")
+    parents = [] if blocked is None else blocked.parents
+    why = _why_parents(parents) if parents else ""
+    yield Condition("the jobs that it depends on have ended", not parents, why)
+    batch = None if blocked is None else blocked.batch
+    why = "" if batch is None else f"it waits until no job of the batch {quoted(batch)} is open"
+    yield Condition("the batch that it follows has ended", batch is None, why)
+
+
+def _why_parents(parents: list[Parent]) -> str:
+    first, others = parents[0], len(parents) - 1
+    more = f" and {others:,} other{'' if others == 1 else 's'}" if others else ""
+    if first.status is None:
+        return f"it waits for job {first.id}{more}, which was purged"
+    if first.status is Status.FAILED:
+        retry = f"`prokerja retry {first.id}` tries that again"
+        return f"it waits for job {first.id}, which has failed{more and f',{more}'}; {retry}"
+    return f"it waits for job {first.id}, which is {first.status}{more and f',{more}'}"
 
 
 def _why_not_due(store: Answers, record: Record, now: float) -> str:
@@ -56,41 +119,50 @@ def _why_not_due(store: Answers, record: Record, now: float) -> str:
     return f"{ahead}, so {when}; `prokerja retry {record.id}` makes it due now"
 
 
-def _why_not_yet(store: Answers, record: Record) -> str | None:
-    if not store.living():
-        return "its worker is dead; `prokerja realization:start` puts it back at once"
-    return None if record.started_at is not None else "it is in a worker's hands, about to start"
-
-
-def _why_waiting(store: Answers, record: Record, now: float) -> str:
+def _can_be_taken(
+    store: Answers, record: Record, now: float, *, is_due: bool
+) -> Iterator[Condition]:
+    """What a worker asks: by the same rule, `Taking`, by which it claims."""
     workers = store.living()
     queue, name, _, directory = record.lane
-    if not workers:
-        return "no worker is alive; start one with `prokerja realization:start`"
+    why = "no worker is alive; start one with `prokerja realization:start`"
+    yield Condition(ALIVE, bool(workers), "" if workers else why)
     taking = [worker for worker in workers if worker.taking.serves(queue)]
-    if not taking:
-        return f"no living worker takes from the queue {queue}; start one with --queue {queue}"
-    known = [worker for worker in taking if worker.taking.has_jobs_of(directory)]
-    if not known:
-        return _why_elsewhere(directory, taking)
-    if not any(worker.taking.knows(name) for worker in known):
-        for worker in known:
-            if not worker.taking.names:
-                took = human(now - worker.started_at)
-                return f"worker {worker.id} has loaded no jobs in {took}; its log says why"
-        return (
-            f"no living worker knows the job {name}; put its file into their jobs directory"
-            " and restart one"
-        )
+    why = f"no living worker takes from the queue {queue}; start one with --queue {queue}"
+    yield _if(workers, SERVES, taking, why)
+    near = [worker for worker in taking if worker.taking.has_jobs_of(directory)]
+    yield _if(taking, HAS_JOBS, near, _why_elsewhere(directory, taking))
+    known = [worker for worker in near if worker.taking.knows(name)]
+    yield _if(near, KNOWS, known, _why_unknown(near, name, now))
 
     def taken(lane: Lane) -> bool:
-        return any(worker.taking.takes(lane) for worker in known)
+        return any(worker.taking.takes(lane) for worker in near)
 
-    ahead = store.ahead(record, now, taken)
-    if not ahead:
-        return "it is the next; a worker takes it as soon as a realizer is free"
+    ahead = store.ahead(record, now, taken) if known and is_due else 0
     others = f"{ahead:,}{'+' if ahead >= MAX_COUNTED else ''} other job{'' if ahead == 1 else 's'}"
-    return f"it waits its turn behind {others}"
+    why = f"it waits its turn behind {others}" if ahead else ""
+    yield Condition(IS_NEXT, not ahead if known and is_due else None, why)
+    held = store.held_by() if known else {}
+    free = [worker for worker in known if held.get(worker.id, 0) < worker.realizers]
+    yield _if(known, IS_FREE, free, NEXT)
+
+
+def _if(asked: list[WorkerRow], name: str, found: list[WorkerRow], why: str) -> Condition:
+    """A condition on workers, of which nothing can be told if there are none to ask."""
+    if not asked:
+        return Condition(name, None)
+    return Condition(name, bool(found), "" if found else why)
+
+
+def _why_unknown(workers: list[WorkerRow], name: str, now: float) -> str:
+    for worker in workers:
+        if not worker.taking.names:
+            took = human(now - worker.started_at)
+            return f"worker {worker.id} has loaded no jobs in {took}; its log says why"
+    return (
+        f"no living worker knows the job {name}; put its file into their jobs directory"
+        " and restart one"
+    )
 
 
 def _why_elsewhere(directory: str, taking: list[WorkerRow]) -> str:

@@ -16,7 +16,7 @@ from prokerja import Queue
 from tests.bench.stage import HERE, ROOT, surroundings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 PROKERJA = os.path.join(os.path.dirname(sys.executable), "prokerja")
 JOBS = os.path.join(ROOT, "jobs")
@@ -25,13 +25,13 @@ PATIENCE = 120.0
 """Seconds after which something that should have come is given up."""
 
 
-def declare_noops(path: str, count: int) -> range:
+def declare_noops(path: str, count: int) -> Sequence[int]:
     """Declare so many jobs that do nothing; their ids."""
     with closing(Queue(path)) as queue:
         return queue.declare_many(Noop(n=n) for n in range(count))
 
 
-def realize(path: str, ids: range, realizers: int, jobs: str = JOBS) -> float:
+def realize(path: str, ids: Sequence[int], realizers: int, jobs: str = JOBS) -> float:
     """Jobs a second from the first start to the last end, by the times in the file.
 
     One worker process with default options realizes until the queue is empty.

@@ -153,14 +153,14 @@ class Life:
 
     def _retried(self, ids: Sequence[int]) -> None:
         self._note("reopening", list(ids))
-        self._front.declarations.retry(ids, self._now)
+        self._front.fresh_starts.retry(ids, self._now)
         query = "SELECT attempt FROM declaration WHERE id = ?"
         attempts = {id: self._front.database.execute(query, (id,)).fetchone()[0] for id in ids}
         self._note("retried", attempts)
 
     def _retry_all(self) -> None:
         self._note("reopening", self._ids("status = 2"))
-        self._front.declarations.retry_failed(self._front.lanes.matching(None, None), self._now)
+        self._front.fresh_starts.retry_failed(self._front.lanes.matching(None, None), self._now)
 
     def _purge(self) -> None:
         """By a command, which answers when it is on the disk."""
@@ -168,14 +168,14 @@ class Life:
         before = self._now - self._random.choice((0, 3, 10))
         ids = self._doomed(status, before)
         self._note("purging", ids)
-        self._front.declarations.purge(self._front.lanes.matching(None, None), status, before)
+        self._front.purging.purge(self._front.lanes.matching(None, None), status, before)
         self._note("purged", ids)
 
     def _chores(self) -> None:
         """By the worker, which does not wait for the disk."""
         self._note("purging", self._doomed(Status.COMPLETED, self._now - 8))
         lanes = self._back.lanes.matching(None, None)
-        self._back.declarations.purge(lanes, Status.COMPLETED, self._now - 8, most=5)
+        self._back.purging.purge(lanes, Status.COMPLETED, self._now - 8, most=5)
 
     def _doomed(self, status: Status, before: float) -> list[int]:
         if status is Status.PENDING:

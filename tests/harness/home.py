@@ -229,11 +229,11 @@ class Home:
         """Declare a job whose `handle()` has this body."""
         return self.declare_job("run", code=textwrap.dedent(code), options=options)
 
-    def run_each(self, codes: Iterable[str], **options: Any) -> range:
+    def run_each(self, codes: Iterable[str], **options: Any) -> Sequence[int]:
         """Declare one job for each body."""
         return self.queue.declare_many((request("run", code=code) for code in codes), **options)
 
-    def declare_many(self, name: str, payloads: Iterable[dict[str, Any]]) -> range:
+    def declare_many(self, name: str, payloads: Iterable[dict[str, Any]]) -> Sequence[int]:
         """Declare one job for each payload."""
         return self.queue.declare_many(request(name, **payload) for payload in payloads)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from prokerja import repository
 from prokerja.model.claim import Claimed
-from prokerja.model.declaration import Declaration, Lane, Status
+from prokerja.model.declaration import Conditions, Declaration, Lane, Status
 from prokerja.model.record import Attempt, Filter
 from prokerja.model.worker import Taking
 from prokerja.repository.sqlite.repository import SQLiteRepository
@@ -52,9 +52,14 @@ def asked(
     retry_after: float = 10.0,
     timeout: float | None = None,
     label: str | None = None,
+    batch: str | None = None,
+    **conditions: Any,
 ) -> Declaration:
-    """A request as it goes into the store."""
-    return Declaration(lane, payload, due_at, retries, retry_after, timeout, label)
+    """A request as it goes into the store, with what else it waits for."""
+    asked_for = Conditions(**conditions) if conditions else None
+    return Declaration(
+        lane, payload, due_at, retries, retry_after, timeout, label, batch, asked_for
+    )
 
 
 def open_store(path: str) -> Repository:

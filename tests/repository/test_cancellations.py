@@ -6,6 +6,7 @@ import pytest
 
 from prokerja.errors import NotFound, RequestError
 from prokerja.model.declaration import Lane
+from prokerja.model.record import Filter
 from prokerja.verdicts import Advice, Completed, Failed, Released
 from tests.repository.harness import COMPLETED, FAILED, PENDING, PROCESSING, START, Store, asked
 
@@ -120,7 +121,7 @@ def test_all_that_match_are_cancelled_and_no_others(store: Store) -> None:
     assert set(taken) == {ids[0], ids[1]}
 
     def cancelled(queue: str | None, label: str | None) -> tuple[int, int]:
-        return store.repository.cancel_matching(queue, None, label, WHY, store.now)
+        return store.repository.cancel_matching(Filter(None, queue, None, label), WHY, store.now)
 
     assert cancelled("nowhere", None) == (0, 0)
     assert cancelled(None, "x") == (2, 1)

@@ -56,9 +56,9 @@ def use(path: Path) -> None:
             settle(repository, claimed[1::2], 2)
         with database.writing():
             repository.claims.put_back(1, START)
-        repository.declarations.retry_failed(lanes, START + 1000)
-        repository.declarations.purge(lanes, Status.COMPLETED, START + 1000)
-        repository.declarations.purge(lanes, Status.PENDING, START + 1000)
+        repository.fresh_starts.retry_failed(lanes, START + 1000)
+        repository.purging.purge(lanes, Status.COMPLETED, START + 1000)
+        repository.purging.purge(lanes, Status.PENDING, START + 1000)
         database.shorten_log()
     finally:
         repository.close()

@@ -170,13 +170,14 @@ def test_no_verb_writes_to_a_file_that_a_newer_program_has_migrated_meanwhile(pa
     newer.migrate(str(path))
     before = dump(path)
     declarations, workers = repository.declarations, repository.registry
+    fresh_starts, purging = repository.fresh_starts, repository.purging
     writing: list[Callable[[], object]] = [
         lambda: declarations.add_one(asked(), START),
         lambda: declarations.add([asked()], START),
         lambda: declarations.add([asked(lane=Lane("new", "noop", 0))], START),
-        lambda: declarations.retry([1], START),
-        lambda: declarations.retry_failed([lane], START),
-        lambda: declarations.purge([lane], Status.PENDING, START + 1),
+        lambda: fresh_starts.retry([1], START),
+        lambda: fresh_starts.retry_failed([lane], START),
+        lambda: purging.purge([lane], Status.PENDING, START + 1),
         lambda: workers.register(1, START, 1, Taking((), ())),
         lambda: workers.set_names(1, ["noop"]),
         lambda: repository.catalog.record("/", {}, (), [SPEC]),

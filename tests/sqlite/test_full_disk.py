@@ -113,7 +113,7 @@ while len(refused) < 3:
 answer = {"refused": refused, "acknowledged": len(acknowledged)}
 answer["lost"] = sorted(set(acknowledged) ^ set(ids()))
 try:
-    answer["purged"] = repository.declarations.purge(lanes(), Status.PENDING, 3e9, most=50)
+    answer["purged"] = repository.purging.purge(lanes(), Status.PENDING, 3e9, most=50)
 except ProkerjaError as error:
     answer["purged"] = str(error)
 answer["after"] = len(ids())

@@ -12,6 +12,7 @@ import pytest
 
 from prokerja.errors import TryAgain
 from prokerja.model.declaration import Status
+from prokerja.model.record import Filter
 from prokerja.model.worker import Taking
 from prokerja.repository.sqlite import cancellations
 from prokerja.repository.sqlite.cancellations import ASK
@@ -245,7 +246,7 @@ def test_what_comes_back_while_all_are_cancelled_does_not_stay(
         yield
 
     monkeypatch.setattr(cancellations, "in_slices", in_slices)
-    assert store.repository.cancel_matching(None, None, None, "cancelled", START) == (2, 1)
+    assert store.repository.cancel_matching(Filter(), "cancelled", START) == (2, 1)
     assert {store.one(id).status for id in (held, waits)} == {Status.FAILED}
 
 

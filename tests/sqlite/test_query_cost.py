@@ -67,9 +67,9 @@ def verbs(repository: SQLiteRepository) -> dict[str, Callable[[], object]]:
         past.ahead(record, START)
 
     def retry() -> None:
-        repository.declarations.retry([past.newest(Filter(Status.FAILED), 1)[0].id], START)
+        repository.fresh_starts.retry([past.newest(Filter(Status.FAILED), 1)[0].id], START)
 
-    purge = repository.declarations.purge
+    purge = repository.purging.purge
     found: dict[str, Callable[[], object]] = {
         "declare": lambda: repository.declarations.add([asked()] * 3, START),
         "complete": lambda: turn(1),
@@ -84,11 +84,11 @@ def verbs(repository: SQLiteRepository) -> dict[str, Callable[[], object]]:
         "failures": lambda: past.failures(None, 20),
         "running": lambda: past.running(None, 20),
         "cancel": lambda: repository.cancel([past.newest(Filter(Status.PENDING), 1)[0].id], "", 0),
-        "cancel labelled": lambda: repository.cancel_matching(None, None, "rare", "", START),
+        "cancel labelled": lambda: repository.cancel_matching(Filter(label="rare"), "", START),
         "histogram": lambda: buckets(repository.database, None),
         "one": one,
         "retry": retry,
-        "retry failed": lambda: repository.declarations.retry_failed(ids, START - 1e6),
+        "retry failed": lambda: repository.fresh_starts.retry_failed(ids, START - 1e6),
         "through the door": lambda: repository.database.execute(
             "INSERT INTO declare (job) VALUES ('noop')"
         ),

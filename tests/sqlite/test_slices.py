@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from prokerja.repository.sqlite import history
 from prokerja.repository.sqlite.codes import TURNS
-from prokerja.repository.sqlite.declarations import CHUNK_ROWS, SLICE_ROWS
+from prokerja.repository.sqlite.declarations import CHUNK_ROWS
 from prokerja.repository.sqlite.repository import SQLiteRepository
+from prokerja.repository.sqlite.slices import SLICE_ROWS
 from prokerja.verdicts import Failed
 from tests.repository.harness import COMPLETED, FAILED, PENDING, START, asked
 from tests.sqlite.store import SQLiteStore, take
@@ -49,7 +50,7 @@ def test_retrying_all_failed_jobs_ends_though_they_fail_again_meanwhile(tmp_path
     store.settle(token, *[(id, lane, Failed(START, START, "no")) for id in ids])
     store.meddle(10)
     lanes = store.repository.lanes.matching(None, None)
-    assert store.repository.declarations.retry_failed(lanes, START) == count
+    assert store.repository.fresh_starts.retry_failed(lanes, START) == count
     assert store.left == 10 - 3, "three slices, and none of them twice"
     assert {a for (a,) in store.rows("SELECT attempt FROM declaration")} == {2}
     store.other.close()

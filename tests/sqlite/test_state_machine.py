@@ -297,7 +297,7 @@ class Machine(RuleBasedStateMachine):
         held = sum(self.jobs[id].status is PROCESSING for id in ids)
         known = [self.lanes[lane] for lane in lanes if lane in self.lanes]
         cancel = self.current.cancelling.cancel_matching
-        assert cancel(known, None, CANCELLED, self.now) == (len(ids), held)
+        assert cancel(known, None, None, CANCELLED, self.now) == (len(ids), held)
         for id in ids:
             self.end(id)
 
@@ -314,7 +314,7 @@ class Machine(RuleBasedStateMachine):
     @rule(data=st.data())
     def retry(self, data: st.DataObject) -> None:
         ids = data.draw(st.lists(st.sampled_from(self.of(FAILED)), min_size=1, max_size=4))
-        self.current.declarations.retry(ids, self.now)
+        self.current.fresh_starts.retry(ids, self.now)
         for id in set(ids):
             self.refresh(id)
 
@@ -322,7 +322,7 @@ class Machine(RuleBasedStateMachine):
     @rule(data=st.data())
     def make_due(self, data: st.DataObject) -> None:
         id = data.draw(st.sampled_from(self.not_due()))
-        self.current.declarations.retry([id], self.now)
+        self.current.fresh_starts.retry([id], self.now)
         self.jobs[id].due_at = self.now
 
     @rule(data=st.data())
@@ -333,14 +333,14 @@ class Machine(RuleBasedStateMachine):
         ids = [*self.of(FAILED), bad]
         before = self.everything()
         with pytest.raises(NotFound if bad in missing else RequestError, match=rf"job {bad}\b"):
-            self.current.declarations.retry(ids, self.now)
+            self.current.fresh_starts.retry(ids, self.now)
         assert self.everything() == before
 
     @rule(lanes=st.lists(st.sampled_from(LANES), unique=True, max_size=6))
     def retry_failed(self, lanes: list[Lane]) -> None:
         ids = [id for id in self.of(FAILED) if self.jobs[id].lane in lanes]
         known = [self.lanes[lane] for lane in lanes if lane in self.lanes]
-        assert self.current.declarations.retry_failed(known, self.now) == len(ids)
+        assert self.current.fresh_starts.retry_failed(known, self.now) == len(ids)
         for id in ids:
             self.refresh(id)
 
@@ -359,7 +359,7 @@ class Machine(RuleBasedStateMachine):
         ]
         count = len(gone) if most is None else min(most, len(gone))
         lanes = sorted(self.lanes.values())
-        assert self.current.declarations.purge(lanes, status, before, most) == count
+        assert self.current.purging.purge(lanes, status, before, most) == count
         left = {id for (id,) in self.rows("SELECT id FROM declaration")}
         went = [entry for entry in gone if entry[2] not in left]
         assert len(went) == count
@@ -398,7 +398,7 @@ class Machine(RuleBasedStateMachine):
 
     # What each verb should do.
 
-    def expect(self, ids: range, requests: Sequence[Declaration]) -> None:
+    def expect(self, ids: Sequence[int], requests: Sequence[Declaration]) -> None:
         assert list(ids) == list(range(self.newest + 1, self.newest + 1 + len(requests)))
         for id, request in zip(ids, requests, strict=True):
             due_at = max(request.due_at, self.now)

@@ -7,24 +7,27 @@ from typing import TYPE_CHECKING
 
 from prokerja.errors import NotFound
 from prokerja.repository.sqlite.nouns import Nouns
+from prokerja.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from prokerja.model.declaration import Status
     from prokerja.model.metrics import Metrics
-    from prokerja.model.record import Detail, Filter, Record, Running
+    from prokerja.model.record import Condition, Detail, Filter, Record, Running
     from prokerja.model.summary import Summary
-    from prokerja.model.worker import WorkerRow
+    from prokerja.repository import why
 
 
 class Answers(Nouns):
     """The verbs that only read, each a transaction."""
 
-    def summary(self, queue: str | None, now: float) -> Summary:
+    def summary(self, queue: str | None, now: float, batch: str | None = None) -> Summary:
         """See the protocol."""
         with self.database.reading():
-            return self._summary(queue, now)
+            if batch is None:
+                return self._summary(queue, now)
+            return self._summary_of_batch(batch, queue, now)
 
     def metrics(self, queue: str | None, now: float) -> Metrics:
         """See the protocol."""
@@ -45,11 +48,22 @@ class Answers(Nouns):
             record = self.history.one(id)
             if record is None:
                 return None
-            attempts = self.history.attempts(record)
-            history = self.history
-            answers = why.Answers(self._living, history.attempts, history.ahead)
-            reason = why.why_not_running(answers, record, now)
-            return Detail(record, attempts, reason, self.cancelling.asked_for(id))
+            return Detail(
+                record,
+                self.history.attempts(record),
+                why.why_not_running(self._answers(), record, now),
+                self.cancelling.asked_for(id),
+                self.blocks.parents(id),
+                self.history.expires_at(id),
+            )
+
+    def conditions(self, id: int, now: float) -> list[Condition] | None:
+        """See the protocol."""
+        from prokerja.repository import why
+
+        with self.database.reading():
+            record = self.history.one(id)
+            return None if record is None else why.conditions(self._answers(), record, now)
 
     def statuses(self, ids: Iterable[int]) -> dict[int, Status]:
         """See the protocol."""
@@ -87,6 +101,16 @@ class Answers(Nouns):
         due_since = self.lanes.due_since(queue, now)
         return Summary(self.lanes.tallies(queue), due_since, self.registry.living(), now)
 
+    def _summary_of_batch(self, batch: str, queue: str | None, now: float) -> Summary:
+        from prokerja.model.summary import Summary
+        from prokerja.repository.sqlite.batches import tallies
+
+        counts, due_since = tallies(self.database, batch, queue)
+        if not counts and not tallies(self.database, batch, None)[0]:
+            raise NotFound(f"there is no batch {quoted(batch)}")
+        due_since = {queue: due for queue, due in due_since.items() if due <= now}
+        return Summary(counts, due_since, self.registry.living(), now)
+
     def _bytes(self, ending: str) -> int:
         """The size of a file of ours; 0 if it is not there."""
         try:
@@ -94,5 +118,9 @@ class Answers(Nouns):
         except OSError:
             return 0
 
-    def _living(self) -> list[WorkerRow]:
-        return self.registry.living()
+    def _answers(self) -> why.Answers:
+        from prokerja.repository import why
+
+        history, registry = self.history, self.registry
+        ask = (registry.living, history.attempts, history.ahead, self.blocks.of, registry.held)
+        return why.Answers(*ask)

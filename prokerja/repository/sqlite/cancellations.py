@@ -6,38 +6,39 @@ the only one that may settle it, has stopped it; or until another has put it bac
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prokerja.errors import RequestError
 from prokerja.model.claim import Cancellation
-from prokerja.model.declaration import Status
-from prokerja.repository.sqlite.codes import FAILED, TURNS, UNSETTLED
-from prokerja.repository.sqlite.declarations import SLICE_ROWS, in_slices, place_of
+from prokerja.repository.sqlite.codes import TURNS, UNSETTLED
+from prokerja.repository.sqlite.endings import Endings
+from prokerja.repository.sqlite.places import place_of
+from prokerja.repository.sqlite.slices import SLICE_ROWS, in_slices
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping
 
     from prokerja.repository.sqlite.database import Database
     from prokerja.repository.sqlite.lanes import Lanes
 
 HELD = "SELECT value, token FROM claim, json_each(claim.declarations)"
-FAIL = f"""
-    UPDATE declaration SET status = {FAILED}, attempt = attempt + 1, started_at = NULL,
-        finished_at = ? WHERE id = ?"""
-TELL = """
-    INSERT INTO attempt (declaration, number, worker, finished_at, crashed, error)
-    SELECT id, attempt, 0, ?, 0, ? FROM declaration WHERE id = ?"""
 ASK = """
     INSERT INTO cancellation (declaration, token, error) VALUES (?, ?, ?)
     ON CONFLICT DO UPDATE SET token = excluded.token, error = excluded.error"""
 OF_LANE = """
     SELECT declaration, lane, due_at FROM pending
-    WHERE lane = :lane AND declaration <= :newest LIMIT :most"""
-LABELLED = """
-    SELECT d.id, d.lane, d.due_at FROM declaration AS d JOIN pending AS p
-        ON p.lane = d.lane AND p.due_at = d.due_at AND p.declaration = d.id
-    WHERE d.lane = :lane AND d.label = :label AND d.id <= :newest LIMIT :most"""
+    WHERE lane = :lane AND declaration <= :newest
+    UNION ALL
+    SELECT id, d.lane, due_at FROM blocked JOIN declaration AS d ON id = blocked.declaration
+    WHERE blocked.lane = :lane AND id <= :newest LIMIT :most"""
+CALLED = """
+    SELECT d.id, d.lane, d.due_at FROM declaration AS d
+    WHERE d.lane = :lane AND {call} AND d.id <= :newest AND d.status = 0 AND (
+        EXISTS (SELECT 1 FROM pending AS p
+            WHERE p.lane = d.lane AND p.due_at = d.due_at AND p.declaration = d.id)
+        OR EXISTS (SELECT 1 FROM blocked WHERE blocked.declaration = d.id)
+    ) LIMIT :most"""
+"""Those with a label, or of a batch, or both."""
 
 
 class Cancellations:
@@ -45,7 +46,7 @@ class Cancellations:
 
     def __init__(self, database: Database, lanes: Lanes) -> None:
         self._database = database
-        self._lanes = lanes
+        self._endings = Endings(database, lanes)
 
     def cancel(self, ids: Iterable[int], error: str, now: float, *, skip_ended: bool) -> int:
         """End them with that error, all or none; returns how many a worker has yet to stop.
@@ -61,17 +62,23 @@ class Cancellations:
                 if id in held:
                     asked.append((id, held[id], error))
                 elif status == UNSETTLED:
-                    waiting.append((id, lane, due_at))
+                    waiting.append((id, lane, due_at, error))
                 elif not skip_ended:
                     raise RequestError(f"job {id} has ended; `prokerja report:job {id}` shows how")
-            self._fail(waiting, error, now)
+            self._endings.fail_waiting(waiting, now)
+            self._endings.write(now)
             self._database.executemany(ASK, asked)
         return len(asked)
 
     def cancel_matching(
-        self, lanes: Collection[int], label: str | None, error: str, now: float
+        self,
+        lanes: Collection[int],
+        label: str | None,
+        batch: str | None,
+        error: str,
+        now: float,
     ) -> tuple[int, int]:
-        """End all of these lanes that are there and have not ended, or those with a label.
+        """End all of these lanes that have not ended, or those of them with a label or a batch.
 
         Works in slices that never hold a worker up for long. Returns how many, and how many of
         them a worker has yet to stop.
@@ -79,42 +86,36 @@ class Cancellations:
         with self._database.reading():
             [newest] = self._database.execute("SELECT max(id) FROM declaration").fetchone()
         # What is held cannot come back once it is asked for; what is claimed meanwhile comes last.
-        asked = self._ask_matching(lanes, label, newest, error)
-        query = OF_LANE if label is None else LABELLED
+        called = {"label": label, "batch": batch, "newest": newest}
+        asked = self._ask_matching(lanes, called, error)
+        calls = [f"d.{name} = :{name}" for name in ("label", "batch") if called[name] is not None]
+        query = CALLED.format(call=" AND ".join(calls)) if calls else OF_LANE
         count = 0
         for lane in lanes:
-            given = {"lane": lane, "label": label, "newest": newest, "most": SLICE_ROWS}
+            given = {"lane": lane, "most": SLICE_ROWS, **called}
             for _ in in_slices():
                 with self._database.writing():
                     rows = self._database.execute(query, given).fetchall()
-                    self._fail(rows, error, now)
+                    self._endings.fail_waiting([(*row, error) for row in rows], now)
+                    self._endings.write(now)
                 count += len(rows)
                 if len(rows) < SLICE_ROWS:
                     break
-        asked |= self._ask_matching(lanes, label, newest, error)
+        asked |= self._ask_matching(lanes, called, error)
         return count + len(asked), len(asked)
 
     def _ask_matching(
-        self, lanes: Collection[int], label: str | None, newest: int, error: str
+        self, lanes: Collection[int], called: Mapping[str, Any], error: str
     ) -> set[int]:
         query = f"""
             SELECT id, token, lane FROM ({HELD}) JOIN declaration ON id = value
-            WHERE id <= :newest AND (:label IS NULL OR label = :label)"""
+            WHERE id <= :newest AND (:label IS NULL OR label = :label)
+            AND (:batch IS NULL OR batch = :batch)"""
         with self._database.writing():
-            held = self._database.execute(query, {"newest": newest, "label": label}).fetchall()
+            held = self._database.execute(query, called).fetchall()
             rows = [(id, token, error) for id, token, lane in held if lane in lanes]
             self._database.executemany(ASK, rows)
         return {id for id, _, _ in rows}
-
-    def _fail(self, rows: Sequence[tuple[int, int, float]], error: str, now: float) -> None:
-        """Pending ones, by id, lane and due time; inside a write transaction."""
-        drop = "DELETE FROM pending WHERE lane = ? AND due_at = ? AND declaration = ?"
-        self._database.executemany(drop, [(lane, due_at, id) for id, lane, due_at in rows])
-        self._database.executemany(FAIL, [(now, id) for id, _, _ in rows])
-        self._database.executemany(TELL, [(now, error, id) for id, _, _ in rows])
-        counts = Counter(lane for _, lane, _ in rows)
-        for status, sign in ((Status.PENDING, -1), (Status.FAILED, 1)):
-            self._lanes.add_counts({(lane, status): sign * n for lane, n in counts.items()})
 
     def asked_of(self, worker: int) -> list[Cancellation]:
         """What a worker has yet to stop."""

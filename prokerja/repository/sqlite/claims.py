@@ -18,8 +18,11 @@ from msgspec.json import decode, encode
 from prokerja.errors import StoreError
 from prokerja.model.claim import Claimed, Extra, FailedAttempt
 from prokerja.model.declaration import Status
+from prokerja.repository.sqlite.blocks import Blocks
 from prokerja.repository.sqlite.cancellations import Cancellations
 from prokerja.repository.sqlite.codes import TURNS
+from prokerja.repository.sqlite.endings import Endings
+from prokerja.repository.sqlite.expiry import Expiry
 from prokerja.repository.sqlite.outcomes import Outcomes
 from prokerja.repository.verbs import Recovered, Turn
 from prokerja.verdicts import Advice, Completed, Failed, Released
@@ -38,6 +41,9 @@ READY = """
     FROM pending AS p CROSS JOIN declaration AS d ON d.id = p.declaration
     WHERE p.lane = ? AND p.due_at <= ? ORDER BY p.due_at, p.declaration"""
 
+HAVE_EXTRAS = """
+    SELECT EXISTS (SELECT 1 FROM dependency) OR EXISTS (SELECT 1 FROM successor)"""
+
 
 class Held(NamedTuple):
     """A declaration that a claim covers."""
@@ -54,8 +60,13 @@ class Claims:
     def __init__(self, database: Database, lanes: Lanes, declarations: Declarations) -> None:
         self._database = database
         self._lanes = lanes
-        self._outcomes = Outcomes(database, lanes, declarations)
+        self._unbegun: list[FailedAttempt] = []
+        """Those that have failed in this turn without having begun."""
+        self._endings = Endings(database, lanes, self._unbegun)
+        self._outcomes = Outcomes(database, lanes, declarations, self._endings)
         self._cancellations = Cancellations(database, lanes)
+        self._expiry = Expiry(database, self._endings)
+        self._blocks = Blocks(database, self._endings)
         self._turns = itertools.count(1)
         self.chance: Callable[[], float] = random.random
         """For jitter: random numbers in [0, 1)."""
@@ -79,10 +90,15 @@ class Claims:
                 failed += self.settle(token, some, now, self.chance)
             for job, since in started:
                 self.started(job.token, [(job.id, since)])
+            self._expiry.expire(now)
+            self._endings.write(now)
+            failed += self._unbegun
+            names = {lane: self._name(lane) for _, lane, *_ in self._unbegun}
+            self._unbegun.clear()
             if want is not None:
                 ranks = self._lanes.waiting(want.taking)
                 lanes = list(itertools.chain(*ranks))
-                names = {waiting.id: waiting.lane.name for waiting in lanes}
+                names |= {waiting.id: waiting.lane.name for waiting in lanes}
                 token = self.next_token(worker)
                 enough = self.take(token, ranks, now, want.assign)
                 extras = self._extras(token)
@@ -92,11 +108,19 @@ class Claims:
                         f"{self._database.path} is damaged: it queues jobs that are not there;"
                         " restore a backup or try sqlite3's .recover"
                     )
+                moments = next_due, self._expiry.next(now)
+                next_due = min((one for one in moments if one is not None), default=None)
         return Turn(failed, names, next_due, extras)
+
+    def _name(self, lane: int) -> str:
+        [name] = self._database.execute("SELECT name FROM lane WHERE id = ?", (lane,)).fetchone()
+        return str(name)
 
     def _extras(self, token: int) -> dict[tuple[int, int], Extra]:
         """What else some of a claim's declarations are given."""
-        return {}
+        if not self._database.execute(HAVE_EXTRAS).fetchone()[0]:
+            return {}
+        return {(token, id): extra for id, extra in self._blocks.extras(token).items()}
 
     def next_token(self, worker: int) -> int:
         """That of the worker's next claim."""
@@ -197,6 +221,7 @@ class Claims:
         failed = [self.settle(token, some, now, self.chance) for token, some in settled.items()]
         all_settled = [*itertools.chain(*settled.values())]
         returned = self.put_back(worker, now)
+        self._endings.write(now)
         return Recovered(worker, all_settled, [*itertools.chain(*failed)], names, returned, None)
 
     def put_back(self, worker: int, now: float) -> int:

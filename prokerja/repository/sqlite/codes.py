@@ -11,6 +11,15 @@ CODES = {
     Status.COMPLETED: COMPLETED,
     Status.FAILED: FAILED,
 }
+
+
+def status_of(code: int | None, *, claimed: bool) -> Status | None:
+    """The status that a row's code means; None for no row."""
+    if code == UNSETTLED:
+        return Status.PROCESSING if claimed else Status.PENDING
+    return {COMPLETED: Status.COMPLETED, FAILED: Status.FAILED}.get(code)  # type: ignore[arg-type]
+
+
 HIGHEST_ID = 2**63 - 1
 QUEUE = "INSERT INTO pending (lane, due_at, declaration) VALUES (?, ?, ?)"
 TURNS = 2**32

@@ -20,11 +20,12 @@ EXACT_ROWS = 50_000
 CLAIMED = "SELECT value FROM claim, json_each(claim.declarations)"
 COLUMNS = """
     d.id, d.lane, d.status, d.declared_at, d.due_at, d.started_at, d.finished_at, d.attempt,
-    d.retries, d.retry_after, d.timeout, d.returns, d.payload, d.result, d.label,
+    d.retries, d.retry_after, d.timeout, d.returns, d.payload, d.result, d.label, d.batch,
     (SELECT started_at FROM running WHERE declaration = d.id),
     (SELECT error FROM attempt WHERE declaration = d.id ORDER BY number DESC LIMIT 1)"""
 MATCHES = """
     (:label IS NULL OR d.label = :label)
+    AND (:batch IS NULL OR d.batch = :batch)
     AND (:since IS NULL OR d.declared_at >= :since)
     AND (:until IS NULL OR d.declared_at < :until)
     AND (:error IS NULL OR instr(lower((SELECT error FROM attempt WHERE declaration = d.id
@@ -51,14 +52,14 @@ class History:
     def newest(self, wanted: Filter, limit: int) -> list[Record]:
         """The declarations that match, highest id first.
 
-        Exactly so among the newest EXACT_ROWS of the file, or of those of a label or declared in
-        that time; if those are too few, the list goes on with each status's latest: the finished
-        by their end, the pending by their due time, EXACT_ROWS of each at the most.
+        Exactly so among the newest EXACT_ROWS of the file, or of those of a label, of a batch or
+        declared in that time; if those are too few, the list goes on with each status's latest: the
+        finished by their end, the pending by their due time, EXACT_ROWS of each at the most.
         """
         lanes = self._lanes.matching(wanted.queue, wanted.name)
         claimed = {id for (id,) in self._database.execute(CLAIMED)}
         rows = self._recent(wanted, lanes, limit)
-        if len(rows) < limit and wanted.label is None:
+        if len(rows) < limit and wanted.label is None and wanted.batch is None:
             older = self._older(wanted, list(lanes), limit)
             rows = sorted({*rows, *older}, reverse=True)
         records = (self._record(row, lanes, claimed) for row in rows)
@@ -76,6 +77,12 @@ class History:
             exit_code = int(record.result) if is_command else None  # type: ignore[arg-type]
             ended.append(Attempt(record.attempts, 0, *times, None, None, exit_code))
         return ended
+
+    def expires_at(self, id: int) -> float | None:
+        """When a declaration fails if it has not been started by then."""
+        query = "SELECT expires_at FROM expiry WHERE declaration = ?"
+        [moment] = self._database.execute(query, (id,)).fetchone() or (None,)
+        return None if moment is None else float(moment)
 
     def failures(self, queue: str | None, limit: int) -> list[Record]:
         """What has failed for good, the latest end first."""
@@ -122,10 +129,11 @@ class History:
         marks = ", ".join(str(lane) for lane in lanes)
         first, last = self._declared_between(wanted.since, wanted.until)
         source = "declaration"
-        if wanted.label is None:
+        called = "batch" if wanted.batch is not None else "label"
+        if getattr(wanted, called) is None:
             first = max(first, last - EXACT_ROWS + 1)
         else:
-            source = f"""(SELECT * FROM declaration WHERE label = :label
+            source = f"""(SELECT * FROM declaration WHERE {called} = :{called}
                 AND id BETWEEN :first AND :last ORDER BY id DESC LIMIT {EXACT_ROWS})"""
         query = f"""SELECT {COLUMNS} FROM {source} AS d WHERE d.id BETWEEN :first AND :last
             AND d.lane IN ({marks}) AND (:code IS NULL OR d.status = :code)
@@ -152,6 +160,10 @@ class History:
                     WHERE {MATCHES} LIMIT :limit"""
                 if is_plain:
                     query = f"{ALL} JOIN ({latest} :limit) ON declaration = d.id"
+                rows += self._database.execute(query, bound)
+                query = f"""{ALL} JOIN (SELECT declaration FROM blocked WHERE lane = :lane
+                    ORDER BY declaration DESC LIMIT :most) ON declaration = d.id
+                    WHERE {MATCHES} LIMIT :limit"""
                 rows += self._database.execute(query, bound)
             for settled in (Status.COMPLETED, Status.FAILED):
                 if status in (None, settled):
@@ -188,12 +200,12 @@ class History:
 
     def _record(self, row: Any, lanes: Mapping[int, Lane], claimed: Collection[int]) -> Record:
         id, lane, code, declared, due, started, finished, *rest, running, error = row
-        attempts, retries, retry_after, timeout, returns, payload, result, label = rest
+        attempts, retries, retry_after, timeout, returns, payload, result, label, batch = rest
         if code == UNSETTLED:
             status = Status.PROCESSING if id in claimed else Status.PENDING
         else:
             status = Status.COMPLETED if code == COMPLETED else Status.FAILED
         return Record(
             id, lanes[lane], status, declared, due, running or started, finished, attempts,
-            retries, retry_after, timeout, returns, payload, result, error, label,
+            retries, retry_after, timeout, returns, payload, result, error, label, batch,
         )  # fmt: skip

@@ -16,10 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from prokerja.output.folder import OutputFolder
+    from prokerja.repository.sqlite.blocks import Blocks
     from prokerja.repository.sqlite.cancellations import Cancellations
     from prokerja.repository.sqlite.catalog import Catalog
+    from prokerja.repository.sqlite.changes import Changes
     from prokerja.repository.sqlite.claims import Claims
+    from prokerja.repository.sqlite.fresh_starts import FreshStarts
     from prokerja.repository.sqlite.history import History
+    from prokerja.repository.sqlite.purging import Purging
     from prokerja.repository.sqlite.workers import Workers
 
 
@@ -35,8 +39,7 @@ class Nouns:
             refuse_network(self.path)
         self.database = open_database(self.path, create=create)
         self.lanes = Lanes(self.database)
-        self.declarations = Declarations(self.database, self.lanes, self._delete_output)
-        self.retry = self.declarations.retry
+        self.declarations = Declarations(self.database, self.lanes)
         self.refuse_newer = self.database.meet_newer
         self.maintain = self.database.shorten_log
         self.close = self.database.close
@@ -82,6 +85,35 @@ class Nouns:
         from prokerja.repository.sqlite.history import History
 
         return History(self.database, self.lanes)
+
+    @cached_property
+    def fresh_starts(self) -> FreshStarts:
+        """What is to be tried again."""
+        from prokerja.repository.sqlite.fresh_starts import FreshStarts
+
+        return FreshStarts(self.database, self.lanes)
+
+    @cached_property
+    def purging(self) -> Purging:
+        """What deletes declarations."""
+        from prokerja.repository.sqlite.purging import Purging
+
+        return Purging(self.database, self.lanes, self._delete_output)
+
+    @cached_property
+    def blocks(self) -> Blocks:
+        """What keeps declarations out of the queue."""
+        from prokerja.repository.sqlite.blocks import Blocks
+        from prokerja.repository.sqlite.endings import Endings
+
+        return Blocks(self.database, Endings(self.database, self.lanes))
+
+    @cached_property
+    def changes(self) -> Changes:
+        """What changes pending declarations."""
+        from prokerja.repository.sqlite.changes import Changes
+
+        return Changes(self.database, self.lanes)
 
     @property
     def patience(self) -> float:

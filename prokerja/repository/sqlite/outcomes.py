@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from prokerja.repository.sqlite.database import Database
     from prokerja.repository.sqlite.declarations import Declarations
+    from prokerja.repository.sqlite.endings import Endings
     from prokerja.repository.sqlite.lanes import Lanes
 
 COMPLETE = f"""
@@ -36,10 +37,13 @@ INSERT_ATTEMPT = """
 class Outcomes:
     """Rows change at once, tally and histogram with `write_counts`."""
 
-    def __init__(self, database: Database, lanes: Lanes, declarations: Declarations) -> None:
+    def __init__(
+        self, database: Database, lanes: Lanes, declarations: Declarations, endings: Endings
+    ) -> None:
         self._database = database
         self._lanes = lanes
         self._declarations = declarations
+        self._endings = endings
         self._histogram = Histogram(database)
         self._counts: Counter[tuple[int, Status]] = Counter()
         database.on_rollback.append(self._counts.clear)
@@ -48,6 +52,7 @@ class Outcomes:
         """These have completed; their follow-ups are declared."""
         rows = [(v.started_at, v.finished_at, v.result, id) for id, _, v in settlements]
         self._database.executemany(COMPLETE, rows)
+        self._endings.completed([id for id, _, _ in settlements])
         took: defaultdict[int, list[float]] = defaultdict(list)
         for _, lane, v in settlements:
             took[lane].append(v.finished_at - v.started_at)
@@ -56,7 +61,7 @@ class Outcomes:
             self._histogram.add(lane, durations, completed=True)
         for _, _, verdict in settlements:
             if verdict.follow_ups:
-                self._declarations.insert(verdict.follow_ups, now)
+                self._declarations.insert(verdict.follow_ups, now, strict=False)
 
     def fail(
         self, id: int, lane: int, verdict: Failed, worker: int, now: float, chance: float
@@ -88,8 +93,7 @@ class Outcomes:
         self._database.execute(INSERT_ATTEMPT, row)
         if started_at is not None:
             self._histogram.add(lane, [now - started_at], completed=False)
-        self._database.execute(FAIL, (attempt, started_at, now, id))
-        self.move(lane, Status.PROCESSING, Status.FAILED)
+        self._end(id, lane, attempt, started_at, now)
         return FailedAttempt(id, lane, attempt, error, None)
 
     def crash(self, id: int, lane: int, worker: int, started_at: float, now: float) -> None:
@@ -124,8 +128,14 @@ class Outcomes:
         self.move(lane, Status.PROCESSING, Status.PENDING)
 
     def _fail_for_good(self, id: int, lane: int, attempt: int, verdict: Failed) -> None:
-        self._database.execute(FAIL, (attempt, verdict.started_at, verdict.finished_at, id))
+        self._end(id, lane, attempt, verdict.started_at, verdict.finished_at)
+
+    def _end(
+        self, id: int, lane: int, attempt: int, started_at: float | None, finished_at: float
+    ) -> None:
+        self._database.execute(FAIL, (attempt, started_at, finished_at, id))
         self.move(lane, Status.PROCESSING, Status.FAILED)
+        self._endings.failed(id)
 
     def _insert_attempt(
         self, id: int, attempt: int, verdict: Failed, worker: int, *, crashed: bool

@@ -10,8 +10,10 @@ from prokerja.repository.sqlite.answers import Answers
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from prokerja.model.change import Change
     from prokerja.model.claim import Cancellation, Claimed
-    from prokerja.model.declaration import Declaration
+    from prokerja.model.declaration import Declaration, Ids
+    from prokerja.model.record import Filter
     from prokerja.model.worker import Taking, WorkerRow
     from prokerja.repository.sqlite.watch import Watch
     from prokerja.repository.verbs import Journalled, Membership, Recovered, Turn, Want
@@ -23,20 +25,30 @@ if TYPE_CHECKING:
 class SQLiteRepository(Answers):
     """See `prokerja.repository.verbs`."""
 
-    def declare(self, declarations: Iterable[Declaration], now: float, within: Any = None) -> range:
+    def declare(
+        self, declarations: Iterable[Declaration], now: float, within: Any = None
+    ) -> range | Ids:
         """See the protocol; `within` is a sqlite3 connection to the same file."""
         if within is not None:
             from prokerja.repository.sqlite.within import insert_within
 
             return insert_within(within, self.path, tuple(declarations), now)
-        if type(declarations) is tuple and len(declarations) == 1:
+        if (
+            type(declarations) is tuple
+            and len(declarations) == 1
+            and not declarations[0].conditions
+        ):
             id = self.declarations.add_one(declarations[0], now)
             return range(id, id + 1)
         return self.declarations.add(declarations, now)
 
+    def retry(self, ids: Sequence[int], now: float) -> None:
+        """See the protocol."""
+        self.fresh_starts.retry(ids, now)
+
     def retry_failed(self, queue: str | None, name: str | None, now: float) -> int:
         """See the protocol."""
-        return self.declarations.retry_failed(self._lanes(queue, name), now)
+        return self.fresh_starts.retry_failed(self._lanes(queue, name), now)
 
     def cancel(
         self, ids: Iterable[int], error: str, now: float, *, skip_ended: bool = False
@@ -44,11 +56,22 @@ class SQLiteRepository(Answers):
         """See the protocol."""
         return self.cancelling.cancel(ids, error, now, skip_ended=skip_ended)
 
-    def cancel_matching(
-        self, queue: str | None, name: str | None, label: str | None, error: str, now: float
-    ) -> tuple[int, int]:
+    def cancel_matching(self, wanted: Filter, error: str, now: float) -> tuple[int, int]:
         """See the protocol."""
-        return self.cancelling.cancel_matching(self._lanes(queue, name), label, error, now)
+        lanes = self._lanes(wanted.queue, wanted.name)
+        return self.cancelling.cancel_matching(lanes, wanted.label, wanted.batch, error, now)
+
+    def hold(self, ids: Iterable[int]) -> None:
+        """See the protocol."""
+        self.blocks.hold(ids)
+
+    def release(self, ids: Iterable[int]) -> None:
+        """See the protocol."""
+        self.blocks.release(ids)
+
+    def change(self, ids: Iterable[int], change: Change, now: float) -> None:
+        """See the protocol."""
+        self.changes.change(ids, change, now)
 
     def purge(
         self, status: Status, before: float, queue: str | None = None, most: int | None = None
@@ -56,7 +79,7 @@ class SQLiteRepository(Answers):
         """See the protocol."""
         if status is Status.PROCESSING:
             raise ValueError("processing declarations cannot be purged")
-        return self.declarations.purge(self._lanes(queue, None), status, before, most)
+        return self.purging.purge(self._lanes(queue, None), status, before, most)
 
     def join(self, pid: int, now: float, realizers: int, taking: Taking) -> Membership:
         """See the protocol."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import sqlite3
 from collections import Counter
 from contextlib import contextmanager, suppress
@@ -10,12 +11,12 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from prokerja.errors import StoreError, TryAgain
-from prokerja.model.declaration import Status
+from prokerja.model.declaration import Conditions, Declaration, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from prokerja.model.declaration import Declaration, Lane
+    from prokerja.model.declaration import Lane
     from prokerja.repository.sqlite.database import Database
     from prokerja.repository.sqlite.lanes import Lanes
 
@@ -35,11 +36,13 @@ class Spool:
         self._numbers: dict[Lane, int] = {}
         self._counts: Counter[int] = Counter()
         """Declarations by lane, in the numbers that lanes have here."""
+        self.has_conditions = False
+        """Whether any waits for more than its time, or may not be one at all."""
         with _room(), database.aside():
             database.execute("PRAGMA temp.auto_vacuum = FULL")  # what is dropped frees its room
             database.execute(
                 f"CREATE TABLE {self._rows} (place INTEGER PRIMARY KEY, lane, due_at, payload,"
-                " retries, retry_after, timeout, label, batch)"
+                " retries, retry_after, timeout, label, batch, conditions)"
             )
             database.execute(f"CREATE TABLE {self._lanes} (number INTEGER PRIMARY KEY, id)")
 
@@ -47,23 +50,19 @@ class Spool:
         """Put some more aside; raises TryAgain if there is no room for them."""
         numbers = self._numbers
         rows = [
-            (
-                numbers.setdefault(lane, len(numbers)),
-                due,
-                payload,
-                again,
-                after,
-                limit,
-                label,
-                batch,
-            )
-            for lane, payload, due, again, after, limit, label, batch, _ in declarations
-        ]
-        insert = f"INSERT INTO {self._rows} VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)"
+            (numbers.setdefault(lane, len(numbers)), due, payload, again, after, limit, label,
+                batch, asked and self._noted(asked))
+            for lane, payload, due, again, after, limit, label, batch, asked in declarations
+        ]  # fmt: skip
+        insert = f"INSERT INTO {self._rows} VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         with _room(), self._database.aside():
             self._database.executemany(insert, rows)
         self._count += len(rows)
         self._counts.update(map(LANE, rows))
+
+    def _noted(self, conditions: Conditions) -> str:
+        self.has_conditions = True
+        return json.dumps(conditions)
 
     def move(self, lanes: Lanes, first: int, now: float) -> int:
         """Register all of them with ids from `first` on, inside the transaction at hand.
@@ -84,11 +83,25 @@ class Spool:
         lanes.add_counts({(ids[number], Status.PENDING): n for number, n in self._counts.items()})
         return self._count
 
+    def declarations(self) -> Iterator[Declaration]:
+        """All of them, in order."""
+        lanes = list(self._numbers)
+        query = f"""SELECT lane, payload, due_at, retries, retry_after, timeout, label, batch,
+            conditions FROM {self._rows} ORDER BY place"""
+        for lane, *columns, conditions in self._database.execute(query):
+            asked = None if conditions is None else _conditions(conditions)
+            yield Declaration._make((lanes[lane], *columns, asked))
+
     def close(self) -> None:
         """Let go of all that it holds."""
         with suppress(StoreError), self._database.aside():
             self._database.execute(f"DROP TABLE {self._rows}")
             self._database.execute(f"DROP TABLE {self._lanes}")
+
+
+def _conditions(text: str) -> Conditions:
+    conditions = Conditions(*json.loads(text))
+    return conditions._replace(after=tuple(conditions.after))
 
 
 @contextmanager

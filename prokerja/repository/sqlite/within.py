@@ -14,12 +14,12 @@ from prokerja.repository.sqlite.lanes import Lanes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from prokerja.model.declaration import Declaration
+    from prokerja.model.declaration import Declaration, Ids
 
 
 def insert_within(
     connection: sqlite3.Connection, path: str, declarations: Sequence[Declaration], now: float
-) -> range:
+) -> range | Ids:
     """Write the declarations through `connection`; returns their ids.
 
     They stand or fall with the caller's transaction. A connection that begins transactions by
@@ -36,7 +36,7 @@ def insert_within(
         connection.row_factory, connection.text_factory = ways
 
 
-def _insert(database: Database, declarations: Sequence[Declaration], now: float) -> range:
+def _insert(database: Database, declarations: Sequence[Declaration], now: float) -> range | Ids:
     [main] = [file for _, name, file in database.execute("PRAGMA database_list") if name == "main"]
     if not main or os.path.realpath(main) != database.path:
         raise RequestError(

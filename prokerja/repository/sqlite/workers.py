@@ -104,6 +104,11 @@ class Workers:
         """Every worker that is alive."""
         return [row for row in self.all() if self.alive(row.id)]
 
+    def held(self) -> dict[int, int]:
+        """How many declarations each worker has claimed."""
+        query = "SELECT worker, sum(json_array_length(declarations)) FROM claim GROUP BY worker"
+        return dict(self._database.execute(query).fetchall())
+
     def alive(self, id: int) -> bool:
         """Whether anyone holds the worker's lock; in memory, workers live as long as we do."""
         if not is_path(self._database.path):

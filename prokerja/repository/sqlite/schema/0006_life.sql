@@ -2,26 +2,27 @@
 ALTER TABLE declaration ADD COLUMN batch TEXT;
 CREATE INDEX batched ON declaration (batch, status) WHERE batch IS NOT NULL;
 
--- Keys under which a declaration stands, while it is open, for all that are declared with the same.
+-- Keys under which a declaration stands, while it is open, for all of its job that are declared with
+-- the same.
 CREATE TABLE coalescing (
     declaration INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    directory TEXT NOT NULL,
     key TEXT NOT NULL,
     open INTEGER NOT NULL DEFAULT 1
 ) STRICT;
-CREATE UNIQUE INDEX standing ON coalescing (key) WHERE open;
+CREATE UNIQUE INDEX standing ON coalescing (key, name, directory) WHERE open;
 
 -- Open declarations that stand neither in pending nor in a claim: held until somebody releases
--- them, waiting until no other of a batch is open, or until those they depend on have ended.
+-- them, or waiting for others to end.
 CREATE TABLE blocked (
     declaration INTEGER PRIMARY KEY,
     lane INTEGER NOT NULL,
-    held INTEGER NOT NULL DEFAULT 0,
-    batch TEXT
+    held INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX blocked_lane ON blocked (lane, declaration);
-CREATE INDEX blocked_batch ON blocked (batch) WHERE batch IS NOT NULL;
 
--- Which declarations a declaration waits for. Met: the parent has ended as it was to.
+-- The declarations that one depends on. Met: the parent has ended as it was to.
 CREATE TABLE dependency (
     child INTEGER NOT NULL,
     parent INTEGER NOT NULL,
@@ -30,7 +31,17 @@ CREATE TABLE dependency (
     PRIMARY KEY (child, parent)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX unmet ON dependency (parent, child) WHERE NOT met;
-CREATE INDEX waiting_child ON dependency (child) WHERE NOT met;
+CREATE INDEX unmet_child ON dependency (child) WHERE NOT met;
+
+-- Declarations that wait until no other of a batch is open; and how many of it had completed and
+-- failed when that was so.
+CREATE TABLE successor (
+    declaration INTEGER PRIMARY KEY,
+    batch TEXT NOT NULL,
+    completed INTEGER,
+    failed INTEGER
+) STRICT;
+CREATE INDEX succeeding ON successor (batch) WHERE completed IS NULL;
 
 -- When a declaration fails that has not been started by then.
 CREATE TABLE expiry (

@@ -1,0 +1,31 @@
+"""Where a declaration stands, for verbs that are about one of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prokerja.errors import NotFound
+from prokerja.repository.sqlite.codes import HIGHEST_ID, UNSETTLED
+
+if TYPE_CHECKING:
+    from prokerja.repository.sqlite.database import Database
+
+WAITS = """
+    SELECT EXISTS (SELECT 1 FROM pending WHERE lane = ? AND due_at = ? AND declaration = ?)
+        OR EXISTS (SELECT 1 FROM blocked WHERE declaration = ?)"""
+
+
+def place_of(database: Database, id: int) -> tuple[int, int, float]:
+    """A declaration's lane, the code of its status, and its due time; raises NotFound."""
+    query = "SELECT lane, status, due_at FROM declaration WHERE id = ?"
+    row: tuple[int, int, float] | None
+    row = database.execute(query, (min(id, HIGHEST_ID),)).fetchone()
+    if row is None:
+        raise NotFound(f"there is no job {id}; `prokerja report:jobs` lists them")
+    return row
+
+
+def is_pending(database: Database, id: int, lane: int, status: int, due_at: float) -> bool:
+    """Whether a declaration in that place is pending, in the queue or kept out of it."""
+    [waits] = database.execute(WAITS, (lane, due_at, id, id)).fetchone()
+    return bool(waits) and status == UNSETTLED
