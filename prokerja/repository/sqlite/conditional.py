@@ -51,7 +51,6 @@ class Conditional:
                     self._coalescing.replace(standing, group[0], now)
                 coalesced.add(standing)
                 ids.append(standing)
-        self._endings.write(now)
         ids.coalesced = frozenset(coalesced)
         return ids
 
@@ -74,6 +73,7 @@ class Conditional:
             error = self._blocks.block(id, lane, due_at, wanted, strict=strict)
             if error is not None:
                 self._endings.fail_waiting([(id, lane, due_at, error)], now)
+                self._endings.write(now)  # its key is free for the next
 
 
 def _has_key(declaration: Declaration) -> bool:

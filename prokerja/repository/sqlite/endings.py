@@ -45,7 +45,7 @@ SUCCEED = """
     )
     WHERE batch = :batch AND completed IS NULL AND NOT EXISTS (
         SELECT 1 FROM declaration WHERE batch = :batch AND status = 0 AND id NOT IN (
-            SELECT declaration FROM successor WHERE batch = :batch
+            SELECT declaration FROM successor WHERE batch = :batch AND completed IS NULL
         )
     )
     RETURNING declaration"""

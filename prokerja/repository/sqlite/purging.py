@@ -100,6 +100,8 @@ class Purging:
 
     def _end(self, ids: Sequence[int], now: float) -> None:
         """What waits for these, which are about to be deleted, is not to wait for ever."""
+        drop = "DELETE FROM blocked WHERE declaration = ?"  # they wait for nothing any more
+        self._database.executemany(drop, [(id,) for id in ids])
         self._database.execute(
             f"UPDATE declaration SET status = {FAILED} WHERE batch IS NOT NULL"
             " AND id IN (SELECT value FROM json_each(?))",
