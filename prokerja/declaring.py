@@ -71,6 +71,8 @@ def of_job(job: Any, now: float, options: Options = NO_OPTIONS, directory: str =
     It belongs to the jobs directory `directory` if the job's class lies in it, else to none.
     """
     cls: type = type(job)
+    if options.coalesce is None and _has_key(cls):
+        options = options._replace(coalesce=job.coalesce_key())
     usual = _cached(_of_class, cls, options, directory)
     payload = encode(payload_of(job), usual.lane.name)
     return _made(usual, payload, options, now)
@@ -166,6 +168,14 @@ def payload_of(job: Any) -> Any:
             " payload(), or of a dataclass with handle()"
         )
     return job.payload() if names is None else {name: getattr(job, name) for name in names}
+
+
+@cache
+def _has_key(cls: type) -> bool:
+    """Whether the instances of a class name their keys themselves, and it is no field."""
+    return callable(getattr(cls, "coalesce_key", None)) and "coalesce_key" not in (
+        field_names(cls) or ()
+    )
 
 
 @cache

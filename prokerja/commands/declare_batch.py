@@ -135,9 +135,12 @@ def _successor(
     """What is to run when all of a batch have ended."""
     options = Options(after_batch=batch)
     try:
-        first, *rest = shlex.split(words)
+        given = shlex.split(words)
     except ValueError as error:
         raise RequestError(f"--then: {quoted(words)} cannot be split: {error}") from None
+    if not given:
+        raise RequestError(f"--then: {quoted(words)} names nothing to run; write a job's name")
+    first, *rest = given
     if first == "--":
         surroundings = shell.Surroundings(portable(os.getcwd()))
         payload = shell.payload_of(list(map(portable, rest)), surroundings)

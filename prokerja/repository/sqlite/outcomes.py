@@ -59,9 +59,10 @@ class Outcomes:
         for lane, durations in took.items():
             self.move(lane, Status.PROCESSING, Status.COMPLETED, len(durations))
             self._histogram.add(lane, durations, completed=True)
-        for _, _, verdict in settlements:
-            if verdict.follow_ups:
-                self._declarations.insert(verdict.follow_ups, now, strict=False)
+        follow_ups = [one for _, _, verdict in settlements for one in verdict.follow_ups]
+        if follow_ups:
+            self._endings.write(now)  # a job may declare the next of its own key
+            self._declarations.insert(follow_ups, now, strict=False)
 
     def fail(
         self, id: int, lane: int, verdict: Failed, worker: int, now: float, chance: float

@@ -11,7 +11,7 @@ import tempfile
 import time
 from typing import TYPE_CHECKING, Any
 
-from prokerja import shell
+from prokerja import running, shell
 from prokerja.exit_codes import NEVER, NOT_EXECUTABLE, NOT_FOUND, in_words
 from prokerja.text import escaped, quoted
 from prokerja.verdicts import Advice
@@ -20,8 +20,14 @@ from prokerja.worker.realizer.outcome import Steered
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from prokerja.model.claim import Extra
+
 ID, ATTEMPT = b"PROKERJA_JOB_ID", b"PROKERJA_ATTEMPT"
 """The variables in which a command finds its job's id, and the number of the attempt."""
+PARENTS = b"PROKERJA_PARENTS"
+"""That for the ids of the jobs that it has waited for."""
+COUNTS = {"completed": b"PROKERJA_COMPLETED", "failed": b"PROKERJA_FAILED"}
+"""Those for how many of the batch that it has waited for have ended how."""
 LINGER_SECONDS = 2.0
 """For what a command has left in its group to end after a TERM."""
 LOOK_SECONDS = 0.01
@@ -36,6 +42,7 @@ class Command:
         self._argv = [shell.INTERPRETER, "-c", line] if line else argv
         self._place = place = shell.Surroundings(**surroundings)
         self._environment = {**os.environb, ID: b"%d" % id, ATTEMPT: b"%d" % attempt}
+        self._environment |= _given(running.running("a command").extra)
         self._environment |= {_bytes(key): _bytes(value) for key, value in place.env.items()}
 
     def handle(self) -> int:
@@ -89,6 +96,16 @@ class Command:
             return Steered(f"{name}: command not found", Advice.NONE, NOT_FOUND)
         why = f"{name}: cannot be run: {error.strerror}"
         return Steered(why, Advice.NONE, NOT_EXECUTABLE)
+
+
+def _given(extra: Extra | None) -> dict[bytes, bytes]:
+    """What a command finds in its environment of those that it has waited for."""
+    if extra is None:
+        return {}
+    given = {COUNTS[how]: b"%d" % count for how, count in (extra.counts or {}).items()}
+    if extra.parents:
+        given[PARENTS] = b" ".join(b"%d" % id for id in extra.parents)
+    return given
 
 
 def _wait(process: subprocess.Popen[bytes]) -> int:
