@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 import re
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from prokerja.model.declaration import Status
+from prokerja.model.change import Change
+from prokerja.model.declaration import Conditions, Status
 from prokerja.model.record import Filter
 from prokerja.model.worker import Taking
 from prokerja.repository.sqlite import history
@@ -89,6 +90,7 @@ def verbs(repository: SQLiteRepository) -> dict[str, Callable[[], object]]:
         "one": one,
         "retry": retry,
         "retry failed": lambda: repository.fresh_starts.retry_failed(ids, START - 1e6),
+        **waiting_verbs(repository),
         "through the door": lambda: repository.database.execute(
             "INSERT INTO declare (job) VALUES ('noop')"
         ),
@@ -105,7 +107,40 @@ def verbs(repository: SQLiteRepository) -> dict[str, Callable[[], object]]:
     return found
 
 
+def waiting_verbs(repository: SQLiteRepository) -> dict[str, Callable[[], object]]:
+    """What is done to those that wait."""
+    past = repository.history
+
+    def declare(batch: str | None = None, **conditions: Any) -> None:
+        one = asked()._replace(batch=batch, conditions=Conditions(**conditions))
+        repository.declarations.add([one], START)
+
+    def follow() -> None:
+        declare(batch="rare")
+        declare(after_batch="rare")
+        repository.summary(None, START, "rare")
+        repository.cancel_matching(Filter(batch="rare"), "", START)
+
+    def hold_and_release() -> None:
+        id = waits()
+        repository.hold([id])
+        repository.release([id])
+
+    def waits() -> int:
+        return past.newest(Filter(Status.PENDING), 1)[0].id
+
+    return {
+        "hold and release": hold_and_release,
+        "change": lambda: repository.change([waits()], Change(due_at=START + 1), START),
+        "coalesce": lambda: declare(coalesce="k"),
+        "depend": lambda: declare(after=(waits(),)),
+        "follow": follow,
+        "why": lambda: repository.conditions(waits(), START),
+    }
+
+
 FILTERS = [
+    Filter(batch="rare"),
     Filter(label="rare"),
     Filter(label="none", error="x"),
     Filter(since=START + 1, until=START + 2),
@@ -116,7 +151,8 @@ VERBS = [
     "declare", "complete", "fail", "return", "recover", "waiting", "next due", "tallies",
     "tallies of one", "due since", "histogram", "failures", "running", "one", "retry", "cancel",
     "cancel labelled",
-    "retry failed", "through the door",
+    "retry failed", "through the door", "hold and release", "change", "coalesce", "depend",
+    "follow", "why",
     *(f"newest {wish}" for wish in FILTERS),
     *(f"purge {status}" for status in ("pending", "completed", "failed")),
     *(

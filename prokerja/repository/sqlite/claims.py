@@ -198,6 +198,7 @@ class Claims:
         self._cancellations.forget(cancelled.keys() - held)
         self._keep(token, held)
         self._outcomes.write_counts()
+        self._endings.write(now)
         return failed
 
     def held_by(self, worker: int) -> list[Held]:
@@ -221,7 +222,6 @@ class Claims:
         failed = [self.settle(token, some, now, self.chance) for token, some in settled.items()]
         all_settled = [*itertools.chain(*settled.values())]
         returned = self.put_back(worker, now)
-        self._endings.write(now)
         return Recovered(worker, all_settled, [*itertools.chain(*failed)], names, returned, None)
 
     def put_back(self, worker: int, now: float) -> int:
@@ -249,6 +249,7 @@ class Claims:
             self._keep(token, {})
             count += len(held.keys() - cancelled)
         self._outcomes.write_counts()
+        self._endings.write(now)
         return count
 
     def _ready(self, token: int, rank: Sequence[Waiting], now: float) -> Iterator[Claimed]:
