@@ -131,8 +131,8 @@ def declarer(number):
             ids += kept.declarations.add([asked(chance) for _ in range(20)], time.time())
         elif way == 3:
             door.execute("BEGIN IMMEDIATE")
-            door.execute("INSERT INTO declare (job, payload) VALUES ('noop', '{}')")
-            ids += door.execute("SELECT max(id) FROM declare").fetchone()
+            insert = "INSERT INTO declare (job, payload) VALUES ('noop', '{}') RETURNING id"
+            ids += door.execute(insert).fetchone()
             door.execute("COMMIT")
         else:
             door.execute("BEGIN IMMEDIATE")

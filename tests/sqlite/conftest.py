@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.sqlite.door import Connection
 from tests.sqlite.store import SQLiteStore
 
 if TYPE_CHECKING:
@@ -21,6 +22,14 @@ def store(tmp_path: Path) -> Iterator[SQLiteStore]:
     store = SQLiteStore(str(tmp_path / "q.db"))
     yield store
     store.close()
+
+
+@pytest.fixture
+def sql(store: SQLiteStore) -> Iterator[Connection]:
+    """Somebody's own connection to the store's file."""
+    sql = Connection(store)
+    yield sql
+    sql.connection.close()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The view through which plain SQL declares."""
+"""The table through which plain SQL declares."""
 
 from __future__ import annotations
 
@@ -15,50 +15,15 @@ import pytest
 
 from prokerja.lifecycle import DAY
 from prokerja.model.declaration import Lane
-from prokerja.model.record import Detail, Filter
+from prokerja.model.record import Detail
 from prokerja.report import detail_json, record_json
 from prokerja.repository.sqlite.codes import TURNS
 from prokerja.times import iso
-from tests.repository.harness import COMPLETED, LOOSE, NOOP, PENDING, SEND, asked, record
-from tests.sqlite.store import SQLiteStore, take
+from tests.repository.harness import COMPLETED, PENDING, asked
+from tests.sqlite.store import take
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from prokerja.model.record import Record
-
-
-class Connection:
-    """Somebody's own connection to the file, and our eyes on it."""
-
-    def __init__(self, store: SQLiteStore) -> None:
-        record(store, NOOP, SEND, LOOSE)
-        self.store = store
-        self.connection = sqlite3.connect(store.repository.path, isolation_level=None)
-
-    def insert(self, verb: str = "INSERT", **columns: Any) -> None:
-        names, marks = ", ".join(columns), ", ".join("?" * len(columns))
-        self.connection.execute(
-            f"{verb} INTO declare ({names}) VALUES ({marks})", tuple(columns.values())
-        )
-
-    def newest(self) -> Record:
-        return self.store.repository.history.newest(Filter(), 1)[0]
-
-    def assert_tidy(self) -> None:
-        """Every declaration is pending, stands in line once, and is counted."""
-        rows = self.store.rows
-        line = rows("SELECT declaration, lane, due_at FROM pending ORDER BY 1")
-        assert line == rows("SELECT id, lane, due_at FROM declaration ORDER BY 1")
-        counted = rows("SELECT id, pending FROM lane WHERE pending > 0 ORDER BY 1")
-        assert counted == rows("SELECT lane, count(*) FROM declaration GROUP BY lane ORDER BY 1")
-
-
-@pytest.fixture
-def sql(store: SQLiteStore) -> Iterator[Connection]:
-    sql = Connection(store)
-    yield sql
-    sql.connection.close()
+    from tests.sqlite.door import Connection
 
 
 def test_in_sql_a_job_gets_the_defaults_of_the_catalog(sql: Connection) -> None:
@@ -346,12 +311,6 @@ def test_jobs_from_python_and_sql_wait_in_one_line(sql: Connection) -> None:
     assert sorted(sql.store.take()) == ids
 
 
-def test_the_view_shows_what_was_declared(sql: Connection) -> None:
-    sql.insert(job="send", payload='{"to":"a"}', due_at=4e9)
-    rows = sql.connection.execute("SELECT * FROM declare").fetchall()
-    assert rows == [(1, "send", '{"to":"a"}', "mail", 7, 4e9, 3, 60.5, 120.0, "/jobs")]
-
-
 @pytest.mark.parametrize(
     "verb",
     ["INSERT OR ABORT", "INSERT OR FAIL", "INSERT OR ROLLBACK", "INSERT OR IGNORE", "REPLACE"],
@@ -393,7 +352,7 @@ COMMIT;
 BEGIN;
 INSERT INTO declare (job) VALUES ('noop');
 ROLLBACK;
-SELECT id, job, due_at FROM declare WHERE job = 'noop';
+SELECT id, job, due_at FROM report WHERE job = 'noop';
 INSERT INTO declare (job) VALUES ('nothing');
 """
 OUR_SHELL = """
