@@ -90,19 +90,18 @@ class Queue:
         commits.
         Raises RequestError for what is not a job or no option, TryAgain if the file is locked.
         """
-        from prokerja.declaring import of_job
+        from prokerja.checking import declaration_of
 
         now = time.time()
-        declaration = of_job(job, now, _options(options), self._settings.jobs)
+        declaration = declaration_of(job, now, _options(options), self._settings.jobs)
         return self.repository.declare((declaration,), now, connection)[0]
 
     def declare_many(self, jobs: Iterable[Runnable], **options: Unpack[Terms]) -> range | Ids:
         """Register all jobs or none, in one transaction; returns their ids, in order."""
-        from prokerja.declaring import of_job
+        from prokerja.checking import declarations_of
 
         now = time.time()
-        given, directory = _options(options), self._settings.jobs
-        made = (of_job(job, now, given, directory) for job in jobs)
+        made = declarations_of(jobs, now, _options(options), self._settings.jobs)
         return self.repository.declare(made, now)
 
     def known_job(self, name: str) -> KnownJob:

@@ -108,7 +108,20 @@ class JobSpec(NamedTuple):
                 f"{brief(self.name)} cannot take {shown(payload)}; "
                 f"give a JSON object with the fields of {self.signature()}"
             )
-        faults = self._faults(payload)
+        self._refuse(self._faults(payload))
+
+    def check_values(self, payload: dict[str, Any]) -> None:
+        """Raise BadPayload for a value that is not of the type of its field."""
+        known = {field.name: field for field in self.fields}
+        self._refuse(
+            [
+                _misfit(known[name], value)
+                for name, value in payload.items()
+                if name in known and not fits(value, known[name].schema)
+            ]
+        )
+
+    def _refuse(self, faults: list[str]) -> None:
         if faults:
             more = [f"and {len(faults) - MAX_FAULTS} more"] if len(faults) > MAX_FAULTS else []
             raise BadPayload(
@@ -127,7 +140,7 @@ class JobSpec(NamedTuple):
             field = known.get(name)
             if field is not None:
                 if not fits(value, field.schema):
-                    faults.append(f"{shown(name)} is {shown(value)}, not {brief(field.type)}")
+                    faults.append(_misfit(field, value))
             elif not self.open or not isinstance(name, str):
                 faults.append(f"{shown(name)} is unknown")
         return faults
@@ -164,6 +177,10 @@ def fits(value: Any, schema: dict[str, Any]) -> bool:
     if kind == wanted == "object":
         return all(fits(item, schema.get("additionalProperties", {})) for item in value.values())
     return wanted in (None, kind) or (wanted == "number" and kind == "integer")
+
+
+def _misfit(field: Field, value: Any) -> str:
+    return f"{shown(field.name)} is {shown(value)}, not {brief(field.type)}"
 
 
 def _kind(value: Any) -> str:

@@ -9,7 +9,7 @@ import warnings
 from functools import reduce
 from typing import Any
 
-from prokerja.spec import Field
+from prokerja.spec import Field, fits
 from prokerja.text import escaped
 
 REQUIRED = object()
@@ -43,9 +43,11 @@ UNREADABLE = (SyntaxError, TypeError, ValueError, RecursionError, MemoryError)
 
 
 def field_of(name: str, annotation: str, default: Any = REQUIRED) -> Field:
-    """A field from its annotation's text (empty for none) and its default."""
+    """A field from its annotation's text (empty for none) and its default, which always fits."""
     schema, required = schema_of(annotation), default is REQUIRED
     value, text = (None, "") if required else _default(default)
+    if text not in ("", "...") and not fits(value, schema):  # `n: int = None`
+        schema = {"anyOf": [*schema.get("anyOf", [schema]), {"enum": [value]}]}
     return Field(name, spelled(annotation), schema, required, value, text)
 
 

@@ -9,17 +9,17 @@ import traceback
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from prokerja.catalog.annotations import REQUIRED, field_of, headline
+from prokerja.catalog.annotations import headline
 from prokerja.catalog.files import Stamp, scan
 from prokerja.catalog.options import RULES, check
 from prokerja.catalog.package import import_file, install
-from prokerja.catalog.types import annotation_of
+from prokerja.catalog.signature import fields_of, is_open
 from prokerja.errors import CatalogError
 from prokerja.fields import hidden_method
 from prokerja.job import Job, file_of, name_of, option
-from prokerja.spec import Broken, Field, JobSpec
+from prokerja.spec import Broken, JobSpec
 from prokerja.terms import DEFAULTS
-from prokerja.text import brief, shown
+from prokerja.text import brief
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -92,31 +92,16 @@ def spec_of(cls: type) -> JobSpec:
             f"{brief(cls.__name__)} has a signature that cannot be read ({brief(str(error))}); "
             "give it an __init__ with named parameters"
         ) from None
-    parameters = signature.parameters.values()
-    variadic = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
     spec = JobSpec(
         name=name_of(cls),
         **{key: option(cls, key) for key in DEFAULTS},
-        fields=tuple(_field(cls, one) for one in parameters if one.kind not in variadic),
-        open=any(one.kind is one.VAR_KEYWORD for one in parameters),
+        fields=fields_of(cls, signature),
+        open=is_open(signature),
         file=file_of(cls),
         doc=_doc(cls, signature),
     )
     check(cls.__name__, {key: getattr(spec, key) for key in RULES})
     return spec
-
-
-def _field(cls: type, parameter: inspect.Parameter) -> Field:
-    if parameter.kind is parameter.POSITIONAL_ONLY:
-        raise CatalogError(
-            f"{brief(cls.__name__)} takes {shown(parameter.name)} by position only; "
-            "remove the / from its parameters"
-        )
-    annotation = ""
-    if parameter.annotation is not parameter.empty:
-        annotation = annotation_of(cls, parameter.name, parameter.annotation)
-    default = REQUIRED if parameter.default is parameter.empty else parameter.default
-    return field_of(parameter.name, annotation, default)
 
 
 def _doc(cls: type, signature: inspect.Signature) -> str:

@@ -39,10 +39,10 @@ def follow_ups(job: Any, directory: str) -> tuple[Declaration, ...]:
     made = getattr(job, FOLLOW_UPS, ())
     if not made:
         return ()
-    from prokerja import declaring
+    from prokerja import checking, declaring
 
     declarations = tuple(
-        declaring.of_job(other, time.time(), declaring.Options(**options), directory)
+        checking.declaration_of(other, time.time(), declaring.Options(**options), directory)
         for other, options in made
     )
     if sum(len(one.payload) for one in declarations) > MAX_FOLLOW_UP_BYTES:

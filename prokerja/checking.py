@@ -1,0 +1,102 @@
+"""A job's values against the types of its fields, before it is declared."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from prokerja.catalog.signature import fields_of, is_open
+from prokerja.declaring import NO_OPTIONS, of_job
+from prokerja.errors import CatalogError
+from prokerja.job import has_own_payload, name_of
+from prokerja.spec import JobSpec, fits
+from prokerja.terms import DEFAULTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from prokerja.declaring import Options
+    from prokerja.model.declaration import Declaration
+
+TYPES: dict[str, frozenset[type]] = {
+    "string": frozenset([str]),
+    "integer": frozenset([int]),
+    "number": frozenset([int, float]),
+    "boolean": frozenset([bool]),
+    "null": frozenset([type(None)]),
+    "array": frozenset([list, tuple]),
+    "object": frozenset([dict]),
+}
+
+
+def declaration_of(
+    job: Any, now: float, options: Options = NO_OPTIONS, directory: str = ""
+) -> Declaration:
+    """The declaration of a job instance whose values are of the types that its class says.
+
+    Raises BadPayload, naming the field, for a value that is not; else what `of_job` raises.
+    """
+    [declaration] = declarations_of((job,), now, options, directory)
+    return declaration
+
+
+def declarations_of(
+    jobs: Iterable[Any], now: float, options: Options = NO_OPTIONS, directory: str = ""
+) -> Iterator[Declaration]:
+    """The same of many, one by one."""
+    for job in jobs:
+        declaration = of_job(job, now, options, directory)
+        cls: type = type(job)
+        if not _test_of(cls)(job):
+            spec = _spec_of(cls)
+            assert spec is not None
+            spec.check_values(json.loads(declaration.payload))
+        yield declaration
+
+
+@cache
+def _test_of(cls: type) -> Callable[[Any], bool]:
+    """A quick test that nearly all jobs pass; of one that does not, the payload is looked at.
+
+    Python compiles it for the class, as it does a dataclass's constructor: a loop over the fields
+    would take twice as long.
+    """
+    spec = _spec_of(cls)
+    if spec is None:
+        return lambda _: True
+    if has_own_payload(cls):
+        return lambda _: False
+    names: dict[str, Any] = {"fits": fits}
+    parts = []
+    for number, field in enumerate(field for field in spec.fields if field.schema):
+        names |= {f"types{number}": _types(field.schema), f"schema{number}": field.schema}
+        value = f"job.{field.name}"
+        parts.append(f"(type({value}) in types{number} or fits({value}, schema{number}))")
+    test: Callable[[Any], bool] = eval(f"lambda job: {' and '.join(parts)}", names)  # noqa: S307
+    return test
+
+
+def _types(schema: dict[str, Any]) -> frozenset[type]:
+    """The types of which every value fits."""
+    if "anyOf" in schema:
+        return frozenset[type]().union(*map(_types, schema["anyOf"]))
+    if not schema.keys().isdisjoint(("enum", "items", "additionalProperties")):
+        return frozenset()
+    return TYPES[schema["type"]]
+
+
+@cache
+def _spec_of(cls: type) -> JobSpec | None:
+    """What a class takes; None if nothing is known of the values."""
+    try:
+        signature = inspect.signature(cls)
+        fields = fields_of(cls, signature)
+    except (TypeError, ValueError, CatalogError):
+        return None
+    if not any(field.schema for field in fields):
+        return None
+    return JobSpec(
+        name_of(cls), **DEFAULTS, fields=fields, open=is_open(signature), file="", doc=""
+    )
