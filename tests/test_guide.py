@@ -32,7 +32,7 @@ STAND_INS = Path(__file__).with_name("stand_ins")
 RUN_BY_CI = "make "
 """Blocks that begin so are what CI runs; in a test they would run that test."""
 INTO_FILES = ("python", "ini", "toml")
-SHOWN_ONLY = ("mermaid", "crontab")
+SHOWN_ONLY = ("mermaid", "crontab", "php", "js", "go")
 END = "the end of a command"
 INSTEAD = "Instead of what you use now"
 
