@@ -20,6 +20,7 @@ class Mutation(NamedTuple):
 
 POOL, REALIZER = "worker/pool/", "worker/realizer/"
 SQLITE = "repository/sqlite/"
+LIFE = f"{SQLITE}schema/0006_life.sql"
 
 MUTATIONS = (
     # What is declared
@@ -29,6 +30,24 @@ MUTATIONS = (
     Mutation("fields are checked when a job is declared from a shell", "spec.py",
              "        if faults:", "        if False:",
              "test_spec.py"),
+    Mutation("types are checked when a program declares a job", "checking.py",
+             "if not _test_of(cls)(job):", "if False:",
+             "test_checking.py"),
+    Mutation("types are checked when a job is declared in SQL", LIFE,
+             "SELECT 1 FROM part WHERE NOT EXISTS (", "SELECT 1 FROM part WHERE 0 AND NOT EXISTS (",
+             "sqlite/test_sql_types.py"),
+    Mutation("SQL is told the id of what it declared", LIFE,
+             "    ) - 1;", "    ) - 2;",
+             "sqlite/test_sql_ids.py"),
+    Mutation("no id is one of the caller's choice", LIFE,
+             "WHERE NOT EXISTS (SELECT 1 FROM declare WHERE id = NEW.id - 1);", "WHERE 0;",
+             "sqlite/test_sql_ids.py"),
+    Mutation("what SQL declares waits for its parents", LIFE,
+             "NEW.hold OR EXISTS (SELECT 1 FROM dep", "NEW.hold OR 0 AND EXISTS (SELECT 1 FROM dep",
+             "sqlite/test_sql_conditions.py sqlite/test_sql_parity.py"),
+    Mutation("a report tells what runs from what waits", LIFE,
+             "ELSE 'processing' END AS status", "ELSE 'pending' END AS status",
+             "sqlite/test_sql_report.py"),
     Mutation("terms are checked", "terms.py",
              "if not self.fits(value):", "if False:",
              "test_terms.py"),

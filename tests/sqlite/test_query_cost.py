@@ -94,6 +94,13 @@ def verbs(repository: SQLiteRepository) -> dict[str, Callable[[], object]]:
         "through the door": lambda: repository.database.execute(
             "INSERT INTO declare (job) VALUES ('noop')"
         ),
+        "through the door after others": lambda: repository.database.execute(
+            "INSERT INTO declare (job, coalesce, replace, after, if_parent_fails)"
+            " VALUES ('noop', 'k', 1, '[1, 2]', 'run')"
+        ),
+        "out of the view": lambda: repository.database.execute(
+            "SELECT * FROM report WHERE id = 1"
+        ).fetchall(),
     }
     for status in (Status.PENDING, Status.COMPLETED, Status.FAILED):
         found[f"purge {status}"] = partial(purge, ids, status, START - 1e6)
@@ -151,8 +158,8 @@ VERBS = [
     "declare", "complete", "fail", "return", "recover", "waiting", "next due", "tallies",
     "tallies of one", "due since", "histogram", "failures", "running", "one", "retry", "cancel",
     "cancel labelled",
-    "retry failed", "through the door", "hold and release", "change", "coalesce", "depend",
-    "follow", "why",
+    "retry failed", "through the door", "through the door after others", "out of the view",
+    "hold and release", "change", "coalesce", "depend", "follow", "why",
     *(f"newest {wish}" for wish in FILTERS),
     *(f"purge {status}" for status in ("pending", "completed", "failed")),
     *(

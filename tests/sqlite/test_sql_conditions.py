@@ -7,7 +7,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
 
+from tests.crash.inputs import rows
 from tests.repository.harness import SEND, record
 
 if TYPE_CHECKING:
@@ -166,9 +168,9 @@ def test_in_sql_what_a_failed_parent_means_is_told_at_once(sql: Connection) -> N
     sql.declare()
     end(sql, 1, completed=False)
     before = sql.store.everything()
-    for given in ({}, {"if_parent_fails": "cancel"}):
+    for more in ({}, {"if_parent_fails": "cancel"}):
         with pytest.raises(sqlite3.IntegrityError, match="a job in after has failed; retry"):
-            sql.declare(after=1, **given)
+            sql.declare(after=1, **more)
     assert sql.store.everything() == before
     run, wait = (
         sql.declare(after=1, if_parent_fails="run"),
@@ -252,6 +254,21 @@ def test_in_sql_conditions_that_cannot_be_are_refused_and_change_nothing(
     with pytest.raises(sqlite3.Error, match=message):
         sql.insert(verb, job="noop", **columns)
     assert sql.store.everything() == before
+
+
+@given(row=rows)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_whatever_is_declared_in_sql_is_declared_in_full_or_not_at_all(
+    sql: Connection, row: dict[str, Any]
+) -> None:
+    before = sql.rows("SELECT max(id) FROM declaration")
+    try:
+        id = sql.insert(**row)
+    except (sqlite3.Error, UnicodeEncodeError):
+        assert sql.rows("SELECT max(id) FROM declaration") == before
+    else:
+        assert sql.rows(f"SELECT id FROM declaration WHERE id = {id}") == [(id,)]
+    sql.assert_tidy()
 
 
 @pytest.mark.parametrize(

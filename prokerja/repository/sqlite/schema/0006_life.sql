@@ -232,12 +232,10 @@ BEGIN
                 WHEN 'text' THEN round((julianday(NEW.due_at) - 2440587.5) * 86400.0, 3)
                 ELSE NEW.due_at END, 0)
         ),
-        coalesce = (
-            SELECT declaration FROM coalescing JOIN job
-                ON job.name = coalescing.name AND job.directory = coalescing.directory
-            WHERE coalescing.key = NEW.coalesce AND coalescing.name = NEW.job AND coalescing.open
-                AND coalescing.directory = coalesce(NEW.jobs, coalescing.directory)
-        );
+        coalesce = CASE WHEN NEW.coalesce IS NOT NULL THEN (
+            SELECT declaration FROM coalescing WHERE key = NEW.coalesce AND name = NEW.job AND open
+                AND directory = coalesce(NEW.jobs, (SELECT directory FROM job WHERE name = NEW.job))
+        ) END;
     UPDATE declare SET id = coalesce(
         coalesce, 1 + max((SELECT id FROM purged), (SELECT coalesce(max(id), 0) FROM declaration))
     ) - 1;
@@ -330,9 +328,10 @@ BEGIN
         FROM declaration WHERE batch = NEW.after_batch
     )
     WHERE declaration = NEW.id AND NOT EXISTS (
-        SELECT 1 FROM declaration
-        WHERE batch = NEW.after_batch AND status = 0 AND id NOT IN (
-            SELECT declaration FROM successor WHERE batch = NEW.after_batch
+        SELECT 1 FROM declaration AS other
+        WHERE other.batch = NEW.after_batch AND other.status = 0 AND NOT EXISTS (
+            SELECT 1 FROM successor WHERE declaration = other.id AND batch = NEW.after_batch
+                AND completed IS NULL
         )
     );
     INSERT INTO blocked (declaration, lane, held)
