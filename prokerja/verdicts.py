@@ -11,6 +11,7 @@ from prokerja.model.declaration import Declaration
 
 Moment = Annotated[float, Meta(ge=0, le=253402300799)]
 """Seconds since the epoch, in a year that a calendar has."""
+Length = Annotated[int, Meta(ge=0, le=2**62)]
 
 
 class Advice(IntEnum):
@@ -32,6 +33,8 @@ class Completed(Struct, array_like=True, tag=0, gc=False):
     result: str | None = None
     """JSON, or None for no result."""
     follow_ups: tuple[Declaration, ...] = ()
+    cut: tuple[Length, str] | None = None
+    """How many bytes the result has, and how they begin, if it is too long to be kept whole."""
 
 
 class Failed(Struct, array_like=True, tag=1, gc=False):

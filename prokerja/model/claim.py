@@ -1,6 +1,9 @@
 """What a worker holds; times are seconds since the epoch, in UTC."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
+
+from prokerja.model.progress import Progress
 
 
 class Claimed(NamedTuple):
@@ -25,6 +28,17 @@ class Extra(NamedTuple):
     """The results of the declarations that this one has waited for, as JSON, by id."""
     counts: dict[str, int] | None = None
     """How many of the batch that it has waited for have completed, and failed."""
+    steps: dict[str, str] | None = None
+    """The values of the steps that it has done before, as JSON, by name."""
+
+
+class Reported(NamedTuple):
+    """What attempts have told of themselves while they run, by the claim's token and the id."""
+
+    steps: Sequence[tuple[tuple[int, int], str, str]] = ()
+    """Steps that they have done: the name, and the value as JSON."""
+    progress: Sequence[tuple[tuple[int, int], Progress]] = ()
+    """How far they have come."""
 
 
 class Cancellation(NamedTuple):

@@ -3,6 +3,9 @@
 from typing import NamedTuple
 
 from prokerja.model.declaration import Lane, Status
+from prokerja.model.progress import Progress
+from prokerja.model.result import CutResult
+from prokerja.model.step import Step
 
 
 class Attempt(NamedTuple):
@@ -16,6 +19,8 @@ class Attempt(NamedTuple):
     traceback: str | None
     exit_code: int | None
     """Of a command; below zero for the number of the signal that killed it."""
+    cut_bytes: int | None = None
+    """How long its result was, if that was too long to be kept whole."""
 
 
 class Record(NamedTuple):
@@ -42,6 +47,10 @@ class Record(NamedTuple):
     """Of the last attempt that went wrong."""
     label: str | None
     batch: str | None
+    cut_bytes: int | None = None
+    """How long its result was, if that was too long to be kept whole; `result` is None then."""
+    progress: Progress | None = None
+    """How far its last attempt has come, if it said so."""
 
 
 class Parent(NamedTuple):
@@ -89,6 +98,10 @@ class Detail(NamedTuple):
     """The declarations on which it depends."""
     expires_at: float | None = None
     """When it fails if it has not been started by then."""
+    cut: CutResult | None = None
+    """Its result, if that was too long to be kept whole."""
+    steps: list[Step] = []  # noqa: RUF012  nobody changes it
+    """Those that are done, first to last."""
 
 
 class Running(NamedTuple):

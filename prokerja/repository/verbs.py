@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from prokerja.model.change import Change
-    from prokerja.model.claim import Cancellation, Claimed, Extra, FailedAttempt
+    from prokerja.model.claim import Cancellation, Claimed, Extra, FailedAttempt, Reported
     from prokerja.model.declaration import Declaration, Ids, Status
     from prokerja.model.metrics import Metrics
     from prokerja.model.record import Condition, Detail, Filter, Record, Running
@@ -56,6 +56,8 @@ class Turn(NamedTuple):
     """When the next job that this worker takes is due; None if none waits."""
     extras: dict[tuple[int, int], Extra]
     """What else some of the claimed are given, by token and id."""
+    lost: list[tuple[int, int]] = []  # noqa: RUF012  nobody changes it
+    """Of those that have reported steps, those that are not the worker's, by token and id."""
 
 
 class Recovered(NamedTuple):
@@ -197,11 +199,13 @@ class Repository(Protocol):
         now: float,
         *,
         leaving: bool = False,
+        reported: Reported | None = None,
     ) -> Turn:
         """Settle by token, remember which jobs are running since when, and claim, in one go.
 
-        What a claim does not hold (any more) changes nothing. A worker that is `leaving` may do
-        this in a store that a newer program has changed.
+        What a claim does not hold (any more) changes nothing. What was `reported` is written before
+        anything is settled; if there are steps among it, all is durable. A worker that is `leaving`
+        may do this in a store that a newer program has changed.
         """
 
     def cancellations(self, worker: int) -> list[Cancellation]:

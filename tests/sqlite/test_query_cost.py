@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from prokerja.model.change import Change
+from prokerja.model.claim import Reported
 from prokerja.model.declaration import Conditions, Status
+from prokerja.model.progress import Progress
 from prokerja.model.record import Filter
 from prokerja.model.worker import Taking
 from prokerja.repository.sqlite import history
@@ -54,6 +56,17 @@ def verbs(repository: SQLiteRepository) -> dict[str, Callable[[], object]]:
             repository.claims.started(claimed[0].token, ended)
         settle(repository, claimed, code)
 
+    def tell() -> None:
+        repository.declarations.add([asked() for _ in range(3)], START)
+        claimed = take(repository, next(tokens), 3)
+        claims = [(claim.token, claim.id) for claim in claimed]
+        done = [(claim, "step", "1") for claim in claims]
+        progress = [(claim, Progress(1, 1, 2, "", START)) for claim in claims]
+        with repository.database.writing():
+            repository.claims.report(Reported(done, progress), START)
+            repository.claims._extras(claims[0][0])
+        settle(repository, claimed, 1)
+
     def recover() -> None:
         repository.declarations.add([asked() for _ in range(3)], START)
         claimed = take(repository, 40 * TURNS, 3)
@@ -76,6 +89,7 @@ def verbs(repository: SQLiteRepository) -> dict[str, Callable[[], object]]:
         "complete": lambda: turn(1),
         "fail": lambda: turn(2),
         "return": lambda: turn(0),
+        "tell": tell,
         "recover": recover,
         "waiting": lambda: lanes.waiting(Taking()),
         "next due": lambda: lanes.next_due(itertools.chain(*lanes.waiting(Taking()))),
@@ -155,7 +169,7 @@ FILTERS = [
     Filter(error="nothing like it"),
 ]
 VERBS = [
-    "declare", "complete", "fail", "return", "recover", "waiting", "next due", "tallies",
+    "declare", "complete", "fail", "return", "tell", "recover", "waiting", "next due", "tallies",
     "tallies of one", "due since", "histogram", "failures", "running", "one", "retry", "cancel",
     "cancel labelled",
     "retry failed", "through the door", "through the door after others", "out of the view",
@@ -236,7 +250,9 @@ def test_no_statement_of_a_verb_goes_through_all_declarations(
                 continue  # a part of the file, which has a limit
             if re.search(r"ORDER BY d\.id DESC LIMIT", text):
                 continue  # reads ids backwards and stops at its limit; measured below
-            assert not re.match(r"SCAN (declaration|d|pending|p|attempt)\b", step), text
+            if "EXISTS (SELECT 1 FROM step" in text and step.startswith("SCAN step USING"):
+                continue  # stops at the first
+            assert not re.match(r"SCAN (declaration|d|pending|p|attempt|step)\b", step), text
 
 
 def test_a_claim_reads_its_lane_in_the_order_of_the_index_and_sorts_nothing(

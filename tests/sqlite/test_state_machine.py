@@ -23,8 +23,9 @@ from hypothesis.stateful import (
 
 from prokerja.errors import NotFound, RequestError
 from prokerja.lifecycle import CANCELLED, DAY, MAX_CRASHES, MAX_RELEASES, TRANSITIONS
-from prokerja.model.claim import FailedAttempt
+from prokerja.model.claim import FailedAttempt, Reported
 from prokerja.model.declaration import Declaration, Lane, Status
+from prokerja.model.progress import Progress
 from prokerja.model.record import Filter
 from prokerja.model.worker import Taking
 from prokerja.repository.sqlite import history
@@ -72,6 +73,8 @@ class Model:
     result: str | None = None
     finished_at: float | None = None
     cancelled: bool = False
+    steps: dict[str, str | None] = field(default_factory=dict)
+    progress: Progress | None = None
     wrong: list[tuple[int, bool]] = field(default_factory=list)
     """Of the attempts that went wrong: the number, and whether the worker died."""
 
@@ -192,6 +195,9 @@ class Machine(RuleBasedStateMachine):
             self.old.append((token, id, self.lanes[self.jobs[id].lane]))
         if ids:
             self.claims[token] = ids
+        extras = self.current.claims._extras(token)
+        given = {id: self.jobs[id].steps for id in ids if self.jobs[id].steps}
+        assert {id: extra.steps for (_, id), extra in extras.items()} == given
 
     @precondition(lambda self: self.claims)
     @rule(data=st.data())
@@ -258,6 +264,38 @@ class Machine(RuleBasedStateMachine):
         before = self.everything()
         with self.current.database.writing():
             assert self.current.claims.settle(token, [verdict], self.now, lambda: 0.5) == []
+        assert self.everything() == before
+
+    @precondition(lambda self: self.claims)
+    @rule(
+        data=st.data(),
+        names=st.lists(st.sampled_from("abc"), min_size=1, max_size=2),
+        done=st.none() | st.integers(0, 9),
+    )
+    def tell(self, data: st.DataObject, names: list[str], done: int | None) -> None:
+        token, ids = self.some(data)
+        steps, progress = [], []
+        for id in ids:
+            job = self.jobs[id]
+            for name in names:
+                value = f"[{self.now}, {id}]"
+                steps.append(((token, id), name, value))
+                job.steps.setdefault(name, value)
+            if done is not None:
+                job.progress = Progress(job.attempt + 1, done, 9, "of nine", self.now)
+                progress.append(((token, id), job.progress))
+        assert self.report(Reported(steps, progress)) == []
+
+    @precondition(lambda self: self.old)
+    @rule(data=st.data())
+    def tell_late(self, data: st.DataObject) -> None:
+        token, id, _ = data.draw(st.sampled_from(self.old))
+        if id in self.claims.get(token, ()):
+            token += TURNS * 1000  # a token that nobody holds
+        claim = (token, id)
+        late = Reported([(claim, "a", "1")], [(claim, Progress(1, 1, None, "", self.now))])
+        before = self.everything()
+        assert self.report(late) == [claim]
         assert self.everything() == before
 
     @rule()
@@ -421,6 +459,7 @@ class Machine(RuleBasedStateMachine):
         job.status, job.result, job.finished_at = COMPLETED, f"[{id}]", self.now
         job.attempt += 1
         job.cancelled = False
+        job.steps = dict.fromkeys(job.steps)
         self.counted += 1
 
     def end(self, id: int) -> None:
@@ -539,6 +578,16 @@ class Machine(RuleBasedStateMachine):
         }
 
     @invariant()
+    def what_jobs_have_told_is_kept_with_them(self) -> None:
+        steps: dict[int, dict[str, str | None]] = {id: {} for id in self.jobs}
+        for id, name, result in self.rows("SELECT declaration, name, result FROM step"):
+            steps[id][name] = result
+        assert steps == {id: job.steps for id, job in self.jobs.items()}
+        assert {id: Progress(*row) for id, *row in self.rows("SELECT * FROM progress")} == {
+            id: job.progress for id, job in self.jobs.items() if job.progress is not None
+        }
+
+    @invariant()
     def every_attempt_that_has_ended_is_counted_once(self) -> None:
         [[counted]] = self.rows("SELECT coalesce(sum(attempts), 0) FROM histogram")
         assert counted == self.counted
@@ -583,6 +632,10 @@ class Machine(RuleBasedStateMachine):
             }
 
     # Helpers.
+
+    def report(self, reported: Reported) -> list[tuple[int, int]]:
+        with self.current.database.writing():
+            return self.current.claims.report(reported, self.now)
 
     def rows(self, query: str) -> list[Any]:
         return self.repositories[0].database.execute(query).fetchall()

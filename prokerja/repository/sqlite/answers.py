@@ -55,6 +55,8 @@ class Answers(Nouns):
                 self.cancelling.asked_for(id),
                 self.blocks.parents(id),
                 self.history.expires_at(id),
+                self.history.cut_result(id),
+                self.history.steps(id),
             )
 
     def conditions(self, id: int, now: float) -> list[Condition] | None:

@@ -24,12 +24,15 @@ from prokerja.repository.sqlite.codes import TURNS
 from prokerja.repository.sqlite.endings import Endings
 from prokerja.repository.sqlite.expiry import Expiry
 from prokerja.repository.sqlite.outcomes import Outcomes
+from prokerja.repository.sqlite.progress import write_progress
+from prokerja.repository.sqlite.steps import Steps
 from prokerja.repository.verbs import Recovered, Turn
 from prokerja.verdicts import Advice, Completed, Failed, Released
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from prokerja.model.claim import Reported
     from prokerja.repository.sqlite.database import Database
     from prokerja.repository.sqlite.declarations import Declarations
     from prokerja.repository.sqlite.lanes import Lanes, Waiting
@@ -42,7 +45,8 @@ READY = """
     WHERE p.lane = ? AND p.due_at <= ? ORDER BY p.due_at, p.declaration"""
 
 HAVE_EXTRAS = """
-    SELECT EXISTS (SELECT 1 FROM dependency) OR EXISTS (SELECT 1 FROM successor)"""
+    SELECT EXISTS (SELECT 1 FROM dependency) OR EXISTS (SELECT 1 FROM successor)
+        OR EXISTS (SELECT 1 FROM step WHERE result IS NOT NULL)"""
 
 
 class Held(NamedTuple):
@@ -67,6 +71,7 @@ class Claims:
         self._cancellations = Cancellations(database, lanes)
         self._expiry = Expiry(database, self._endings)
         self._blocks = Blocks(database, self._endings)
+        self._steps = Steps(database)
         self._turns = itertools.count(1)
         self.chance: Callable[[], float] = random.random
         """For jitter: random numbers in [0, 1)."""
@@ -78,14 +83,18 @@ class Claims:
         started: Sequence[tuple[Claimed, float]],
         want: Want | None,
         now: float,
+        reported: Reported | None = None,
         *,
         leaving: bool,
     ) -> Turn:
         """Settle, remember what is running, and claim; see `Repository.turn`."""
         failed: list[FailedAttempt] = []
         names: dict[int, str] = {}
+        lost: list[tuple[int, int]] = []
         next_due, extras = None, dict[tuple[int, int], Extra]()
         with self._database.writing(draining=leaving):
+            if reported is not None:
+                lost = self.report(reported, now)
             for token, some in settlements.items():
                 failed += self.settle(token, some, now, self.chance)
             for job, since in started:
@@ -110,7 +119,7 @@ class Claims:
                     )
                 moments = next_due, self._expiry.next(now)
                 next_due = min((one for one in moments if one is not None), default=None)
-        return Turn(failed, names, next_due, extras)
+        return Turn(failed, names, next_due, extras, lost)
 
     def _name(self, lane: int) -> str:
         [name] = self._database.execute("SELECT name FROM lane WHERE id = ?", (lane,)).fetchone()
@@ -120,7 +129,22 @@ class Claims:
         """What else some of a claim's declarations are given."""
         if not self._database.execute(HAVE_EXTRAS).fetchone()[0]:
             return {}
-        return {(token, id): extra for id, extra in self._blocks.extras(token).items()}
+        extras = self._blocks.extras(token)
+        for id, results in self._steps.results(self._held(token)).items():
+            extras[id] = extras.get(id, Extra())._replace(steps=results)
+        return {(token, id): extra for id, extra in extras.items()}
+
+    def report(self, reported: Reported, now: float) -> list[tuple[int, int]]:
+        """Write down what running jobs have told; returns those of the steps that are not held."""
+        steps, progress = reported
+        claims = {*(claim for claim, _, _ in steps), *(claim for claim, _ in progress)}
+        held = {token: self._held(token) for token in {token for token, _ in claims}}
+        lost = {(token, id) for token, id in claims if id not in held[token]}
+        done = [(claim[1], name, result) for claim, name, result in steps if claim not in lost]
+        self._steps.keep(done, now)
+        latest = [(claim[1], one) for claim, one in progress if claim not in lost]
+        write_progress(self._database, latest)
+        return [claim for claim, _, _ in steps if claim in lost]
 
     def next_token(self, worker: int) -> int:
         """That of the worker's next claim."""

@@ -49,6 +49,8 @@ class Coalescing:
                 (due, id, due_at, id),
             )
             self._database.execute(REPLACE, (newest.payload, due, id))
+            # What it has done was for what it was asked before.
+            self._database.execute("DELETE FROM step WHERE declaration = ?", (id,))
 
     def reopen(self, id: int) -> bool:
         """Have one that has got a fresh start stand for its key; whether no other does."""

@@ -13,7 +13,7 @@ from prokerja.errors import Busy, Outdated, ProkerjaError, StoreError, TryAgain
 from prokerja.repository.sqlite import schema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
 READ = "BEGIN"
@@ -86,6 +86,17 @@ class Database:
         """Whether a commit is on the disk when it returns, or only safe from a killed process."""
         with self.lock:  # not in the middle of another thread's transaction
             self.execute(f"PRAGMA synchronous = {'FULL' if wanted else 'NORMAL'}")
+
+    @contextlib.contextmanager
+    def syncing(self) -> Iterator[None]:
+        """What is committed within is on the disk, whatever `durable` says."""
+        with self.lock:
+            [before] = self.execute("PRAGMA synchronous").fetchone()
+            self.durable(True)
+            try:
+                yield
+            finally:
+                self.execute(f"PRAGMA synchronous = {before}")
 
     def refuse_newer(self) -> None:
         """Raise Outdated if the file, as the transaction at hand sees it, is not for us."""

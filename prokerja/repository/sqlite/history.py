@@ -6,8 +6,12 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 from prokerja.model.declaration import SHELL, Lane, Status
+from prokerja.model.progress import Progress
 from prokerja.model.record import Attempt, Filter, Record, Running
+from prokerja.model.result import CutResult
+from prokerja.model.step import Step
 from prokerja.repository.sqlite.codes import CODES, COMPLETED, FAILED, HIGHEST_ID, TURNS, UNSETTLED
+from prokerja.repository.sqlite.progress import COLUMN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -18,11 +22,12 @@ if TYPE_CHECKING:
 EXACT_ROWS = 50_000
 """How many of the newest declarations are searched one by one for those that match."""
 CLAIMED = "SELECT value FROM claim, json_each(claim.declarations)"
-COLUMNS = """
+COLUMNS = f"""
     d.id, d.lane, d.status, d.declared_at, d.due_at, d.started_at, d.finished_at, d.attempt,
     d.retries, d.retry_after, d.timeout, d.returns, d.payload, d.result, d.label, d.batch,
     (SELECT started_at FROM running WHERE declaration = d.id),
-    (SELECT error FROM attempt WHERE declaration = d.id ORDER BY number DESC LIMIT 1)"""
+    (SELECT error FROM attempt WHERE declaration = d.id ORDER BY number DESC LIMIT 1),
+    (SELECT bytes FROM cut_result WHERE declaration = d.id), {COLUMN}"""
 MATCHES = """
     (:label IS NULL OR d.label = :label)
     AND (:batch IS NULL OR d.batch = :batch)
@@ -75,7 +80,8 @@ class History:
             times = (record.started_at, record.finished_at)
             is_command = record.lane.name == SHELL and record.result is not None
             exit_code = int(record.result) if is_command else None  # type: ignore[arg-type]
-            ended.append(Attempt(record.attempts, 0, *times, None, None, exit_code))
+            number, cut = record.attempts, record.cut_bytes
+            ended.append(Attempt(number, 0, *times, None, None, exit_code, cut))
         return ended
 
     def expires_at(self, id: int) -> float | None:
@@ -83,6 +89,17 @@ class History:
         query = "SELECT expires_at FROM expiry WHERE declaration = ?"
         [moment] = self._database.execute(query, (id,)).fetchone() or (None,)
         return None if moment is None else float(moment)
+
+    def cut_result(self, id: int) -> CutResult | None:
+        """The declaration's result, if it was too long to be kept whole."""
+        query = "SELECT bytes, beginning FROM cut_result WHERE declaration = ?"
+        row = self._database.execute(query, (id,)).fetchone()
+        return CutResult(*row) if row else None
+
+    def steps(self, id: int) -> list[Step]:
+        """What the declaration's attempts have done, in that order."""
+        query = "SELECT name, done_at FROM step WHERE declaration = ? ORDER BY rowid"
+        return [Step(*row) for row in self._database.execute(query, (id,))]
 
     def failures(self, queue: str | None, limit: int) -> list[Record]:
         """What has failed for good, the latest end first."""
@@ -199,7 +216,7 @@ class History:
         return low
 
     def _record(self, row: Any, lanes: Mapping[int, Lane], claimed: Collection[int]) -> Record:
-        id, lane, code, declared, due, started, finished, *rest, running, error = row
+        id, lane, code, declared, due, started, finished, *rest, running, error, cut, progress = row
         attempts, retries, retry_after, timeout, returns, payload, result, label, batch = rest
         if code == UNSETTLED:
             status = Status.PROCESSING if id in claimed else Status.PENDING
@@ -207,5 +224,16 @@ class History:
             status = Status.COMPLETED if code == COMPLETED else Status.FAILED
         return Record(
             id, lanes[lane], status, declared, due, running or started, finished, attempts,
-            retries, retry_after, timeout, returns, payload, result, error, label, batch,
+            retries, retry_after, timeout, returns, payload, result, error, label, batch, cut,
+            _current(progress, attempts + (status is Status.PROCESSING)),
         )  # fmt: skip
+
+
+def _current(text: str | None, attempt: int) -> Progress | None:
+    """A row of progress, if it is of that attempt, the last one, or of one that did not count."""
+    if text is None:
+        return None
+    import json
+
+    progress = Progress(*json.loads(text))
+    return progress if progress.attempt >= attempt else None

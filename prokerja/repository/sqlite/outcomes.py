@@ -10,6 +10,7 @@ from prokerja.model.claim import FailedAttempt
 from prokerja.model.declaration import Status
 from prokerja.repository.sqlite.codes import COMPLETED, FAILED, QUEUE
 from prokerja.repository.sqlite.histogram import Histogram
+from prokerja.repository.sqlite.steps import Steps
 from prokerja.verdicts import Advice, Failed
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 COMPLETE = f"""
     UPDATE declaration SET status = {COMPLETED}, attempt = attempt + 1, started_at = ?,
         finished_at = ?, result = ? WHERE id = ?"""
+CUT = "INSERT INTO cut_result (declaration, bytes, beginning) VALUES (?, ?, ?)"
 FAIL = f"""
     UPDATE declaration SET status = {FAILED}, attempt = ?, started_at = ?, finished_at = ?
     WHERE id = ?"""
@@ -45,6 +47,7 @@ class Outcomes:
         self._declarations = declarations
         self._endings = endings
         self._histogram = Histogram(database)
+        self._steps = Steps(database)
         self._counts: Counter[tuple[int, Status]] = Counter()
         database.on_rollback.append(self._counts.clear)
 
@@ -63,6 +66,11 @@ class Outcomes:
         if follow_ups:
             self._endings.write(now)  # a job may declare the next of its own key
             self._declarations.insert(follow_ups, now, strict=False)
+        for id, _, verdict in settlements:
+            if verdict.cut:
+                self._database.execute(CUT, (id, *verdict.cut))
+        if settlements and self._steps.exist():
+            self._steps.close([id for id, _, _ in settlements])
 
     def fail(
         self, id: int, lane: int, verdict: Failed, worker: int, now: float, chance: float

@@ -22,6 +22,9 @@ KEPT_WITH = {
     "dependency": "child",
     "successor": "declaration",
     "expiry": "declaration",
+    "cut_result": "declaration",
+    "progress": "declaration",
+    "step": "declaration",
 }
 """Rarely used tables whose rows go with their declaration, and the column that says which it is."""
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from prokerja.model.change import Change
-    from prokerja.model.claim import Cancellation, Claimed
+    from prokerja.model.claim import Cancellation, Claimed, Reported
     from prokerja.model.declaration import Declaration, Ids
     from prokerja.model.record import Filter
     from prokerja.model.worker import Taking, WorkerRow
@@ -100,9 +100,14 @@ class SQLiteRepository(Answers):
         now: float,
         *,
         leaving: bool = False,
+        reported: Reported | None = None,
     ) -> Turn:
         """See the protocol."""
-        return self.claims.turn(worker, settlements, started, want, now, leaving=leaving)
+        turn = self.claims.turn
+        if reported is None or not reported.steps:
+            return turn(worker, settlements, started, want, now, reported, leaving=leaving)
+        with self.database.syncing():
+            return turn(worker, settlements, started, want, now, reported, leaving=leaving)
 
     def cancellations(self, worker: int) -> list[Cancellation]:
         """See the protocol."""

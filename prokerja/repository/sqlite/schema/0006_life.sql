@@ -50,6 +50,33 @@ CREATE TABLE expiry (
 ) STRICT;
 CREATE INDEX expiring ON expiry (expires_at);
 
+-- Results too long to be kept: how long they were, and how they began. The declaration has none.
+CREATE TABLE cut_result (
+    declaration INTEGER PRIMARY KEY,
+    bytes INTEGER NOT NULL,
+    beginning TEXT NOT NULL
+) STRICT;
+
+-- How far declarations have come, by the last word of their last attempt that said so.
+CREATE TABLE progress (
+    declaration INTEGER PRIMARY KEY,
+    attempt INTEGER NOT NULL,
+    done ANY NOT NULL,                   -- numbers, whole or not
+    total ANY,
+    text TEXT NOT NULL,
+    reported_at REAL NOT NULL
+) STRICT;
+
+-- Steps that are done. Result: JSON, until the declaration has completed.
+CREATE TABLE step (
+    declaration INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    result TEXT,
+    done_at REAL NOT NULL,
+    UNIQUE (declaration, name)
+) STRICT;
+CREATE INDEX kept_step ON step (declaration) WHERE result IS NOT NULL;
+
 -- The door for plain SQL: INSERT INTO declare (job, payload) VALUES ('noop', '{}') RETURNING id.
 --
 -- It was a view, whose new rows have no id to return. This is a table, in which one row stays: the
@@ -259,6 +286,15 @@ BEGIN
                 AND pending.declaration = NEW.id
         )
     );
+    -- What it has done was for what it was asked before.
+    DELETE FROM step WHERE NEW.replace AND declaration = NEW.id AND (
+        EXISTS (SELECT 1 FROM blocked WHERE blocked.declaration = NEW.id)
+        OR EXISTS (
+            SELECT 1 FROM declaration JOIN pending ON pending.lane = declaration.lane
+                AND pending.due_at = declaration.due_at AND pending.declaration = declaration.id
+            WHERE declaration.id = NEW.id
+        )
+    );
     DELETE FROM declare WHERE id = NEW.id;
     UPDATE declare SET id = NEW.id;
 END;
@@ -375,7 +411,8 @@ SELECT
         (SELECT started_at FROM running WHERE running.declaration = declaration.id),
         declaration.started_at
     ) AS started_at,
-    declaration.finished_at, declaration.attempt AS attempts
+    declaration.finished_at, declaration.attempt AS attempts,
+    (SELECT bytes FROM cut_result WHERE cut_result.declaration = declaration.id) AS cut_bytes
 FROM declaration JOIN lane ON lane.id = declaration.lane;
 
 -- The door for one declaration: a single statement writes its row, queues it and counts it.

@@ -1,0 +1,15 @@
+"""What is kept of a job's result."""
+
+from typing import NamedTuple
+
+MAX_RESULT_BYTES = 2**16
+"""Of JSON text; of a longer one, only the beginning is kept."""
+
+
+class CutResult(NamedTuple):
+    """A result that was too long to be kept whole."""
+
+    bytes: int
+    """Of its JSON text."""
+    beginning: str
+    """Of that text, which is no JSON by itself."""
