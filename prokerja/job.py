@@ -13,9 +13,13 @@ from prokerja.running import running
 from prokerja.terms import DEFAULTS
 
 if TYPE_CHECKING:
-    from typing import Unpack
+    from collections.abc import Callable
+    from typing import ParamSpec, TypeVar, Unpack
 
     from prokerja.types import Runnable, Terms
+
+    P = ParamSpec("P")
+    T = TypeVar("T")
 
 FOLLOW_UPS = "follow-ups"
 """Where a job keeps what it declares: no field can have this name."""
@@ -62,6 +66,22 @@ class Job:
         """How many of the batch that this job has waited for have completed, and failed."""
         extra = running("counts").extra
         return dict((extra and extra.counts) or {})
+
+    def progress(self, done: float, total: float | None = None, text: str = "") -> None:
+        """Say how far the job has come: `done`, of `total` if that is known.
+
+        It is in the file within a second. Cheap: call it as often as you like.
+        """
+        running("progress").progress.report(self, done, total, text)
+
+    def step(self, name: str, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function once, however often the job runs: it is done when that is on the disk.
+
+        Returns what the function has returned, as JSON gives it back; when the job runs again,
+        after a crash or to be retried, without calling it.
+        """
+        value: T = running("step").steps.step(self, name, function, args, kwargs)
+        return value
 
     def declare(self, job: Runnable, **options: Unpack[Terms]) -> None:
         """Declare a follow-up from inside `handle()`; it exists if and only if this job completes.

@@ -5,7 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Protocol
+
     from prokerja.model.claim import Extra
+
+    class Steps(Protocol):
+        """Does steps, each once."""
+
+        def step(
+            self, job: object, name: str, function: Callable[..., Any], args: Any, kwargs: Any
+        ) -> Any: ...
+
+    class ProgressReports(Protocol):
+        """Tells how far the job has come."""
+
+        def report(self, job: object, done: float, total: float | None, text: str) -> None: ...
 
 
 class Running:
@@ -16,6 +31,10 @@ class Running:
     """Of the attempt, from 1."""
     extra: Extra | None = None
     """What it was given beside its payload."""
+    job: object = None
+    """The job itself, while it runs."""
+    steps: Steps
+    progress: ProgressReports
 
 
 current: Running | None = None

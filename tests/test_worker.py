@@ -156,12 +156,11 @@ def test_a_job_fails_for_good_when_its_retries_are_used_up(home: Home) -> None:
 
 
 def test_a_result_that_is_not_json_fails_the_attempt(home: Home) -> None:
-    codes = ["return object()", "return float('nan')", "return {1, 2}", "return 'x' * 2_000_000"]
+    codes = ["return object()", "return float('nan')", "return {1, 2}"]
     ids = home.run_each([*codes, "x = []\nx.append(x)\nreturn x", "return 'fine'"])
     home.work()
-    assert home.statuses(ids) == ["failed"] * 5 + ["completed"]
+    assert home.statuses(ids) == ["failed"] * 4 + ["completed"]
     assert all("handle() returned" in home.job(id)["error"] for id in ids[:-1])
-    assert "1 MiB" in home.job(ids[3])["error"]
 
 
 @pytest.mark.parametrize(

@@ -139,6 +139,7 @@ class Supervisor:
             results.settlements
             or results.started
             or (self._has_room and (self._writes.woken or due))
+            or pool.reported.is_due(time.monotonic())
         ):
             self._write()
             pool.send()
@@ -153,6 +154,7 @@ class Supervisor:
             turn = self._repository.turn(
                 self._membership.worker, results.settlements, results.started,
                 self._want() if self._has_room else None, now, leaving=pool.stopping,
+                reported=pool.reported.reported,
             )  # fmt: skip
         except StoreError:
             pool.clear_batches()
@@ -168,6 +170,7 @@ class Supervisor:
             self._left += sum(type(verdict) is Released for _, _, verdict in settled)
         self._totals.record(settled, turn.failed, now)
         results.clear_written()
+        pool.reported.written(turn.lost, time.monotonic())
 
     def _want(self) -> Want:
         options = self._options
@@ -201,6 +204,7 @@ class Supervisor:
             return 0.0
         now = time.monotonic()
         moments = [duty.due for duty in (*self._duties, self._maintenance)]
+        moments.append(self._pool.reported.due)
         pauses = [moment - now for moment in moments if moment is not None]
         if self._next_due is not None and self._pool.has_room:
             pauses.append(min(self._next_due - time.time(), RECHECK_CLOCK_SECONDS))

@@ -10,6 +10,7 @@ from prokerja.verdicts import Advice, Released
 from prokerja.worker.pool.durations import SECONDS_PER_BYTE
 from prokerja.worker.pool.ending import Ending
 from prokerja.worker.pool.exits import Cut, too_long
+from prokerja.worker.pool.reported import ReportedSoFar
 from prokerja.worker.pool.results import Results
 from prokerja.worker.pool.starter import Starter
 from prokerja.worker.wire.messages import Loaded, Report, WireError
@@ -53,6 +54,7 @@ class Pool:
         """Whether the next job in the queue was found to be too much for any realizer."""
         self.processes: list[RealizerProcess] = []
         self.results = Results(tell)
+        self.reported = ReportedSoFar()
         self.loaded: list[Loaded] = []
         """What realizers have loaded, until the supervisor has taken note."""
         self.has_loaded = False
@@ -251,6 +253,7 @@ class Pool:
         if report.ended:
             # Whoever sees that a job has ended can read all it has printed.
             process.drain_output(sequence for sequence, _ in report.ended)
+        self.reported.take(process, report)
         self.results.take_ended(process, report.ended)
         if report.spoiled is not None:
             self._replace(process, *report.spoiled)
@@ -282,6 +285,7 @@ class Pool:
         self._full = False
         self.processes.remove(process)
         self._release(process)
+        self.reported.forget(process)
         exit = process.reap()
         process.end_output()
         if not process.ready:

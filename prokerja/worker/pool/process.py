@@ -170,8 +170,12 @@ class RealizerProcess:
         """Have it report what has ended before the long job that it runs."""
         sequence, _, _ = self.current()
         if sequence == self._long and next(iter(self.jobs), sequence) < sequence:
-            with contextlib.suppress(BrokenPipeError, BlockingIOError):
-                os.write(self._descriptors.request, b".")
+            self._poke()
+
+    def confirm_step(self) -> None:
+        """Tell it that one more of its steps, in the order in which they came, is on the disk."""
+        self.page.confirm_step()
+        self._poke()
 
     def revoke(self) -> None:
         """Forbid it to start what waits behind the job it runs."""
@@ -286,6 +290,11 @@ class RealizerProcess:
         if not self.jobs:
             self.check_at = None
         return jobs
+
+    def _poke(self) -> None:
+        """Have it look up, unless it is yet to look up for the last time."""
+        with contextlib.suppress(BrokenPipeError, BlockingIOError):
+            os.write(self._descriptors.request, b".")
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process.returncode is None:

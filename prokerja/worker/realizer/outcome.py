@@ -8,13 +8,14 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 from prokerja.job import FOLLOW_UPS
+from prokerja.model.result import MAX_RESULT_BYTES
 from prokerja.text import utf8
 from prokerja.verdicts import Advice, Failed
 
 if TYPE_CHECKING:
     from prokerja.model.declaration import Declaration
+    from prokerja.verdicts import Completed
 
-MAX_RESULT_BYTES = 2**20
 MAX_ERROR_CHARACTERS = 2**16
 MAX_FOLLOW_UP_BYTES = 2**26
 """Of all payloads that one job declares, together."""
@@ -23,12 +24,15 @@ MAX_FOLLOW_UP_BYTES = 2**26
 def encode_result(result: Any) -> str:
     """A job's result as JSON; raises TypeError or ValueError for what is not a JSON value."""
     try:
-        text = json.dumps(result, allow_nan=False, separators=(",", ":"))
+        return json.dumps(result, allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError) as error:
         raise TypeError(f"handle() returned what is not JSON: {error}") from None
-    if len(text) > MAX_RESULT_BYTES:
-        raise ValueError("handle() returned more than 1 MiB; write it to a file, return the path")
-    return text
+
+
+def cut_result(ended: Completed) -> None:
+    """Keep the beginning of a result that is too long: the work is done all the same."""
+    text, ended.result = ended.result or "", None
+    ended.cut = len(text), text[:MAX_RESULT_BYTES]
 
 
 def follow_ups(job: Any, directory: str) -> tuple[Declaration, ...]:

@@ -15,14 +15,19 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from msgspec.json import decode
 
 from prokerja import running
+from prokerja.model.result import MAX_RESULT_BYTES
 from prokerja.verdicts import Completed, Ended, Failed
 from prokerja.worker.realizer.event_loop import cancel_tasks
 from prokerja.worker.realizer.outcome import (
+    cut_result,
     encode_result,
     failure,
     follow_ups,
 )
 from prokerja.worker.realizer.process_state import ProcessState
+from prokerja.worker.realizer.progress import ProgressReports
+from prokerja.worker.realizer.running_job import RunningJob
+from prokerja.worker.realizer.steps import Steps
 from prokerja.worker.wire.messages import Batch, Launch, Report
 from prokerja.worker.wire.shared_page import (
     IDLE,
@@ -54,7 +59,7 @@ LONG_JOB_NS = 5_000_000
 QUICK_JOB_NS = 200_000
 """A job slower than this may start processes, so it is announced beforehand."""
 LARGE_BYTES = 2**16
-"""A result, or follow-ups, of at least this much are reported by themselves: frames stay small."""
+"""A result, or follow-ups, of more than this are reported by themselves: frames stay small."""
 
 EMPTY = Report()
 
@@ -80,6 +85,10 @@ class Realizer:
         self._classes = classes
         self._directory = launch.jobs
         self._running = running.current = running.Running()
+        job = RunningJob(self._running, self._page)
+        self._progress = ProgressReports(job, self._send_reportable)
+        self._steps = Steps(job, self._page, self._send_step)
+        self._running.steps, self._running.progress = self._steps, self._progress
         self._extras: dict[int, Extra] = {}
         """What some jobs are given beside their payloads, by sequence number."""
         self._jobs: deque[tuple[int, tuple[int, int], int, str, str]] = deque()
@@ -89,6 +98,7 @@ class Realizer:
         self._refused = Report()
         """What else is to be reported: jobs that were not started."""
         self._sending = threading.Lock()
+        self._sent_steps = 0
         self._slow: set[str] = set(self._classes)
         self._poll = select.poll()
         self._poll.register(self._channel.socket, select.POLLIN)
@@ -218,7 +228,7 @@ class Realizer:
         declared: tuple[Declaration, ...] = ()
         failed: Failed | None = None
         try:
-            job = self._classes[name](**fields(payload))
+            self._running.job = job = self._classes[name](**fields(payload))
             value = job.handle()
             result = None if value is None else encode_result(value)
             declared = follow_ups(job, self._directory)
@@ -231,11 +241,15 @@ class Realizer:
                 self._die()
             failed = failure(error)  # the exception itself would keep the job alive
         self._exit_if_forked()
+        self._running.job = None
         self._output.end()
         now = time.monotonic_ns()
         times = self._epoch + began / 1e9, self._epoch + now / 1e9
+        ended: Ended
         if failed is None:
-            ended: Ended = Completed(*times, result, declared)
+            ended = Completed(*times, result, declared)
+            if result and len(result) > MAX_RESULT_BYTES:
+                cut_result(ended)
         else:
             failed.started_at, failed.finished_at = times
             ended = failed
@@ -279,13 +293,27 @@ class Realizer:
     def _report_on_request(self, requests: int) -> None:
         """Report what has ended while the running job goes on: the supervisor asks for it."""
         while os.read(requests, 64):
-            self._send(refused=False)
+            self._steps.wake()
+            self._send_reportable()
+
+    def _send_reportable(self) -> None:
+        """What any thread may send at any time."""
+        self._send(refused=False)
+
+    def _send_step(self, sequence: int, name: str, result: str) -> int:
+        """Returns how many have been sent by then."""
+        with self._sending:
+            self._channel.post(Report(steps=[(sequence, name, result)]))
+            self._sent_steps += 1
+            return self._sent_steps
 
     def _send(self, *, refused: bool = True) -> None:
         with self._sending:
             report = Report()
             if refused:
                 report, self._refused = self._refused, report
+            if self._progress.latest:
+                report.progress = self._progress.take()
             while self._unreported:
                 report.ended.append(self._unreported.popleft())
             if report != EMPTY:

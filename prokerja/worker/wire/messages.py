@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from prokerja.model.claim import Extra
 from prokerja.spec import Broken, JobSpec
 from prokerja.verdicts import Ended
+
+Count = Annotated[int, Meta(ge=0, le=2**53)] | Annotated[float, Meta(ge=0, le=2**53)]
+Told = tuple[Count, Count | None, Annotated[str, Meta(max_length=255)]]
+"""How far a job has come: done, of how much, and in words."""
 
 
 class WireError(Exception):
@@ -69,6 +75,10 @@ class Report(Struct, array_like=True, omit_defaults=True):
     """In the first report of all: the jobs are loaded."""
     spoiled: tuple[str, str] | None = None
     """The job that has changed its process for good, and what: it drops what it was sent."""
+    steps: list[tuple[int, str, str]] = []
+    """Steps that its jobs have done: by sequence number, the name, the value as JSON."""
+    progress: list[tuple[int, Told]] = []
+    """How far its jobs have come, by sequence number."""
 
 
 class Loaded(Struct, array_like=True):

@@ -14,8 +14,9 @@ import os
 import sys
 
 PAGE_BYTES = mmap.PAGESIZE
-RUNNING, SINCE, REVOKED, LAST = 0, 1, 2, 3
-"""The job that runs, when it began, what is taken back; and the last job, once it has ended."""
+RUNNING, SINCE, REVOKED, LAST, KEPT = 0, 1, 2, 3, 4
+"""The job that runs, when it began, what is taken back; the last job, once it has ended; and how
+many of the steps that the realizer has sent are dealt with."""
 IDLE, JOURNALLING = 0, -1
 """No job runs: there is none, or the journal is being written, which no job's limit includes."""
 
@@ -75,6 +76,10 @@ class SharedPage:
     def allow(self) -> None:
         """Lift the ban."""
         self.cells[REVOKED] = 0
+
+    def confirm_step(self) -> None:
+        """One more of its steps is on the disk."""
+        self.cells[KEPT] += 1
 
     def close(self) -> None:
         """Let the page go."""

@@ -1,0 +1,83 @@
+"""What running jobs tell of themselves, until the supervisor has written it down."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from prokerja.model.claim import Reported
+from prokerja.model.progress import Progress
+from prokerja.model.step import MAX_STEP_BYTES
+from prokerja.terms import NAME
+from prokerja.worker.pool.ending import Ending
+from prokerja.worker.wire.messages import WireError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from prokerja.worker.pool.process import RealizerProcess
+    from prokerja.worker.wire.journal import Claim
+    from prokerja.worker.wire.messages import Report
+
+INTERVAL_SECONDS = 0.5
+"""Between two turns for nothing but progress."""
+NOT_OURS = "its worker does not hold its job any more"
+
+
+class ReportedSoFar:
+    """Steps, which somebody waits for, and the latest progress of each job, which can wait."""
+
+    def __init__(self) -> None:
+        self._steps: list[tuple[Claim, str, str]] = []
+        self._waiting: list[tuple[RealizerProcess, Claim | None]] = []
+        """Who waits for each of the steps that has come, and whose it is."""
+        self._progress: dict[Claim, Progress] = {}
+        self._written_at = 0.0
+
+    @property
+    def due(self) -> float | None:
+        """When to write it, in monotonic seconds; None if there is nothing."""
+        if self._steps or self._waiting:
+            return 0.0
+        return self._written_at + INTERVAL_SECONDS if self._progress else None
+
+    def is_due(self, now: float) -> bool:
+        """Whether to write it by now."""
+        return self.due is not None and self.due <= now
+
+    @property
+    def reported(self) -> Reported | None:
+        """All that there is to write."""
+        if not (self._steps or self._progress):
+            return None
+        return Reported(self._steps, [*self._progress.items()])
+
+    def take(self, process: RealizerProcess, report: Report) -> None:
+        """Take in what a realizer tells; raises WireError for what no realizer says."""
+        for sequence, name, result in report.steps:
+            if not NAME.fits(name) or len(result) > MAX_STEP_BYTES:
+                raise WireError("it reported a step that no job could do")
+            job = process.jobs.get(sequence)
+            claim = None if job is None else (job.token, job.id)
+            if claim is not None:
+                self._steps.append((claim, name, result))
+            self._waiting.append((process, claim))
+        for sequence, told in report.progress:
+            job = process.jobs.get(sequence)
+            if job is not None:
+                self._progress[job.token, job.id] = Progress(job.attempt, *told, time.time())
+
+    def forget(self, process: RealizerProcess) -> None:
+        """It is dead, and waits for nothing."""
+        self._waiting = [(one, claim) for one, claim in self._waiting if one is not process]
+
+    def written(self, lost: Collection[Claim], now: float) -> None:
+        """All is written but the steps of the lost: those jobs have another worker by now."""
+        for process, claim in self._waiting:
+            if claim in lost:
+                process.end_for(Ending.FAULTY, NOT_OURS)
+                process.kill()
+            else:
+                process.confirm_step()
+        self._steps, self._waiting, self._progress = [], [], {}
+        self._written_at = now
