@@ -8,6 +8,7 @@ from prokerja.model.declaration import SHELL, Status
 from prokerja.times import iso
 
 if TYPE_CHECKING:
+    from prokerja.model.progress import Progress
     from prokerja.model.record import Attempt, Condition, Detail, Parent, Record
     from prokerja.model.summary import Summary
     from prokerja.model.worker import WorkerRow
@@ -50,9 +51,27 @@ def record_json(record: Record) -> dict[str, Any]:
         "attempts": record.attempts,
         "label": record.label,
         "batch": record.batch,
+        "progress": None if record.progress is None else progress_json(record.progress),
         "command": command_of(record),
         "error": record.error if record.status is not Status.COMPLETED else None,
     }
+
+
+def progress_json(progress: Progress) -> dict[str, Any]:
+    """How far a job has come, as JSON."""
+    return {**progress._asdict(), "reported_at": iso(progress.reported_at)}
+
+
+def progress_of(record: Record) -> str:
+    """How far a job has come, in words: `340/1,000 (34%) pages`; empty if it has not said."""
+    if record.progress is None:
+        return ""
+    _, done, total, text, _ = record.progress
+    part = record.progress.part
+    words = [f"{done:,}" if total is None else f"{done:,}/{total:,}"]
+    if part is not None:
+        words.append(f"({int(part * 100)}%)")
+    return " ".join([*words, text] if text else words)
 
 
 def command_of(record: Record) -> str | None:
@@ -77,6 +96,7 @@ def detail_json(detail: Detail) -> dict[str, Any]:
         "jobs": record.lane.directory or None,
         "payload": loaded(record.payload),
         "result": None if record.result is None else loaded(record.result),
+        "cut_result": None if detail.cut is None else detail.cut._asdict(),
         "retries": record.retries,
         "retry_after": record.retry_after,
         "timeout": record.timeout,
@@ -85,6 +105,7 @@ def detail_json(detail: Detail) -> dict[str, Any]:
         "after": [parent_json(parent) for parent in detail.parents],
         "why_not_running": detail.why,
         "stopping": detail.stopping,
+        "steps": [{"step": one.name, "done_at": iso(one.done_at)} for one in detail.steps],
         "history": [attempt_json(attempt) for attempt in detail.attempts],
     }
 
@@ -108,6 +129,7 @@ def attempt_json(attempt: Attempt) -> dict[str, Any]:
         "exit_code": attempt.exit_code,
         "error": attempt.error,
         "traceback": attempt.traceback,
+        "cut_bytes": attempt.cut_bytes,
     }
 
 

@@ -726,6 +726,7 @@ def test_every_answer_is_json_if_asked_for(shell: Home) -> None:
         ("report", "--why", "3"): dict,
         ("purge",): dict,
         ("wait", "3", "--timeout", "0"): dict,
+        ("result", "1"): dict,
         ("jobs",): dict,
     }
     assert {words[0] for words in answers} == set(NAMES) - {
@@ -753,6 +754,7 @@ def test_every_answer_is_json_if_asked_for(shell: Home) -> None:
         (2, ["report:jobs", "--status", "lost"]),
         (2, ["report:jobs", "--limit", "0"]),
         (1, ["report:job", "77"]),
+        (1, ["result", "77"]),
         (1, ["retry", "77"]),
         (2, ["retry"]),
         (1, ["cancel", "77"]),

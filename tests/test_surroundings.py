@@ -27,6 +27,7 @@ COMMANDS = {
     "wait 1": 0,
     "wait 99": 2,
     "output 1": 0,
+    "result 1": 0,
     "completion bash": 0,
     "retry 2": 0,
     "wait 2 --timeout 0": 124,

@@ -16,6 +16,7 @@ COMMANDS = {
     "report": "report",
     "report:jobs": "report_jobs",
     "report:job": "report_job",
+    "result": "result",
     "output": "output",
     "retry": "retry",
     "cancel": "cancel",

@@ -10,8 +10,9 @@ from prokerja.commandline import Argument
 from prokerja.commands import Json, Place
 from prokerja.console import print_json
 from prokerja.model.declaration import Status
+from prokerja.model.result import MAX_RESULT_BYTES
 from prokerja.queue import Queue
-from prokerja.text import escaped
+from prokerja.text import brief, escaped
 from prokerja.times import human, iso
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ def _show(detail: Detail, now: float) -> None:
     for label, text in (*_asked(detail, now), *_stands(detail, now)):
         if text is not None:
             line(label, text)
+    for step in detail.steps:
+        print(f"step {escaped(step.name)}: done {iso(step.done_at)}")
     for attempt in detail.attempts:
         _show_attempt(attempt)
 
@@ -72,11 +75,14 @@ def _asked(detail: Detail, now: float) -> Iterator[tuple[str, str | None]]:
 def _stands(detail: Detail, now: float) -> Iterator[tuple[str, str | None]]:
     """What has come of it so far; None for what has not."""
     record = detail.record
-    yield "result", record.result
+    yield "result", brief(detail.cut.beginning) if detail.cut else record.result
     yield "not running", detail.why
     is_running = record.status is Status.PROCESSING and record.started_at is not None
     if is_running and detail.why is None:
         yield "running", f"for {human(now - record.started_at)}"  # type: ignore[operator]
+    if record.progress is not None:
+        ago = human(max(now - record.progress.reported_at, 0.0))
+        yield "progress", f"{report.progress_of(record)}, {ago} ago"
     if detail.stopping is not None:
         yield "stopping", f"its worker has yet to end it: {detail.stopping}"
 
@@ -95,6 +101,9 @@ def _show_attempt(attempt: Attempt) -> None:
     end = attempt.error or "completed"
     if attempt.exit_code and not attempt.error:
         end = f"completed with exit code {attempt.exit_code}"
+    if attempt.cut_bytes is not None:
+        kept = f"its result has {attempt.cut_bytes:,} bytes, of which {MAX_RESULT_BYTES:,} are kept"
+        end = f"{end}; {kept}"
     took = human(attempt.finished_at - (attempt.started_at or attempt.finished_at))
     print(f"attempt {attempt.number}: {began}, took {took}: {escaped(end)}")
     for row in (attempt.traceback or "").splitlines():

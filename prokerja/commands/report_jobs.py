@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from prokerja.model.record import Record
 
 USUAL = ("id", "job", "queue", "status", "attempts", "declared", "error", "what")
-MORE = ("priority", "due", "started", "finished", "label", "batch")
+MORE = ("priority", "due", "started", "finished", "label", "batch", "progress")
+AT_TERMINAL = ("id", "job", "queue", "status", "progress", "attempts", "declared", "error", "what")
+LONG = ("job", "queue", "error", "what", "label", "batch", "progress")
 COUNTS = ("id", "attempts", "priority")
 MOMENTS = ("declared", "due", "started", "finished")
 Cells = dict[str, Any]
@@ -108,10 +110,12 @@ def run(
 def _show(records: Sequence[Record], shown: Sequence[str], now: float) -> None:
     if not records:
         return
-    if shown is USUAL and all(record.lane.queue == DEFAULTS["queue"] for record in records):
-        shown = [name for name in shown if name != "queue"]
+    if shown is USUAL:
+        shown = AT_TERMINAL
+        if all(record.lane.queue == DEFAULTS["queue"] for record in records):
+            shown = [name for name in shown if name != "queue"]
     rows = [_row(record, shown, lambda at: _short(at, now)) for record in records]
-    print_table(shown, rows, right=COUNTS, long=("job", "queue", "error", "what", "label", "batch"))
+    print_table(shown, rows, right=COUNTS, long=LONG)
 
 
 def _short(at: float, now: float) -> str:
@@ -149,6 +153,7 @@ def _facts(record: Record) -> Cells:
     facts |= {name: getattr(record, f"{name}_at") for name in MOMENTS}
     facts["error"] = (facts["error"] or "").partition("\n")[0]
     facts["what"] = report.what_of(record)
+    facts["progress"] = report.progress_of(record)
     return facts
 
 

@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.text import Text
 
 from prokerja.console import STYLES, plural
-from prokerja.report import what_of
+from prokerja.report import progress_of, what_of
 from prokerja.text import escaped
 from prokerja.times import human
 
@@ -44,10 +44,11 @@ class Dashboard:
         if width < MIN_WIDTH:
             return Group(Text(f"Too narrow: {MIN_WIDTH} columns are needed. q quits."))
         self._peak = max(self._peak, snapshot.last_second, snapshot.last_minute)
+        longest = BAR_WIDTH if width >= WIDE else BAR_WIDTH // 2
         top = [
             _spread(Text(escaped(self._path), "bold"), Text("q quits", "dim"), width),
             _counts(snapshot, width),
-            self._rates(snapshot, BAR_WIDTH if width >= WIDE else BAR_WIDTH // 2),
+            self._rates(snapshot, longest),
             *_queues(snapshot, width),
         ]
         workers = [_worker(one, snapshot, width) for one in snapshot.summary.workers]
@@ -56,7 +57,9 @@ class Dashboard:
             *_section("last failures", failed),
             *_section("workers", _fitting(workers, MAX_WORKERS)),
         ]
-        running = [_running(one, snapshot.summary.now, width) for one in snapshot.running]
+        running = [
+            self._running(one, snapshot.summary.now, width, longest) for one in snapshot.running
+        ]
         room = max(height - len(top) - len(bottom) - 3, 1)
         return Group(*top, *_section("running", _fitting(running, room)), *bottom)
 
@@ -66,6 +69,18 @@ class Dashboard:
             line.append(f"{name} ").append(self._bar(rate / self._peak, longest), "green")
             line.append(f" {rate:>8,.{0 if rate >= 100 else 1}f}/s     ")
         return line
+
+    def _running(self, running: Running, now: float, width: int, longest: int) -> Text:
+        record, worker = running
+        since = record.started_at or now
+        line = _title(record)
+        if record.progress is not None:
+            part = record.progress.part
+            if part is not None:
+                line.append("  ").append(self._bar(part, longest), "green")
+            line.append(f"  {escaped(progress_of(record))}")
+        right = Text(f"worker {worker}  ", "dim").append(f"{_whole(now - since):>8}", "cyan")
+        return _spread(line, right, width)
 
     def _bar(self, part: float, longest: int) -> str:
         eighths = round(part * longest * 8)
@@ -106,13 +121,6 @@ def _fitting(rows: Sequence[Text], room: int) -> Sequence[Text]:
     if len(rows) <= room:
         return rows
     return [*rows[: room - 1], Text(f"  and {len(rows) - room + 1:,} more", "dim")]
-
-
-def _running(running: Running, now: float, width: int) -> Text:
-    record, worker = running
-    since = record.started_at or now
-    right = Text(f"worker {worker}  ", "dim").append(f"{_whole(now - since):>8}", "cyan")
-    return _spread(_title(record), right, width)
 
 
 def _failure(record: Record, now: float, width: int) -> Text:
