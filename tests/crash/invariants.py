@@ -61,6 +61,16 @@ def _leftovers(connection: sqlite3.Connection) -> Iterator[str]:
         "an attempt without its declaration": """
             SELECT declaration FROM attempt
             WHERE declaration NOT IN (SELECT id FROM declaration)""",
+        "what it told, without its declaration": """
+            SELECT declaration FROM (SELECT declaration FROM step UNION
+                SELECT declaration FROM progress UNION SELECT declaration FROM cut_result)
+            WHERE declaration NOT IN (SELECT id FROM declaration)""",
+        "it has completed, and keeps values of steps": """
+            SELECT declaration FROM step JOIN declaration ON id = declaration
+            WHERE status = 1 AND step.result IS NOT NULL""",
+        "a step without a value, and not completed": """
+            SELECT declaration FROM step JOIN declaration ON id = declaration
+            WHERE status <> 1 AND step.result IS NULL""",
     }
     for what, query in questions.items():
         for (id,) in connection.execute(query):

@@ -42,6 +42,7 @@ class Acknowledged:
         self.retried: dict[int, int] = {}
         self.cancelled: set[int] = set()
         """And not given a fresh start since."""
+        self.steps: set[tuple[int, str]] = set()
         self.doomed: set[int] = set()
         """A purge of these has begun, so they may be gone."""
         self.gone: set[int] = set()
@@ -59,6 +60,8 @@ class Acknowledged:
             self.retried |= {int(id): attempt for id, attempt in about.items()}
         elif what == "cancelled":
             self.cancelled |= set(about)
+        elif what == "stepped":
+            self.steps.add(tuple(about))
         elif what == "reopening":
             self.cancelled -= set(about)
         elif what == "purging":
@@ -76,6 +79,8 @@ class Acknowledged:
         undone = [id for id, old in self.retried.items() if id in found and found[id][1] < old]
         told = {"lost": lost, "changed": changed, "purged and back": back, "retry undone": undone}
         told["cancelled and forgotten"] = sorted(self.cancelled.intersection(runnable(repository)))
+        done = {*repository.database.execute("SELECT declaration, name FROM step")}
+        told["step forgotten"] = [id for id, _ in self.steps - done if id in found]
         faults = [f"acknowledged, but {what}: jobs {ids}" for what, ids in told.items() if ids]
         return faults + self._reused(repository)
 

@@ -105,9 +105,12 @@ class Puppet:
         with self.repository.database.writing():
             for job, since in pool.results.started:
                 claims.started(job.token, [(job.id, since)])
+            reported = pool.reported.reported
+            lost = claims.report(reported, NOW) if reported else []
             for token, settlements in pool.results.settlements.items():
                 claims.settle(token, settlements, NOW, lambda: 0.5)
         pool.results.clear_written()
+        pool.reported.written(lost, 0.0)
 
 
 @contextmanager

@@ -16,12 +16,19 @@ sequences = st.just(1) | st.integers(-2, 8) | st.integers(-(2**63), 2**64 - 1)
 ODD = (math.nan, math.inf, -math.inf, -1.0, 1e300)
 times = st.floats(1.6e9, 1.8e9) | st.sampled_from(ODD) | st.floats()
 big = st.integers(-(2**63), 2**64 - 1)
+numbers = times | big | st.integers(0, 9)
+progress = st.tuples(numbers, st.none() | numbers, plain)
 lanes = st.tuples(plain, plain, big | st.integers(-5, 5), plain)
 follow_ups = st.tuples(
     lanes, plain | st.just("{}"), times, big | st.integers(0, 3), times, st.none() | times
 )
 verdicts = st.tuples(
-    st.just(0), times, times, st.none() | plain | st.just("1"), st.lists(follow_ups, max_size=2)
+    st.just(0),
+    times,
+    times,
+    st.none() | plain | st.just("1"),
+    st.lists(follow_ups, max_size=2),
+    st.none() | st.tuples(big | st.integers(0, 9), plain),
 ) | st.tuples(st.just(1) | st.integers(-1, 3), times, times, plain, st.none() | plain)
 ended = st.tuples(sequences, verdicts)
 fields = st.tuples(plain, plain, st.dictionaries(plain, plain, max_size=2), st.booleans(),
@@ -41,6 +48,8 @@ reports = st.tuples(
     st.just("") | plain,
     st.none() | loaded,
     st.none() | st.tuples(plain, plain),
+    st.lists(st.tuples(sequences, plain, plain), max_size=2),
+    st.lists(st.tuples(sequences, progress), max_size=2),
 )
 loose = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | plain,

@@ -14,6 +14,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from prokerja.model.claim import Reported
 from prokerja.model.declaration import Declaration, Lane, Status
 from prokerja.model.worker import Taking
 from prokerja.repository.sqlite.codes import TURNS
@@ -54,7 +55,7 @@ class Life:
         acts: dict[Callable[[], None], int] = {
             self._declare: 6, self._take: 5, self._settle: 6, self._start: 2, self._retry: 1,
             self._retry_all: 1, self._purge: 1, self._chores: 1, self._die: 1, self._shorten: 1,
-            self._reopen: 1, self._cancel: 1,
+            self._reopen: 1, self._cancel: 1, self._step: 3,
         }  # fmt: skip
         for act in self._random.choices(list(acts), list(acts.values()), k=steps):
             self._now += self._random.random()
@@ -110,6 +111,17 @@ class Life:
         for token, claimed in list(self._claimed.items())[:2]:
             with self._back.database.writing():
                 self._back.claims.started(token, [(claimed[0].id, self._now)])
+
+    def _step(self) -> None:
+        """A running job does one, which returns when it is on the disk."""
+        if not self._claimed:
+            return
+        token = self._random.choice(list(self._claimed))
+        job = self._random.choice(self._claimed[token])
+        name, size = f"step {self._random.randrange(3)}", self._random.choice((0, 50, 5000))
+        reported = Reported([((token, job.id), name, json.dumps("x" * size))])
+        self._back.turn(self._worker, {}, (), None, self._now, reported=reported)
+        self._note("stepped", [job.id, name])
 
     def _settle(self) -> None:
         if not self._claimed:
