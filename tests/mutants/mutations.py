@@ -273,7 +273,7 @@ MUTATIONS = (
              "            pass",
              "test_steps.py -k and_not_before"),
     Mutation("a step that is done is not done again", f"{SQLITE}claims.py",
-             "        done = self._steps.results(self._held(token))", "        done = {}",
+             "in self._steps.results(self._held(token)).items():", "in ():",
              "test_steps.py repository/test_reported.py -k 'crash or values'"),
     Mutation("a step of a late worker changes nothing", f"{SQLITE}claims.py",
              "for token, id in claims if id not in held[token]}", "for token, id in ()}",
