@@ -49,6 +49,20 @@ def account(path: str, jobs: int, killed: dict[int, float], ledger: Ledger) -> N
         ledger.note(f"repeated, {cause}: {_named(repeats)}")
 
 
+def account_steps(path: str, ledger: Ledger) -> None:
+    """Compare what steps gave to each attempt that has got so far; raises Broken."""
+    values = defaultdict[tuple[str, str], list[str]](list)
+    with open(path, encoding="ascii") as file:
+        for line in file:
+            n, step, value = line.split()
+            values[n, step].append(value)
+    ledger.count("steps", len(values))
+    ledger.count("of them given back to a later attempt", sum(len(v) > 1 for v in values.values()))
+    changed = [key for key, some in values.items() if len(set(some)) > 1]
+    ledger.require("what a step gave is the same ever after", holds=not changed,
+                   otherwise=f"{changed}")  # fmt: skip
+
+
 def _when(run: Run, age: float, *, returning: bool) -> str:
     """What a job was at when its process was killed; raises Broken if it was through."""
     if run.ended is None:

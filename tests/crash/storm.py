@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from inotify_simple import INotify, flags
 
 from prokerja.queue import Queue
-from tests.crash.book import account
+from tests.crash.book import account, account_steps
 from tests.crash.jobs.mark import Mark
 from tests.crash.ledger import Broken, Ledger
 from tests.crash.site import Site
@@ -81,13 +81,13 @@ class Storm:
 
     def _declare(self, queue: Queue, count: int) -> None:
         first, self._declared = self._declared, self._declared + count
-        queue.declare_many(Mark(n, self._seconds()) for n in range(first, self._declared))
+        queue.declare_many(self._mark(n) for n in range(first, self._declared))
 
-    def _seconds(self) -> float:
+    def _mark(self, n: int) -> Mark:
         chance = self._random.random()
         if chance < 0.9:
-            return 0.0
-        return 0.002 if chance < 0.995 else 0.06
+            return Mark(n)
+        return Mark(n, 0.002 if chance < 0.995 else 0.06, steps=0 if chance < 0.98 else 2)
 
     def _keep_up(self) -> None:
         for worker in [worker for worker in self._workers if worker.poll() is not None]:
@@ -154,6 +154,7 @@ def prove(seed: int, ledger: Ledger, *, short: bool) -> None:
         storm.calm()
         site.check()
         account(site.book, jobs, storm.killed, ledger)
+        account_steps(f"{site.book}.steps", ledger)
         tally = site.tally()
         ledger.require(
             "every job ends completed", holds=tally["completed"] == jobs, otherwise=f"{tally}"

@@ -16,7 +16,7 @@ DYING = 0.05
 @dataclass
 class Mark(Job):
     """Write down that number `n` begins, take so many seconds, write down that it has ended
-    (and fail, if asked to).
+    (and fail, if asked to). In between, do so many steps, and write down what they gave.
 
     Byte `n` of the book's lock file is locked meanwhile, and let go by the kernel if this
     process dies: who finds it locked has met another living process at the same job.
@@ -25,6 +25,7 @@ class Mark(Job):
     n: int
     seconds: float = 0.0
     fails: bool = False
+    steps: int = 0
     retries = 1000
     retry_after = 0.0
 
@@ -32,6 +33,9 @@ class Mark(Job):
         """One realization."""
         alone = _locked(self.n)
         _write("begin" if alone else "overlap", self.n)
+        for step in range(self.steps):
+            value = self.step(str(step), time.monotonic_ns)
+            os.write(_values(), f"{self.n} {step} {value}\n".encode())
         if self.seconds:
             time.sleep(self.seconds)
         _write("end", self.n)
@@ -77,3 +81,9 @@ def _book() -> int:
 def _locks() -> int:
     path = os.environ["PROKERJA_CRASH_BOOK"] + ".locks"
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+@cache
+def _values() -> int:
+    path = os.environ["PROKERJA_CRASH_BOOK"] + ".steps"
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
