@@ -30,6 +30,7 @@ class ProgressReports:
         self.latest: dict[int, Told] = {}
         """What has not been sent yet, by sequence number."""
         self._asked = threading.Event()
+        self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
 
     def report(self, job: object, done: float, total: float | None, text: str) -> None:
@@ -40,10 +41,7 @@ class ProgressReports:
             raise TypeError(f"progress: the text is {shown(text)}; give a string")
         self.latest[self._running.sequence(job, "progress")] = (done, total, text)
         if not self._asked.is_set():
-            self._asked.set()
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, daemon=True)
-                self._thread.start()
+            self._wake()
 
     def take(self) -> list[tuple[int, Told]]:
         """What is to be sent now."""
@@ -52,6 +50,13 @@ class ProgressReports:
             sequence, (done, total, text) = self.latest.popitem()
             taken.append((sequence, (done, total, utf8(text[:MAX_TEXT_CHARACTERS]))))
         return taken
+
+    def _wake(self) -> None:
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, daemon=True)
+                self._thread.start()
+        self._asked.set()
 
     def _run(self) -> None:
         while self._asked.wait():
