@@ -74,6 +74,8 @@ def test_nothing_that_reads_results_finds_half_of_one(home: Home) -> None:
     id = home.run(f"return ['x' * {MAX_RESULT_BYTES}]")
     home.work()
     assert home.look(f"SELECT result FROM declaration WHERE id = {id}") == [(None,)]
+    [(result, cut)] = home.look(f"SELECT result, cut_bytes FROM report WHERE id = {id}")
+    assert (result, cut) == (None, MAX_RESULT_BYTES + 4)
 
 
 def test_a_cut_result_goes_with_its_job(home: Home) -> None:

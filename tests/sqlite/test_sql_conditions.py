@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from prokerja.model.claim import Reported
+from prokerja.verdicts import Failed
 from tests.crash.inputs import rows
 from tests.repository.harness import SEND, record
 
@@ -99,6 +101,20 @@ def test_in_sql_nothing_is_replaced_of_a_job_that_has_been_claimed(sql: Connecti
     assert sql.declare(job="loose", payload='{"n": 2}', due_at=4e9, coalesce="k", replace=1) == 1
     assert sql.rows("SELECT payload, due_at FROM declaration") == before
     assert sql.rows("SELECT * FROM pending") == []
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_in_sql_what_is_replaced_has_done_no_step(sql: Connection, waits: bool) -> None:
+    id = sql.declare(job="loose", coalesce="k", retries=1)
+    store = sql.store
+    store.now = time.time() + 1
+    [(token, lane)] = store.take().values()
+    reported = Reported([((token, id), "upload", "1")])
+    store.repository.turn(store.worker, {}, (), None, store.now, reported=reported)
+    if waits:
+        store.settle(token, (id, lane, Failed(store.now, store.now, "no")))
+    sql.declare(job="loose", payload='{"n": 2}', coalesce="k", replace=1)
+    assert len(sql.rows("SELECT * FROM step")) == (not waits)
 
 
 def test_in_sql_a_payload_that_does_not_fit_replaces_nothing(sql: Connection) -> None:

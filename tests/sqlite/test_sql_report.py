@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from tests.sqlite.door import Connection
 
 COLUMNS = ["id", "job", "queue", "status", "priority", "label", "batch", "payload", "result",
-           "error", "declared_at", "due_at", "started_at", "finished_at", "attempts"]  # fmt: skip
+           "error", "declared_at", "due_at", "started_at", "finished_at", "attempts",
+           "cut_bytes"]  # fmt: skip
 TIMES = ("declared_at", "due_at", "started_at", "finished_at")
 
 
@@ -34,7 +35,7 @@ def test_a_report_says_what_was_declared(sql: Connection) -> None:
     assert row == {
         "id": 1, "job": "send", "queue": "mail", "status": "pending", "priority": 3,
         "label": "one", "batch": "b", "payload": '{"to":"a"}', "result": None, "error": None,
-        "due_at": 4e9, "started_at": None, "finished_at": None, "attempts": 0,
+        "due_at": 4e9, "started_at": None, "finished_at": None, "attempts": 0, "cut_bytes": None,
     }  # fmt: skip
 
 
