@@ -59,6 +59,22 @@ class JobCancelled:
 
 
 @dataclass(frozen=True)
+class JobSuspended:
+    """A running job stands still, because somebody has asked for it."""
+
+    id: int
+    name: str
+
+
+@dataclass(frozen=True)
+class JobResumed:
+    """It goes on."""
+
+    id: int
+    name: str
+
+
+@dataclass(frozen=True)
 class JobFailed:
     id: int
     name: str
@@ -143,6 +159,8 @@ Event = (
     | LockLeft
     | JobStarted
     | JobCancelled
+    | JobSuspended
+    | JobResumed
     | JobFailed
     | JobsSettled
     | RealizerDied

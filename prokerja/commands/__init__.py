@@ -22,6 +22,8 @@ COMMANDS = {
     "hold": "hold",
     "release": "release",
     "change": "change",
+    "suspend": "suspend",
+    "resume": "resume",
     "purge": "purge",
     "wait": "wait",
     "jobs": "jobs",

@@ -111,7 +111,12 @@ def _fitting(rows: Sequence[Text], room: int) -> Sequence[Text]:
 def _running(running: Running, now: float, width: int) -> Text:
     record, worker = running
     since = record.started_at or now
-    right = Text(f"worker {worker}  ", "dim").append(f"{_whole(now - since):>8}", "cyan")
+    stands = "suspended  " if record.suspended_at is not None else ""
+    right = (
+        Text(stands, "yellow")
+        .append(f"worker {worker}  ", "dim")
+        .append(f"{_whole(now - since):>8}", "cyan")
+    )
     return _spread(_title(record), right, width)
 
 

@@ -42,6 +42,8 @@ class Record(NamedTuple):
     """Of the last attempt that went wrong."""
     label: str | None
     batch: str | None
+    suspended_at: float | None = None
+    """Since when it is to stand still; None if it is not."""
 
 
 class Parent(NamedTuple):

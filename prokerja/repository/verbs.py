@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from prokerja.model.change import Change
-    from prokerja.model.claim import Cancellation, Claimed, Extra, FailedAttempt
+    from prokerja.model.claim import Claimed, Extra, FailedAttempt, Requests
     from prokerja.model.declaration import Declaration, Ids, Status
     from prokerja.model.metrics import Metrics
     from prokerja.model.record import Condition, Detail, Filter, Record, Running
@@ -165,6 +165,18 @@ class Repository(Protocol):
         Raises NotFound or RequestError naming the first id that is not there or not pending.
         """
 
+    def suspend(self, ids: Iterable[int], now: float) -> None:
+        """Have running declarations stand still, all or none, until they are resumed or end.
+
+        Raises NotFound or NotRunning naming the first id that is not there or does not run.
+        """
+
+    def resume(self, ids: Iterable[int]) -> None:
+        """Have suspended declarations go on, all or none.
+
+        Raises NotFound or NotRunning naming the first id that is not there or not suspended.
+        """
+
     def purge(
         self, status: Status, before: float, queue: str | None = None, most: int | None = None
     ) -> int:
@@ -204,8 +216,8 @@ class Repository(Protocol):
         this in a store that a newer program has changed.
         """
 
-    def cancellations(self, worker: int) -> list[Cancellation]:
-        """What a worker holds and is to stop."""
+    def requests(self, worker: int) -> Requests:
+        """What a worker holds and is to stop, or to keep still."""
 
     def leave(self, membership: Membership) -> None:
         """Strike a worker off that has settled all it held."""

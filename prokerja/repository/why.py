@@ -81,6 +81,9 @@ def _why_not_pending(store: Answers, record: Record) -> str:
 def _why_not_yet(store: Answers, record: Record) -> str | None:
     if not store.living():
         return "its worker is dead; `prokerja realization:start` puts it back at once"
+    if record.suspended_at is not None:
+        since = iso(record.suspended_at)
+        return f"it was suspended at {since}; `prokerja resume {record.id}` continues it"
     return None if record.started_at is not None else "it is in a worker's hands, about to start"
 
 

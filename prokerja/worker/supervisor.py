@@ -19,8 +19,8 @@ from prokerja.events import Event, FileBroken, QueueEmptied, StoreTroubled, Work
 from prokerja.model.worker import Taking
 from prokerja.repository.verbs import Want
 from prokerja.verdicts import Released
-from prokerja.worker.duties.cancellation import CancellationCheck
 from prokerja.worker.duties.recovery import Recovery
+from prokerja.worker.duties.requests import RequestCheck
 from prokerja.worker.duties.shutdown import Shutdown
 from prokerja.worker.duties.upgrade import UpgradeCheck
 from prokerja.worker.duties.writes import Writes
@@ -114,11 +114,11 @@ class Supervisor:
         self._watch = repository.watch()
         self._recovery = Recovery(repository, self._membership.worker, self._watch, tell)
         self._upgrade = UpgradeCheck(repository, lambda: not self._has_room)
-        cancellation = CancellationCheck(repository, self._membership.worker, self._pool)
-        self._writes = Writes(self._watch, self._recovery, self._upgrade, cancellation, tell)
+        requests = RequestCheck(repository, self._membership.worker, self._pool)
+        self._writes = Writes(self._watch, self._recovery, self._upgrade, requests, tell)
         shutdown = Shutdown(self._requests, self._pool, options.grace, self._is_done, tell)
         self._duties: tuple[Duty, ...] = (
-            self._writes, shutdown, self._pool, cancellation, self._recovery, self._upgrade,
+            self._writes, shutdown, self._pool, requests, self._recovery, self._upgrade,
         )  # fmt: skip
         # From here on, no other process's long write keeps this loop from its realizers.
         self._usual_patience, repository.patience = repository.patience, TURN_PATIENCE_SECONDS

@@ -275,7 +275,8 @@ class Claims:
             self._database.execute(keep, (ids, token))
         else:
             self._database.execute("DELETE FROM claim WHERE token = ?", (token,))
-        gone = """
-            DELETE FROM running WHERE token = ?
-            AND declaration NOT IN (SELECT value FROM json_each(?))"""
-        self._database.execute(gone, (token, ids))
+        for table in ("running", "suspension"):
+            gone = f"""
+                DELETE FROM {table} WHERE token = ?
+                AND declaration NOT IN (SELECT value FROM json_each(?))"""
+            self._database.execute(gone, (token, ids))

@@ -22,7 +22,9 @@ COLUMNS = """
     d.id, d.lane, d.status, d.declared_at, d.due_at, d.started_at, d.finished_at, d.attempt,
     d.retries, d.retry_after, d.timeout, d.returns, d.payload, d.result, d.label, d.batch,
     (SELECT started_at FROM running WHERE declaration = d.id),
-    (SELECT error FROM attempt WHERE declaration = d.id ORDER BY number DESC LIMIT 1)"""
+    (SELECT error FROM attempt WHERE declaration = d.id ORDER BY number DESC LIMIT 1),
+    (SELECT since FROM suspension AS s JOIN running AS r USING (declaration, token)
+        WHERE s.declaration = d.id)"""
 MATCHES = """
     (:label IS NULL OR d.label = :label)
     AND (:batch IS NULL OR d.batch = :batch)
@@ -199,7 +201,7 @@ class History:
         return low
 
     def _record(self, row: Any, lanes: Mapping[int, Lane], claimed: Collection[int]) -> Record:
-        id, lane, code, declared, due, started, finished, *rest, running, error = row
+        id, lane, code, declared, due, started, finished, *rest, running, error, suspended = row
         attempts, retries, retry_after, timeout, returns, payload, result, label, batch = rest
         if code == UNSETTLED:
             status = Status.PROCESSING if id in claimed else Status.PENDING
@@ -207,5 +209,5 @@ class History:
             status = Status.COMPLETED if code == COMPLETED else Status.FAILED
         return Record(
             id, lanes[lane], status, declared, due, running or started, finished, attempts,
-            retries, retry_after, timeout, returns, payload, result, error, label, batch,
+            retries, retry_after, timeout, returns, payload, result, error, label, batch, suspended,
         )  # fmt: skip

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from prokerja.repository.sqlite.fresh_starts import FreshStarts
     from prokerja.repository.sqlite.history import History
     from prokerja.repository.sqlite.purging import Purging
+    from prokerja.repository.sqlite.suspensions import Suspensions
     from prokerja.repository.sqlite.workers import Workers
 
 
@@ -71,6 +72,13 @@ class Nouns:
         from prokerja.repository.sqlite.cancellations import Cancellations
 
         return Cancellations(self.database, self.lanes)
+
+    @cached_property
+    def suspensions(self) -> Suspensions:
+        """What is to stand still."""
+        from prokerja.repository.sqlite.suspensions import Suspensions
+
+        return Suspensions(self.database)
 
     @cached_property
     def registry(self) -> Workers:

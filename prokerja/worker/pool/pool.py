@@ -5,7 +5,7 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from prokerja.events import JobCancelled, JobStarted, RealizerReplaced
+from prokerja.events import JobCancelled, JobResumed, JobStarted, JobSuspended, RealizerReplaced
 from prokerja.verdicts import Advice, Released
 from prokerja.worker.pool.durations import SECONDS_PER_BYTE
 from prokerja.worker.pool.ending import Ending
@@ -15,7 +15,7 @@ from prokerja.worker.pool.starter import Starter
 from prokerja.worker.wire.messages import Loaded, Report, WireError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from prokerja.events import Event
     from prokerja.model.claim import Cancellation, Claimed
@@ -60,6 +60,8 @@ class Pool:
         self.stopping = False
         self._cancelled: dict[Claim, str] = {}
         """The errors with which claimed jobs are to end, by token and id."""
+        self._suspended: Collection[Claim] = ()
+        """The jobs that are to stand still, by token and id."""
         self._spoilers: set[str] = set()
         """Jobs reported to change their process for good."""
 
@@ -145,6 +147,14 @@ class Pool:
                     process.revoke()  # it may not have been started yet
                     process.check_at = now
 
+    def suspend(self, claims: Collection[Claim]) -> None:
+        """Have these jobs stand still as soon as they run alone, and all others go on."""
+        if claims != self._suspended and not self.stopping:
+            self._suspended = claims
+            for process in self.processes:
+                self._suspend_or_resume(process)
+                process.plan_check()
+
     def receive(self, process: RealizerProcess) -> bool:
         """Take in what a realizer tells; False when there is nothing, or never will be."""
         if process not in self.processes:
@@ -178,15 +188,15 @@ class Pool:
             if not process.ready:
                 process.end_for(Ending.STOPPED)
                 process.kill()
+            elif process.suspension.is_on:  # it would not end by itself
+                self._terminate(process)
             elif not process.jobs:
                 process.close(self._grace)
 
     def terminate(self) -> None:
         """The time is up: ask what still runs to end."""
         for process in self.processes:
-            process.end_for(Ending.STOPPED, STOPPED)
-            process.terminate(KILL_AFTER_TERM_SECONDS)
-            process.plan_check()
+            self._terminate(process)
 
     def kill(self) -> None:
         """End everything at once."""
@@ -194,6 +204,24 @@ class Pool:
             process.end_for(Ending.STOPPED, STOPPED)
             process.kill()
             self._reap(process)
+
+    def _terminate(self, process: RealizerProcess) -> None:
+        process.end_for(Ending.STOPPED, STOPPED)
+        process.terminate(KILL_AFTER_TERM_SECONDS)
+        process.plan_check()
+
+    def _suspend_or_resume(self, process: RealizerProcess) -> None:
+        _, job, _ = process.current()
+        is_wanted = job is not None and (job.token, job.id) in self._suspended
+        if is_wanted == process.suspension.is_on or process.kill_at is not None:
+            return
+        if not is_wanted:
+            process.resume()
+        elif len(process.jobs) == 1:
+            process.suspend()
+        if job is not None and is_wanted == process.suspension.is_on:
+            kind = JobSuspended if is_wanted else JobResumed
+            self._tell(kind(job.id, self.results.name(job)))
 
     def _free_rings(self) -> set[int]:
         """One for each realizer that is missing; one that leaves has nothing to write any more."""
@@ -223,6 +251,8 @@ class Pool:
         elif process.is_silent(now):
             process.end_for(Ending.FAULTY, SILENT)
             process.kill()
+        if self._suspended:
+            self._suspend_or_resume(process)
         process.plan_check()
 
     def _cut(self, sequence: int, job: Claimed | None, ran: float, behind: bool) -> Cut | None:
@@ -258,6 +288,8 @@ class Pool:
         is_leaving = self.stopping or process.in_flight.is_exhausted or process.spoiled
         if is_leaving and not process.jobs:
             process.close(self._grace)
+        if self._suspended:
+            self._suspend_or_resume(process)
         process.plan_check()
 
     def _take_loaded(self, process: RealizerProcess, loaded: Loaded) -> None:

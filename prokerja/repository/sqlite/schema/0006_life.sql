@@ -377,6 +377,13 @@ SELECT
     ) AS started_at,
     declaration.finished_at, declaration.attempt AS attempts
 FROM declaration JOIN lane ON lane.id = declaration.lane;
+-- Claimed declarations that are to stand still, and since when. A row counts for the claim of that
+-- token only.
+CREATE TABLE suspension (
+    declaration INTEGER PRIMARY KEY,
+    token INTEGER NOT NULL,
+    since REAL NOT NULL
+) STRICT;
 
 -- The door for one declaration: a single statement writes its row, queues it and counts it.
 -- The next migration closes it, and makes one with its own number.
