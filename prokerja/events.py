@@ -75,6 +75,16 @@ class JobResumed:
 
 
 @dataclass(frozen=True)
+class JobRefused:
+    """A job goes back, since the worker's class does not fit its payload, or is not there."""
+
+    id: int
+    name: str
+    why: str
+    """What the worker has; told of once for each job name."""
+
+
+@dataclass(frozen=True)
 class JobFailed:
     id: int
     name: str
@@ -161,6 +171,7 @@ Event = (
     | JobCancelled
     | JobSuspended
     | JobResumed
+    | JobRefused
     | JobFailed
     | JobsSettled
     | RealizerDied

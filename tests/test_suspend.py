@@ -76,17 +76,17 @@ def test_a_suspended_command_stands_still_with_its_group(shell: Home) -> None:
 
 def test_the_time_limit_stands_still(home: Home) -> None:
     worker = home.worker().ready()
-    id = started(home, timeout=1.5)
+    id = started(home, timeout=2.0)
     [realizer] = worker.realizers()
     home.queue.suspend(id)
     wait_until(lambda: stands(realizer.pid))
     suspended_at = time.monotonic()
-    wait_until(lambda: time.monotonic() > suspended_at + 2)
+    wait_until(lambda: time.monotonic() > suspended_at + 2.5)
     assert home.running(id)
     home.queue.resume(id)
     resumed_at = time.monotonic()
-    assert home.wait(id, "failed")["error"] == "ran longer than 1.5 s"
-    assert time.monotonic() < resumed_at + 2
+    assert home.wait(id, "failed")["error"] == "ran longer than 2 s"
+    assert 0.5 < time.monotonic() - resumed_at < 2.5
 
 
 def test_a_realizer_that_stands_still_is_neither_silent_nor_given_more_to_do(

@@ -198,7 +198,7 @@ class Repository(Protocol):
         """
 
     def learn(self, worker: int, names: Sequence[str]) -> None:
-        """Remember the jobs that a worker knows."""
+        """Remember the jobs that a worker has loaded; it refuses none of those from before."""
 
     def turn(
         self,

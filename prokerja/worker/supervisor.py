@@ -225,7 +225,6 @@ class Supervisor:
     def _learn(self) -> None:
         """Take note of the jobs that a new realizer has loaded."""
         pool = self._pool
-        self._names -= pool.results.unknown_jobs
         while pool.loaded:
             loaded = pool.loaded[0]
             names = {spec.name for spec in loaded.specs}
@@ -236,8 +235,10 @@ class Supervisor:
                     self._tell(FileBroken(broken.file, broken.error))
                 started = (self._membership.worker, self._options.realizers, self._options.queues)
                 self._tell(WorkerStarted(*started, tuple(sorted(names))))
+            elif pool.results.refused:  # it may have what the others lacked
+                self._repository.learn(self._membership.worker, sorted(names))
             self._names = names
-            pool.results.unknown_jobs.clear()
+            pool.results.refused.clear()
             pool.has_loaded = True
             del pool.loaded[0]
 

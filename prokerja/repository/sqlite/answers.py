@@ -123,4 +123,4 @@ class Answers(Nouns):
 
         history, registry = self.history, self.registry
         ask = (registry.living, history.attempts, history.ahead, self.blocks.of, registry.held)
-        return why.Answers(*ask)
+        return why.Answers(*ask, self.lanes.refusals)

@@ -60,6 +60,8 @@ class Pool:
         self.stopping = False
         self._cancelled: dict[Claim, str] = {}
         """The errors with which claimed jobs are to end, by token and id."""
+        self._stamps: dict[str, str] = {}
+        """Of the job files, as they were last loaded."""
         self._suspended: Collection[Claim] = ()
         """The jobs that are to stand still, by token and id."""
         self._spoilers: set[str] = set()
@@ -284,8 +286,11 @@ class Pool:
         self.results.take_ended(process, report.ended)
         if report.spoiled is not None:
             self._replace(process, *report.spoiled)
+        if report.unfit or report.unknown:
+            process.outdated = process.stamps != self._stamps
         self.results.take_refused(process, report)
-        is_leaving = self.stopping or process.in_flight.is_exhausted or process.spoiled
+        is_used_up = process.in_flight.is_exhausted or process.spoiled or process.outdated
+        is_leaving = self.stopping or is_used_up
         if is_leaving and not process.jobs:
             process.close(self._grace)
         if self._suspended:
@@ -298,6 +303,7 @@ class Pool:
         self._starter.succeeded()
         process.ready = True
         process.pid = loaded.pid
+        process.stamps = self._stamps = loaded.stamps
         self.loaded.append(loaded)
 
     def _replace(self, process: RealizerProcess, name: str, what: str) -> None:

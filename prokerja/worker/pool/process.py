@@ -105,6 +105,10 @@ class RealizerProcess:
         self.spoiled = False
         """Whether a job has changed its process, so that no other may run there."""
         self.suspension = Suspension()
+        self.stamps: dict[str, str] = {}
+        """Of the job files that it has loaded."""
+        self.outdated = False
+        """Whether it has turned out to lack what a later realizer may have loaded."""
         self.silent_since: float | None = None
         """When it was first seen to have jobs and to run none, since it last spoke."""
         self._long = 0
@@ -133,7 +137,7 @@ class RealizerProcess:
         """Whether it may be sent jobs at all, just now."""
         if not self.ready or self._revoked or self._long in self.jobs or self.kill_at is not None:
             return False
-        if self.in_flight.is_exhausted or self.spoiled or self.suspension.is_on:
+        if self.in_flight.is_exhausted or self.spoiled or self.outdated or self.suspension.is_on:
             return False
         return self.in_flight.has_room
 

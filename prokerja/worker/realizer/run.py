@@ -17,6 +17,7 @@ from msgspec.json import decode
 from prokerja import running
 from prokerja.verdicts import Completed, Ended, Failed
 from prokerja.worker.realizer.event_loop import cancel_tasks
+from prokerja.worker.realizer.misfit import refusal
 from prokerja.worker.realizer.outcome import (
     encode_result,
     failure,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
     from prokerja.model.claim import Extra
     from prokerja.model.declaration import Declaration
+    from prokerja.spec import JobSpec
     from prokerja.worker.output.capture import OutputCapture
     from prokerja.worker.wire.channel import Channel
     from prokerja.worker.wire.journal import Journal
@@ -72,12 +74,14 @@ class Realizer:
         channel: Channel[Batch],
         journal: Journal,
         classes: Mapping[str, Callable[..., Any]],
+        specs: Mapping[str, JobSpec],
         output: OutputCapture,
     ) -> None:
         self._channel = channel
         self._page = SharedPage(launch.page)
         self._output = output
         self._classes = classes
+        self._specs = specs
         self._directory = launch.jobs
         self._running = running.current = running.Running()
         self._extras: dict[int, Extra] = {}
@@ -191,6 +195,7 @@ class Realizer:
                 extras.pop(sequence, None)
             elif name not in self._classes:
                 self._refused.unknown.append(sequence)
+                extras.pop(sequence, None)
             else:
                 self._output.speaker = (claim[1], attempt)
                 attempted.id, attempted.number = claim[1], attempt
@@ -217,6 +222,7 @@ class Realizer:
         result: str | None = None
         declared: tuple[Declaration, ...] = ()
         failed: Failed | None = None
+        job = unfit = None
         try:
             job = self._classes[name](**fields(payload))
             value = job.handle()
@@ -229,10 +235,15 @@ class Realizer:
             self._exit_if_forked()
             if self._cancelled:
                 self._die()
+            if job is None and isinstance(error, TypeError):
+                unfit = refusal(self._specs.get(name), fields(payload))
             failed = failure(error)  # the exception itself would keep the job alive
         self._exit_if_forked()
         self._output.end()
         now = time.monotonic_ns()
+        if unfit is not None:
+            self._refused.unfit.append((sequence, unfit))
+            return now
         times = self._epoch + began / 1e9, self._epoch + now / 1e9
         if failed is None:
             ended: Ended = Completed(*times, result, declared)
