@@ -13,6 +13,7 @@ from prokerja.running import running
 from prokerja.terms import DEFAULTS
 
 if TYPE_CHECKING:
+    from datetime import timedelta
     from typing import Unpack
 
     from prokerja.types import Runnable, Terms
@@ -34,6 +35,7 @@ class Job:
     retries: ClassVar[int]
     retry_after: ClassVar[float]
     timeout: ClassVar[float | None]
+    keep: ClassVar[bool | float | timedelta | None]
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

@@ -185,6 +185,13 @@ class Repository(Protocol):
         Returns how many, `most` at the most. Raises ValueError for processing ones.
         """
 
+    def purge_old(self, keep: Mapping[Status, float], now: float, seconds: float) -> float | None:
+        """Delete what ended longer ago than it is kept, for so many seconds at the most.
+
+        `keep` are the seconds for which each status is kept; a job's class may say otherwise.
+        Returns when there will be more to delete, `now` if there is, None if nothing has ended.
+        """
+
     def maintain(self) -> None:
         """Give back what room the store can do without, unless others are using it."""
 

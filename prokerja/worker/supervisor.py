@@ -186,25 +186,22 @@ class Supervisor:
         waits = self._next_due is None or self._next_due > time.time()
         free = pool.has_room and not (pool.busy or pool.results.settlements or self._writes.woken)
         was_idle, self._idle = self._idle, waits and free
-        if not self._idle:
-            maintenance.on_busy()
-            return
-        maintenance.on_idle(now)
-        if not was_idle:
+        maintenance.note(now, idle=self._idle)
+        if self._idle and not was_idle:
             self._tell(QueueEmptied())
-        elif maintenance.due is not None and maintenance.due <= now:
-            maintenance.run(now)
+        elif maintenance.due <= now:
+            maintenance.run()
 
-    def _pause(self) -> float | None:
-        """Seconds for which nothing will happen by itself; None for ever."""
+    def _pause(self) -> float:
+        """Seconds for which nothing will happen by itself."""
         if self._finished():
             return 0.0
         now = time.monotonic()
-        moments = [duty.due for duty in (*self._duties, self._maintenance)]
+        moments = [self._maintenance.due, *(duty.due for duty in self._duties)]
         pauses = [moment - now for moment in moments if moment is not None]
         if self._next_due is not None and self._pool.has_room:
             pauses.append(min(self._next_due - time.time(), RECHECK_CLOCK_SECONDS))
-        return max(0.0, min(MAX_SLEEP_SECONDS, *pauses)) if pauses else None
+        return max(0.0, min(MAX_SLEEP_SECONDS, *pauses))
 
     def _finished(self) -> bool:
         pool = self._pool
@@ -220,6 +217,7 @@ class Supervisor:
         """A newer program has come: stop in good order, and start nothing with its file."""
         self._recovery.stop()
         self._upgrade.stop()
+        self._maintenance.stop()
         self._requests.request(error.what, outdated=True)
 
     def _learn(self) -> None:

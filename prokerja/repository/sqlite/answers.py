@@ -72,7 +72,7 @@ class Answers(Nouns):
             for id in ids:
                 record = self.history.one(id)
                 if record is None:
-                    raise NotFound(f"there is no job {id}; `prokerja report:jobs` lists them")
+                    raise NotFound(self.history.missing(id))
                 statuses[id] = record.status
         return statuses
 

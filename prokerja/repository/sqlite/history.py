@@ -51,6 +51,14 @@ class History:
         claimed = {id for (id,) in self._database.execute(CLAIMED)}
         return self._record(row, self._lanes.matching(None, None), claimed) if row else None
 
+    def missing(self, id: int) -> str:
+        """What to say of a declaration that is not there."""
+        # No number is left out, so what is missing below the highest that was purged was purged.
+        [highest] = self._database.execute("SELECT id FROM purged").fetchone()
+        if 0 < id <= highest:
+            return f"job {id} has been purged; the class's `keep` and the settings say when"
+        return f"there is no job {id}; `prokerja report:jobs` lists them"
+
     def newest(self, wanted: Filter, limit: int) -> list[Record]:
         """The declarations that match, highest id first.
 

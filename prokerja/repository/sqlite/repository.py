@@ -90,6 +90,10 @@ class SQLiteRepository(Answers):
             raise ValueError("processing declarations cannot be purged")
         return self.purging.purge(self._lanes(queue, None), status, before, most)
 
+    def purge_old(self, keep: Mapping[Status, float], now: float, seconds: float) -> float | None:
+        """See the protocol."""
+        return self.retention.purge_old(keep, now, seconds)
+
     def join(self, pid: int, now: float, realizers: int, taking: Taking) -> Membership:
         """See the protocol."""
         assert self.claims is not None  # imported now: later there may be no descriptor to do so
