@@ -56,7 +56,7 @@ def test_a_running_job_stands_still_with_all_it_has_started_until_it_is_resumed(
     assert home.ledger() == before
     assert home("resume", id, "--json").out == '{"resumed": 1}\n'
     wait_until(lambda: len(home.ledger()) > len(before), SOON)
-    assert not stands(child)
+    wait_until(lambda: not stands(child), SOON)
     home.open("gate")
     assert home.wait(id)["suspended_at"] is None
     assert f"job {id} run: suspended\n" in worker.said()
