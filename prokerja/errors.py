@@ -58,6 +58,10 @@ class NotFound(ProkerjaError):
     """Nothing matches what was asked for."""
 
 
+class NotRunning(ProkerjaError):
+    """The job is not running, or not suspended, so it cannot be suspended or resumed."""
+
+
 class WaitedTooLong(ProkerjaError):
     """A wait ran out of time."""
 

@@ -59,6 +59,32 @@ class JobCancelled:
 
 
 @dataclass(frozen=True)
+class JobSuspended:
+    """A running job stands still, because somebody has asked for it."""
+
+    id: int
+    name: str
+
+
+@dataclass(frozen=True)
+class JobResumed:
+    """It goes on."""
+
+    id: int
+    name: str
+
+
+@dataclass(frozen=True)
+class JobRefused:
+    """A job goes back, since the worker's class does not fit its payload, or is not there."""
+
+    id: int
+    name: str
+    why: str
+    """What the worker has; told of once for each job name."""
+
+
+@dataclass(frozen=True)
 class JobFailed:
     id: int
     name: str
@@ -143,6 +169,9 @@ Event = (
     | LockLeft
     | JobStarted
     | JobCancelled
+    | JobSuspended
+    | JobResumed
+    | JobRefused
     | JobFailed
     | JobsSettled
     | RealizerDied

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 0.05
 """Between two looks at what a running job prints."""
-MAX_SLEEP_SECONDS = 60.0
+MAX_SLEEP_SECONDS = 30.0
 """Between two looks at a job that waits."""
 
 

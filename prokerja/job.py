@@ -14,6 +14,7 @@ from prokerja.terms import DEFAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import timedelta
     from typing import ParamSpec, TypeVar, Unpack
 
     from prokerja.types import Runnable, Terms
@@ -38,6 +39,7 @@ class Job:
     retries: ClassVar[int]
     retry_after: ClassVar[float]
     timeout: ClassVar[float | None]
+    keep: ClassVar[bool | float | timedelta | None]
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

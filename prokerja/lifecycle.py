@@ -16,6 +16,9 @@ MAX_CRASHES = 5
 CANCELLED = "cancelled"
 EXPIRED = "expired: it had not been started in time"
 JITTER = 0.1
+MIN_KEPT_SECONDS = 60.0
+"""For which a completed job stays that its class does not keep: longer than whoever waits for it,
+or depends on its result, can take to see it."""
 WORKER_DIED = "its worker died while the job was running"
 """The error of an attempt that ended so."""
 
@@ -77,6 +80,16 @@ def may_release(releases: int) -> bool:
 def may_postpone(postponed: int) -> bool:
     """Whether a job that has asked for a later attempt so often before may do so once more."""
     return postponed < MAX_POSTPONEMENTS
+
+
+def kept_for(status: Status, usual: float, own: float | None) -> float:
+    """Seconds for which a job is kept when it has ended: `own` are those its class says, if any.
+
+    That is about completed ones; what has failed is kept as `usual`, for people to look at.
+    """
+    if status is not Status.COMPLETED or own is None:
+        return usual
+    return max(own, MIN_KEPT_SECONDS)
 
 
 def survives_crash(crashes: int) -> bool:

@@ -178,6 +178,21 @@ class Queue:
         now = time.time()
         self.repository.change(ids, change_of(changes, now), now)
 
+    def suspend(self, *ids: int) -> None:
+        """Stop running jobs with all they have started, all or none, until they are resumed.
+
+        Their time limits stand still meanwhile. Raises NotFound or NotRunning naming the first
+        that is not there or does not run.
+        """
+        self.repository.suspend(ids, time.time())
+
+    def resume(self, *ids: int) -> None:
+        """Continue suspended jobs, all or none.
+
+        Raises NotFound or NotRunning naming the first that is not there or not suspended.
+        """
+        self.repository.resume(ids)
+
     def purge(self, status: Status, before: float, queue: str | None = None) -> int:
         """Delete jobs of a status that ended (if pending: were due) before that moment.
 

@@ -49,6 +49,7 @@ def record_json(record: Record) -> dict[str, Any]:
         "started_at": None if record.started_at is None else iso(record.started_at),
         "finished_at": None if record.finished_at is None else iso(record.finished_at),
         "attempts": record.attempts,
+        "suspended_at": None if record.suspended_at is None else iso(record.suspended_at),
         "label": record.label,
         "batch": record.batch,
         "progress": None if record.progress is None else progress_json(record.progress),

@@ -76,6 +76,8 @@ class JobSpec(NamedTuple):
     """First line of its docstring."""
     unsure: tuple[str, ...] = ()
     """Options, or `name`, that only running the file can tell; none once it was imported."""
+    keep: float | None = None
+    """For how long completed ones are kept; None if the settings say, or it cannot be told yet."""
 
     def signature(self) -> str:
         """What it takes: `send_email(to: str, subject: str = '')`."""

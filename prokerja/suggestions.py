@@ -19,6 +19,8 @@ SYNONYMS = {
     "purge": ("clean", "clear", "delete", "flush", "prune", "remove", "rm"),
     "retry": ("rerun", "requeue", "restart"),
     "cancel": ("abort", "kill", "revoke"),
+    "suspend": ("freeze", "pause"),
+    "resume": ("cont", "continue", "unpause"),
     "jobs": ("kinds", "types"),
     "--version": ("-V", "version"),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from msgspec import Meta, Struct
 
@@ -49,11 +49,21 @@ class Failed(Struct, array_like=True, tag=1, gc=False):
     """Of a command; below zero for the number of the signal that killed it."""
 
 
+class Refusal(NamedTuple):
+    """Why a worker cannot run a job until it has loaded the job files anew."""
+
+    why: str
+    """What is to be said of the worker, such as `has an older thumb`."""
+    fields: str
+    """Of the payload; the worker runs no job that has the same. Empty for any."""
+
+
 class Released(Struct, array_like=True, tag=2, gc=False):
     """The job never started, or an orderly stop cut it short: it goes back, no attempt used."""
 
     counted: bool
     """Whether it counts against the times a job may come back; not if it never left our hands."""
+    refusal: Refusal | None = None
 
 
 Ended = Completed | Failed

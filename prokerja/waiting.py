@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from prokerja.repository.verbs import Repository
 
 ENDED = (Status.COMPLETED, Status.FAILED)
-MAX_SLEEP_SECONDS = 60.0
-"""After which the store is looked at, whether it has changed or not."""
+MAX_SLEEP_SECONDS = 30.0
+"""After which the store is looked at anyway: what has ended is not kept for ever."""
 REST_FACTOR = 9
 """A look at many jobs is followed by a rest so many times as long: a worker needs the machine."""
 
@@ -46,7 +46,7 @@ def wait(
             left = give_up - now
             if left <= 0:
                 raise WaitedTooLong(_too_long(states, patience))
-            time.sleep(min(left, (now - began) * REST_FACTOR))
+            time.sleep(min(left, (now - began) * REST_FACTOR, MAX_SLEEP_SECONDS))
             watch.wait(min(max(give_up - time.monotonic(), 0.0), MAX_SLEEP_SECONDS))
             began = time.monotonic()
 

@@ -384,7 +384,7 @@ def test_a_file_is_read_as_a_spec(put: Put) -> None:
 def test_without_options_the_defaults_hold(put: Put) -> None:
     path = put("a.py", "class Dig(Job):\n    def handle(self): ...\n")
     assert only(path)[:6] == ("dig", "default", 0, 0, 60.0, None)
-    assert only(path)[6:] == ((), False, path, "", ())
+    assert only(path)[6:] == ((), False, path, "", (), None)
 
 
 @pytest.mark.parametrize(
@@ -900,6 +900,9 @@ def test_of_two_jobs_of_one_name_the_first_wins_and_both_are_named(put: Put, fol
             "timeout = False",
             "timeout is False; make it a number of seconds above 0",
         ),
+        ("keep = True", "keep is True; make it False, seconds up to 100 years, or a timedelta"),
+        ("keep = -1", "keep is -1; make it False, seconds"),
+        ("keep = '7d'", "keep is '7d'; make it False, seconds"),
         ("timeout = 10**400", "timeout is 1000000"),
         ("timeout = float('nan')", "timeout is nan; make it a number of seconds above 0"),
         ("timeout = property()", "timeout is a property; make it a number of seconds above 0"),
@@ -920,6 +923,34 @@ def test_an_option_that_cannot_be_meant_breaks_its_class_only(
 def test_options_may_go_to_their_limits(put: Put, folder: str, option: str, seconds: str) -> None:
     put("a.py", DIG + f"    {option}\n    {seconds}\n    queue = '{'q' * 255}'\n")
     assert list(agreed(folder)) == ["dig"]
+
+
+@pytest.mark.parametrize(
+    ("keep", "seconds"),
+    [("False", 0.0), ("0", 0.0), ("2.5", 2.5), ("None", None), ("timedelta(days=1)", 86400.0)],
+)
+def test_a_class_says_for_how_long_it_is_kept(
+    put: Put, folder: str, keep: str, seconds: float | None
+) -> None:
+    put("a.py", f"from datetime import timedelta\n{DIG}    keep = {keep}\n")
+    assert agreed(folder)["dig"].keep == seconds
+
+
+def test_a_field_may_be_called_keep(put: Put, folder: str) -> None:
+    put(
+        "a.py",
+        """
+        from dataclasses import dataclass
+        from prokerja import Job
+
+        @dataclass
+        class Dig(Job):
+            keep: bool = False
+
+            def handle(self): ...
+        """,
+    )
+    assert agreed(folder)["dig"].keep is None
 
 
 def test_a_parameter_that_no_payload_can_name_breaks_its_class(put: Put, folder: str) -> None:
@@ -956,7 +987,7 @@ class Fill(Job):
 def test_explicit_classes_are_loaded_the_same_way() -> None:
     loaded = load_classes([Dig, Fill, Dig])
     assert loaded.specs["dig"].signature() == "dig(depth: int = 2)"
-    assert loaded.specs["dig"][8:] == (str(Path(__file__)), "Dig a hole.", ())
+    assert loaded.specs["dig"][8:] == (str(Path(__file__)), "Dig a hole.", (), None)
     assert loaded.classes == {"dig": Dig}
     assert [file for file, _ in loaded.broken] == [str(Path(__file__))] * 2
     assert errors(loaded)[0].startswith("Fill is not a job; give it a handle()")

@@ -106,6 +106,8 @@ SURE = {
     "a span": plain(
         "timeout = timedelta(minutes=2).total_seconds()", "from datetime import timedelta"
     ),
+    "a time to keep": plain("keep = timedelta(days=2)", "from datetime import timedelta"),
+    "nothing to keep": plain("keep = not MAIL", "from .base import MAIL"),
     "members": plain(
         "queue = Queues.SLOW; retries = Tries.MANY", "from .base import Queues, Tries"
     ),

@@ -711,6 +711,9 @@ def test_every_answer_is_json_if_asked_for(shell: Home) -> None:
     shell.declare_job("noop")
     shell.declare_job("fail")
     shell.work()
+    shell.worker()
+    shell.cli("declare:shell", "sleep", "1000")
+    wait_until(lambda: shell.running(3))
     answers = {
         ("declare:job", "noop"): dict,
         ("declare:batch",): dict,
@@ -720,10 +723,12 @@ def test_every_answer_is_json_if_asked_for(shell: Home) -> None:
         ("report:job", "1"): dict,
         ("retry", "2"): dict,
         ("cancel", "2"): dict,
-        ("hold", "3"): dict,
-        ("change", "3", "--priority", "1"): dict,
-        ("release", "3"): dict,
+        ("hold", "4"): dict,
+        ("change", "4", "--priority", "1"): dict,
+        ("release", "4"): dict,
         ("report", "--why", "3"): dict,
+        ("suspend", "3"): dict,
+        ("resume", "3"): dict,
         ("purge",): dict,
         ("wait", "3", "--timeout", "0"): dict,
         ("result", "1"): dict,
@@ -759,6 +764,11 @@ def test_every_answer_is_json_if_asked_for(shell: Home) -> None:
         (2, ["retry"]),
         (1, ["cancel", "77"]),
         (2, ["cancel"]),
+        (1, ["suspend", "77"]),
+        (1, ["suspend", "1"]),
+        (2, ["suspend"]),
+        (1, ["resume", "77"]),
+        (1, ["resume", "1"]),
         (2, ["purge", "--older-than", "long"]),
         (2, ["purge", "--status", "processing"]),
         (2, ["wait", "77"]),

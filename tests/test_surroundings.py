@@ -38,6 +38,8 @@ COMMANDS = {
     "release 99": 1,
     "change 99 --priority 1": 1,
     "report --why 1": 0,
+    "suspend 2": 1,
+    "resume 2": 1,
     "purge": 0,
     "purge --status pending": 0,
     "jobs": 0,

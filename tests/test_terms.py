@@ -36,8 +36,8 @@ def test_a_program_may_ask_for_each() -> None:
 
 def test_a_class_may_set_each() -> None:
     assert set(DEFAULTS) <= set(Job.__annotations__)
-    assert set(RULES) == {"name", *DEFAULTS}
-    assert JobSpec._fields[: len(RULES)] == ("name", *DEFAULTS)
+    assert set(RULES) == {"name", *DEFAULTS, "keep"}
+    assert JobSpec._fields[: len(DEFAULTS) + 1] == ("name", *DEFAULTS)
 
 
 def test_a_declaration_holds_each() -> None:

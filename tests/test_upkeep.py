@@ -8,13 +8,14 @@ import signal
 import sqlite3
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
-from prokerja import Queue, Worker
+from prokerja import Queue, Worker, lifecycle, waiting
 from prokerja.worker import supervisor
+from prokerja.worker.duties import maintenance
 from prokerja.worker.loop import EventLoop
 from prokerja.worker.output.prefix import MAX_LINE_BYTES, LinePrefixer
 from prokerja.worker.pool import in_flight
@@ -40,16 +41,23 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
     return waits
 
 
-@pytest.fixture
-def worker(home: Home, waits: list[float | None]) -> Iterator[Worker]:
+@contextmanager
+def worker_of(queue: Queue, home: Home, realizers: int = 1) -> Iterator[Worker]:
     """One in a thread of this process, so that its clock and its limits can be changed."""
-    worker = Worker(Queue(home.db), jobs=home.jobs)
+    worker = Worker(queue, jobs=home.jobs, realizers=realizers)
     thread = threading.Thread(target=worker.run, daemon=True)
     thread.start()
     yield worker
     worker.stop()
     thread.join(PATIENCE)
     assert not thread.is_alive()
+
+
+@pytest.fixture
+def worker(home: Home, waits: list[float | None]) -> Iterator[Worker]:
+    """The same for a whole test, which knows for how long it sleeps."""
+    with worker_of(Queue(home.db), home) as worker:
+        yield worker
 
 
 @pytest.mark.parametrize(("kept", "purged"), [("completed", "failed"), ("failed", "completed")])
@@ -63,6 +71,69 @@ def test_an_idle_worker_deletes_jobs_that_are_older_than_the_settings_keep_them(
     wait_until(lambda: home.counts()["completed"] == home.counts()["failed"] == 1)
     wait_until(lambda: home.counts()[purged] == 0)
     assert home.counts()[kept] == 1
+
+
+NOT_KEPT = """
+from dataclasses import dataclass
+
+from prokerja import Job
+
+
+@dataclass
+class Passing(Job):
+    {options}
+
+    def handle(self):
+        print("seen")
+        return "done"
+"""
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_worker_deletes_what_a_class_does_not_keep_and_its_output_a_busy_worker_too(
+    home: Home, monkeypatch: pytest.MonkeyPatch, busy: bool
+) -> None:
+    monkeypatch.setattr(lifecycle, "MIN_KEPT_SECONDS", 0.3)
+    monkeypatch.setattr(maintenance, "IDLE_SECONDS", 0.1)
+    monkeypatch.setattr(maintenance, "BUSY_SECONDS", 0.1)
+    home.write("passing.py", NOT_KEPT.format(options="keep = False"))
+    with Queue(home.db) as queue, worker_of(queue, home, 2):
+        if busy:
+            home.run("wait_for('gate')")
+        from_shell = home.declare("passing")[0]
+        from_program = home.declare_job("passing")
+        failing = home.run("raise ValueError")
+        staying = home.run("pass")
+        home.wait(staying)
+        wait_until(lambda: home.look("SELECT max(id) FROM purged") == [(from_program,)])
+        left = {id for (id,) in home.look("SELECT id FROM declaration")}
+        assert not left & {from_shell, from_program}
+        assert {failing, staying} <= left
+        outputs = home.db.with_name(f"{home.db.name}-output")
+        wait_until(lambda: not [*outputs.glob(f"*/{from_shell}-*")])
+        told = home("wait", from_shell)
+        assert (told.code, told.out) == (2, "")
+        assert f"job {from_shell} has been purged" in told.err
+        home.open("gate")
+
+
+def test_what_is_not_kept_stays_until_whoever_waits_has_seen_it_end(home: Home) -> None:
+    assert lifecycle.MIN_KEPT_SECONDS >= 2 * waiting.MAX_SLEEP_SECONDS
+    home.in_environment({"PROKERJA_KEEP_COMPLETED": "0"})
+    home.write("passing.py", NOT_KEPT.format(options="keep = 0"))
+    home.worker().ready()
+    told = home("declare:job", "passing", "--wait")
+    assert (told.code, told.out) == (0, "seen\n")
+    gone = home.run("pass")
+    wait_until(lambda: home.look(f"SELECT id FROM declaration WHERE id = {gone}") == [])
+    assert home.statuses([1]) == ["completed"]
+
+
+def test_an_idle_worker_wakes_no_more_often_than_it_has_to(
+    home: Home, waits: list[float | None], worker: Worker
+) -> None:
+    home.wait(home.run("pass"))
+    wait_until(lambda: waits and waits[-1] and waits[-1] > 500)
 
 
 def test_realizers_that_die_while_they_load_the_jobs_are_replaced_ever_more_slowly(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prokerja.catalog.annotations import headline
 from prokerja.catalog.files import Stamp, scan
-from prokerja.catalog.options import RULES, check
+from prokerja.catalog.options import RULES, check, seconds_kept
 from prokerja.catalog.package import import_file, install
 from prokerja.catalog.signature import fields_of, is_open
 from prokerja.errors import CatalogError
@@ -99,6 +99,7 @@ def spec_of(cls: type) -> JobSpec:
         open=is_open(signature),
         file=file_of(cls),
         doc=_doc(cls, signature),
+        keep=seconds_kept(option(cls, "keep")),
     )
     check(cls.__name__, {key: getattr(spec, key) for key in RULES})
     return spec

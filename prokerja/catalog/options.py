@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from prokerja.errors import CatalogError
 from prokerja.model.declaration import SHELL
-from prokerja.terms import NAME, TERMS, Rule
+from prokerja.terms import NAME, TERMS, WAIT, Rule
 from prokerja.text import brief, shown
 
 if TYPE_CHECKING:
@@ -14,7 +14,19 @@ if TYPE_CHECKING:
 
 JOB_NAME = Rule(lambda value: NAME.fits(value) and value != SHELL, f"{NAME.allowed}, not {SHELL}")
 """The name of a job of one's own."""
-RULES = {"name": JOB_NAME, **{term.name: term.rule for term in TERMS}}
+KEEP = Rule(
+    lambda value: value is None or WAIT.fits(value),
+    "False, seconds up to 100 years, or a timedelta",
+)
+"""For how long completed ones are kept."""
+RULES = {"name": JOB_NAME, **{term.name: term.rule for term in TERMS}, "keep": KEEP}
+
+
+def seconds_kept(keep: Any) -> Any:
+    """What a class says for `keep`, in seconds; what makes no sense there is left as it is."""
+    if keep is False:
+        return 0.0
+    return keep.total_seconds() if hasattr(keep, "total_seconds") else keep
 
 
 def check(cls: str, values: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from prokerja.catalog.annotations import COMPUTED, UNREADABLE, headline, json_value
 from prokerja.catalog.bindings import Function, Known
 from prokerja.catalog.modules import Modules
-from prokerja.catalog.options import check
+from prokerja.catalog.options import check, seconds_kept
 from prokerja.catalog.slots import constructor, is_unclear, slots_of
 from prokerja.errors import CatalogError
 from prokerja.fields import METHODS, hides
@@ -141,6 +141,7 @@ def _spec(cls: Class, path: str) -> JobSpec:
     told = {
         "name": name if isinstance(name, str) else snake_case(cls.node.name),
         **{key: DEFAULTS[key] if values[key] is COMPUTED else values[key] for key in DEFAULTS},
+        "keep": None if (keep := _option(cls, "keep", slots)) is COMPUTED else keep,
     }
     try:
         check(cls.node.name, told)
@@ -171,7 +172,7 @@ def _option(cls: Class, key: str, slots: Mapping[str, Slot | None]) -> Any:
             return str(value)
         case Known(value):
             try:
-                return json_value(value)
+                return json_value(seconds_kept(value) if key == "keep" else value)
             except UNREADABLE:
                 return COMPUTED
     return COMPUTED

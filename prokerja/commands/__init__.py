@@ -23,6 +23,8 @@ COMMANDS = {
     "hold": "hold",
     "release": "release",
     "change": "change",
+    "suspend": "suspend",
+    "resume": "resume",
     "purge": "purge",
     "wait": "wait",
     "jobs": "jobs",

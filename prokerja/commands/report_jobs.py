@@ -152,6 +152,8 @@ def _facts(record: Record) -> Cells:
     facts: Cells = report.record_json(record)
     facts |= {name: getattr(record, f"{name}_at") for name in MOMENTS}
     facts["error"] = (facts["error"] or "").partition("\n")[0]
+    if record.suspended_at is not None:
+        facts["status"] += " (suspended)"
     facts["what"] = report.what_of(record)
     facts["progress"] = report.progress_of(record)
     return facts

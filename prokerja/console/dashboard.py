@@ -79,7 +79,8 @@ class Dashboard:
             if part is not None:
                 line.append("  ").append(self._bar(part, longest), "green")
             line.append(f"  {escaped(progress_of(record))}")
-        right = Text(f"worker {worker}  ", "dim").append(f"{_whole(now - since):>8}", "cyan")
+        right = Text("suspended  " if record.suspended_at is not None else "", "yellow")
+        right.append(f"worker {worker}  ", "dim").append(f"{_whole(now - since):>8}", "cyan")
         return _spread(line, right, width)
 
     def _bar(self, part: float, longest: int) -> str:

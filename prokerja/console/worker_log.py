@@ -79,6 +79,21 @@ class WorkerLog:
         self.say(f"job {event.id} {event.name}: to be stopped, {event.error}")
 
     @tell.register
+    def _(self, event: events.JobSuspended) -> None:
+        self.say(f"job {event.id} {event.name}: suspended")
+
+    @tell.register
+    def _(self, event: events.JobResumed) -> None:
+        self.say(f"job {event.id} {event.name}: goes on")
+
+    @tell.register
+    def _(self, event: events.JobRefused) -> None:
+        self.say(
+            f"job {event.id} {event.name} goes back, and others like it are left alone: this worker"
+            f" {event.why}; restart it"
+        )
+
+    @tell.register
     def _(self, event: events.JobFailed) -> None:
         again = "for good" if event.retry_in is None else f"again in {human(event.retry_in)}"
         what = f"attempt {event.attempt} failed, {again}" if event.attempt else "failed unstarted"

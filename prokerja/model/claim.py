@@ -51,6 +51,14 @@ class Cancellation(NamedTuple):
     """What it ends with."""
 
 
+class Requests(NamedTuple):
+    """What a worker is asked to do with what it holds."""
+
+    cancelled: list[Cancellation]
+    suspended: set[tuple[int, int]]
+    """What is to stand still, by token and id."""
+
+
 class FailedAttempt(NamedTuple):
     """An attempt that has failed, and what becomes of its declaration."""
 

@@ -51,6 +51,8 @@ class Record(NamedTuple):
     """How long its result was, if that was too long to be kept whole; `result` is None then."""
     progress: Progress | None = None
     """How far its last attempt has come, if it said so."""
+    suspended_at: float | None = None
+    """Since when it is to stand still; None if it is not."""
 
 
 class Parent(NamedTuple):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from prokerja.model.change import Change
-    from prokerja.model.claim import Cancellation, Claimed, Extra, FailedAttempt, Reported
+    from prokerja.model.claim import Claimed, Extra, FailedAttempt, Reported, Requests
     from prokerja.model.declaration import Declaration, Ids, Status
     from prokerja.model.metrics import Metrics
     from prokerja.model.record import Condition, Detail, Filter, Record, Running
@@ -167,12 +167,31 @@ class Repository(Protocol):
         Raises NotFound or RequestError naming the first id that is not there or not pending.
         """
 
+    def suspend(self, ids: Iterable[int], now: float) -> None:
+        """Have running declarations stand still, all or none, until they are resumed or end.
+
+        Raises NotFound or NotRunning naming the first id that is not there or does not run.
+        """
+
+    def resume(self, ids: Iterable[int]) -> None:
+        """Have suspended declarations go on, all or none.
+
+        Raises NotFound or NotRunning naming the first id that is not there or not suspended.
+        """
+
     def purge(
         self, status: Status, before: float, queue: str | None = None, most: int | None = None
     ) -> int:
         """Delete declarations that ended (if pending: were due) before that moment.
 
         Returns how many, `most` at the most. Raises ValueError for processing ones.
+        """
+
+    def purge_old(self, keep: Mapping[Status, float], now: float, seconds: float) -> float | None:
+        """Delete what ended longer ago than it is kept, for so many seconds at the most.
+
+        `keep` are the seconds for which each status is kept; a job's class may say otherwise.
+        Returns when there will be more to delete, `now` if there is, None if nothing has ended.
         """
 
     def maintain(self) -> None:
@@ -188,7 +207,7 @@ class Repository(Protocol):
         """
 
     def learn(self, worker: int, names: Sequence[str]) -> None:
-        """Remember the jobs that a worker knows."""
+        """Remember the jobs that a worker has loaded; it refuses none of those from before."""
 
     def turn(
         self,
@@ -208,8 +227,8 @@ class Repository(Protocol):
         may do this in a store that a newer program has changed.
         """
 
-    def cancellations(self, worker: int) -> list[Cancellation]:
-        """What a worker holds and is to stop."""
+    def requests(self, worker: int) -> Requests:
+        """What a worker holds and is to stop, or to keep still."""
 
     def leave(self, membership: Membership) -> None:
         """Strike a worker off that has settled all it held."""

@@ -24,6 +24,7 @@ ALIVE = "a worker is alive"
 SERVES = "a worker takes from its queue"
 HAS_JOBS = "that worker has the jobs of its directory"
 KNOWS = "that worker knows the job"
+FITS = "that worker's class fits its payload"
 IS_NEXT = "no other job goes first"
 IS_FREE = "a realizer of that worker is free"
 NEXT = "it is the next; a worker takes it as soon as a realizer is free"
@@ -42,6 +43,8 @@ class Answers(NamedTuple):
     """What a pending declaration waits for beside its due time."""
     held_by: Callable[[], dict[int, int]]
     """How many declarations each worker has claimed."""
+    refusals: Callable[[Record], dict[int, str]]
+    """The workers that have given a declaration's like back, and why, by their ids."""
 
 
 def why_not_running(store: Answers, record: Record, now: float) -> str | None:
@@ -81,6 +84,9 @@ def _why_not_pending(store: Answers, record: Record) -> str:
 def _why_not_yet(store: Answers, record: Record) -> str | None:
     if not store.living():
         return "its worker is dead; `prokerja realization:start` puts it back at once"
+    if record.suspended_at is not None:
+        since = iso(record.suspended_at)
+        return f"it was suspended at {since}; `prokerja resume {record.id}` continues it"
     return None if record.started_at is not None else "it is in a worker's hands, about to start"
 
 
@@ -132,8 +138,11 @@ def _can_be_taken(
     yield _if(workers, SERVES, taking, why)
     near = [worker for worker in taking if worker.taking.has_jobs_of(directory)]
     yield _if(taking, HAS_JOBS, near, _why_elsewhere(directory, taking))
-    known = [worker for worker in near if worker.taking.knows(name)]
-    yield _if(near, KNOWS, known, _why_unknown(near, name, now))
+    named = [worker for worker in near if worker.taking.knows(name)]
+    yield _if(near, KNOWS, named, _why_unknown(near, name, now))
+    refusals = store.refusals(record)
+    known = [worker for worker in named if worker.id not in refusals]
+    yield _if(named, FITS, known, _why_refused(named, refusals))
 
     def taken(lane: Lane) -> bool:
         return any(worker.taking.takes(lane) for worker in near)
@@ -152,6 +161,11 @@ def _if(asked: list[WorkerRow], name: str, found: list[WorkerRow], why: str) -> 
     if not asked:
         return Condition(name, None)
     return Condition(name, bool(found), "" if found else why)
+
+
+def _why_refused(workers: list[WorkerRow], refusals: dict[int, str]) -> str:
+    refusers = (worker.id for worker in workers if worker.id in refusals)
+    return next((f"worker {id} {refusals[id]}; restart it" for id in refusers), "")
 
 
 def _why_unknown(workers: list[WorkerRow], name: str, now: float) -> str:

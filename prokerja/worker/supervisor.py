@@ -19,8 +19,8 @@ from prokerja.events import Event, FileBroken, QueueEmptied, StoreTroubled, Work
 from prokerja.model.worker import Taking
 from prokerja.repository.verbs import Want
 from prokerja.verdicts import Released
-from prokerja.worker.duties.cancellation import CancellationCheck
 from prokerja.worker.duties.recovery import Recovery
+from prokerja.worker.duties.requests import RequestCheck
 from prokerja.worker.duties.shutdown import Shutdown
 from prokerja.worker.duties.upgrade import UpgradeCheck
 from prokerja.worker.duties.writes import Writes
@@ -114,11 +114,11 @@ class Supervisor:
         self._watch = repository.watch()
         self._recovery = Recovery(repository, self._membership.worker, self._watch, tell)
         self._upgrade = UpgradeCheck(repository, lambda: not self._has_room)
-        cancellation = CancellationCheck(repository, self._membership.worker, self._pool)
-        self._writes = Writes(self._watch, self._recovery, self._upgrade, cancellation, tell)
+        requests = RequestCheck(repository, self._membership.worker, self._pool)
+        self._writes = Writes(self._watch, self._recovery, self._upgrade, requests, tell)
         shutdown = Shutdown(self._requests, self._pool, options.grace, self._is_done, tell)
         self._duties: tuple[Duty, ...] = (
-            self._writes, shutdown, self._pool, cancellation, self._recovery, self._upgrade,
+            self._writes, shutdown, self._pool, requests, self._recovery, self._upgrade,
         )  # fmt: skip
         # From here on, no other process's long write keeps this loop from its realizers.
         self._usual_patience, repository.patience = repository.patience, TURN_PATIENCE_SECONDS
@@ -189,26 +189,23 @@ class Supervisor:
         waits = self._next_due is None or self._next_due > time.time()
         free = pool.has_room and not (pool.busy or pool.results.settlements or self._writes.woken)
         was_idle, self._idle = self._idle, waits and free
-        if not self._idle:
-            maintenance.on_busy()
-            return
-        maintenance.on_idle(now)
-        if not was_idle:
+        maintenance.note(now, idle=self._idle)
+        if self._idle and not was_idle:
             self._tell(QueueEmptied())
-        elif maintenance.due is not None and maintenance.due <= now:
-            maintenance.run(now)
+        elif maintenance.due <= now:
+            maintenance.run()
 
-    def _pause(self) -> float | None:
-        """Seconds for which nothing will happen by itself; None for ever."""
+    def _pause(self) -> float:
+        """Seconds for which nothing will happen by itself."""
         if self._finished():
             return 0.0
         now = time.monotonic()
-        moments = [duty.due for duty in (*self._duties, self._maintenance)]
-        moments.append(self._pool.reported.due)
+        moments = [self._maintenance.due, self._pool.reported.due]
+        moments += [duty.due for duty in self._duties]
         pauses = [moment - now for moment in moments if moment is not None]
         if self._next_due is not None and self._pool.has_room:
             pauses.append(min(self._next_due - time.time(), RECHECK_CLOCK_SECONDS))
-        return max(0.0, min(MAX_SLEEP_SECONDS, *pauses)) if pauses else None
+        return max(0.0, min(MAX_SLEEP_SECONDS, *pauses))
 
     def _finished(self) -> bool:
         pool = self._pool
@@ -224,12 +221,12 @@ class Supervisor:
         """A newer program has come: stop in good order, and start nothing with its file."""
         self._recovery.stop()
         self._upgrade.stop()
+        self._maintenance.stop()
         self._requests.request(error.what, outdated=True)
 
     def _learn(self) -> None:
         """Take note of the jobs that a new realizer has loaded."""
         pool = self._pool
-        self._names -= pool.results.unknown_jobs
         while pool.loaded:
             loaded = pool.loaded[0]
             names = {spec.name for spec in loaded.specs}
@@ -240,8 +237,10 @@ class Supervisor:
                     self._tell(FileBroken(broken.file, broken.error))
                 started = (self._membership.worker, self._options.realizers, self._options.queues)
                 self._tell(WorkerStarted(*started, tuple(sorted(names))))
+            elif pool.results.refused:  # it may have what the others lacked
+                self._repository.learn(self._membership.worker, sorted(names))
             self._names = names
-            pool.results.unknown_jobs.clear()
+            pool.results.refused.clear()
             pool.has_loaded = True
             del pool.loaded[0]
 

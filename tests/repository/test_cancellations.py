@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from prokerja.errors import NotFound, RequestError
@@ -10,12 +12,20 @@ from prokerja.model.record import Filter
 from prokerja.verdicts import Advice, Completed, Failed, Released
 from tests.repository.harness import COMPLETED, FAILED, PENDING, PROCESSING, START, Store, asked
 
+if TYPE_CHECKING:
+    from prokerja.model.claim import Cancellation
+
 WHY = "cancelled: no need"
 
 
 def cancel(store: Store, *ids: int) -> int:
     """How many of them are yet to be stopped."""
     return store.repository.cancel(ids, WHY, store.now)
+
+
+def asked_of(store: Store, worker: int) -> list[Cancellation]:
+    """What a worker is to stop."""
+    return store.repository.requests(worker).cancelled
 
 
 def test_a_pending_declaration_fails_at_once_and_is_not_retried(store: Store) -> None:
@@ -38,13 +48,13 @@ def test_a_claimed_one_is_its_workers_to_stop(store: Store) -> None:
     assert cancel(store, one) == 1
     assert cancel(store, one) == 1
     assert store.one(one).status is PROCESSING
-    assert store.repository.cancellations(store.worker) == [(token, one, WHY)]
-    assert store.repository.cancellations(store.join()) == []
+    assert asked_of(store, store.worker) == [(token, one, WHY)]
+    assert asked_of(store, store.join()) == []
     stopped = Failed(START, START, WHY, advice=Advice.NEVER)
     store.settle(token, (one, lane, stopped), (other, lane, Completed(START, START)))
     assert (store.one(one).status, store.one(one).error) == (FAILED, WHY)
     assert store.one(other).status is COMPLETED
-    assert store.repository.cancellations(store.worker) == []
+    assert asked_of(store, store.worker) == []
 
 
 @pytest.mark.parametrize(
@@ -65,7 +75,7 @@ def test_whatever_its_worker_says_it_does_not_come_back(
     store.settle(token, (id, lane, verdict))
     assert store.one(id).status is FAILED
     assert store.one(id).error == ("by itself" if isinstance(verdict, Failed) else WHY)
-    assert store.repository.cancellations(store.worker) == []
+    assert asked_of(store, store.worker) == []
 
 
 def test_what_has_completed_in_the_meantime_has_completed(store: Store) -> None:
@@ -74,7 +84,7 @@ def test_what_has_completed_in_the_meantime_has_completed(store: Store) -> None:
     cancel(store, id)
     store.settle(token, (id, lane, Completed(START, START)))
     assert store.one(id).status is COMPLETED
-    assert store.repository.cancellations(store.worker) == []
+    assert asked_of(store, store.worker) == []
 
 
 @pytest.mark.parametrize("was_running", [False, True])
@@ -97,7 +107,7 @@ def test_a_fresh_start_knows_nothing_of_it(store: Store) -> None:
     store.settle(token, (id, lane, Released(counted=False)))
     store.repository.retry([id], store.now)
     [(token, lane)] = store.take().values()
-    assert store.repository.cancellations(store.worker) == []
+    assert asked_of(store, store.worker) == []
     store.settle(token, (id, lane, Released(counted=False)))
     assert store.one(id).status is PENDING
 
@@ -128,4 +138,4 @@ def test_all_that_match_are_cancelled_and_no_others(store: Store) -> None:
     assert [store.one(id).status for id in ids] == [PROCESSING, PROCESSING, FAILED, PENDING]
     assert cancelled("mail", None) == (3, 2)
     assert store.one(ids[3]).status is FAILED
-    assert len(store.repository.cancellations(store.worker)) == 2
+    assert len(asked_of(store, store.worker)) == 2

@@ -20,6 +20,7 @@ from prokerja.repository.sqlite.codes import TURNS
 from prokerja.repository.sqlite.histogram import buckets
 from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.spec import JobSpec
+from prokerja.verdicts import Refusal, Released
 from tests.sqlite.files import START, asked, settle, take
 
 if TYPE_CHECKING:
@@ -74,6 +75,23 @@ def verbs(repository: SQLiteRepository) -> dict[str, Callable[[], object]]:
             repository.claims.started(claimed[0].token, [(claimed[0].id, START)])
             repository.claims.put_back(40, START)
 
+    def suspend_and_resume() -> None:
+        repository.declarations.add([asked()], START)
+        claimed = take(repository, next(tokens), 1)
+        with repository.database.writing():
+            repository.claims.started(claimed[0].token, [(claimed[0].id, START)])
+        repository.suspend([claimed[0].id], START)
+        repository.requests(claimed[0].token // TURNS)
+        repository.resume([claimed[0].id])
+        settle(repository, claimed, 1)
+
+    def refuse() -> None:
+        [claimed] = take(repository, next(tokens), 1)
+        released = Released(counted=False, refusal=Refusal("is older", "size"))
+        with repository.database.writing():
+            given = [(claimed.id, claimed.lane, released)]
+            repository.claims.settle(claimed.token, given, START, lambda: 0.5)
+
     def one() -> None:
         record = past.one(1)
         assert record is not None
@@ -100,6 +118,9 @@ def verbs(repository: SQLiteRepository) -> dict[str, Callable[[], object]]:
         "running": lambda: past.running(None, 20),
         "cancel": lambda: repository.cancel([past.newest(Filter(Status.PENDING), 1)[0].id], "", 0),
         "cancel labelled": lambda: repository.cancel_matching(Filter(label="rare"), "", START),
+        "suspend and resume": suspend_and_resume,
+        "refuse": refuse,
+        "purge old": lambda: repository.purge_old({Status.COMPLETED: 1e9}, START, 1.0),
         "histogram": lambda: buckets(repository.database, None),
         "one": one,
         "retry": retry,
@@ -171,7 +192,7 @@ FILTERS = [
 VERBS = [
     "declare", "complete", "fail", "return", "tell", "recover", "waiting", "next due", "tallies",
     "tallies of one", "due since", "histogram", "failures", "running", "one", "retry", "cancel",
-    "cancel labelled",
+    "cancel labelled", "suspend and resume", "refuse", "purge old",
     "retry failed", "through the door", "through the door after others", "out of the view",
     "hold and release", "change", "coalesce", "depend", "follow", "why",
     *(f"newest {wish}" for wish in FILTERS),
@@ -273,7 +294,7 @@ def test_lists_of_ended_jobs_come_from_their_index_in_order(
     small: SQLiteRepository, status: Status
 ) -> None:
     seen = statements(small, lambda: small.history.newest(Filter(status), 500))
-    [query] = [text for text in seen if "finished_at DESC" in text]
+    query, *_ = [text for text in seen if "finished_at DESC" in text]
     plan = [row[3] for row in small.database.execute(f"EXPLAIN QUERY PLAN {query}")]
     assert plan[0].startswith("SEARCH d USING INDEX settled (lane=? AND status=?")
     assert not any(step.startswith("USE TEMP B-TREE") for step in plan)

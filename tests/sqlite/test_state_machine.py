@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import shutil
@@ -21,7 +22,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from prokerja.errors import NotFound, RequestError
+from prokerja.errors import NotFound, NotRunning, RequestError
 from prokerja.lifecycle import CANCELLED, DAY, MAX_CRASHES, MAX_RELEASES, TRANSITIONS
 from prokerja.model.claim import FailedAttempt, Reported
 from prokerja.model.declaration import Declaration, Lane, Status
@@ -31,7 +32,7 @@ from prokerja.model.worker import Taking
 from prokerja.repository.sqlite import history
 from prokerja.repository.sqlite.codes import TURNS
 from prokerja.repository.sqlite.repository import SQLiteRepository
-from prokerja.verdicts import Completed, Failed, Released
+from prokerja.verdicts import Completed, Failed, Refusal, Released
 from tests.repository.harness import (
     COMPLETED,
     DIRECTORIES,
@@ -75,8 +76,15 @@ class Model:
     cancelled: bool = False
     steps: dict[str, str | None] = field(default_factory=dict)
     progress: Progress | None = None
+    suspended: float | None = None
+    fields: str = ""
+    """What keeps it apart from others of its lane."""
     wrong: list[tuple[int, bool]] = field(default_factory=list)
     """Of the attempts that went wrong: the number, and whether the worker died."""
+
+    @property
+    def place(self) -> tuple[Lane, str]:
+        return self.lane, self.fields
 
     @property
     def crashes(self) -> int:
@@ -108,7 +116,9 @@ class Machine(RuleBasedStateMachine):
         self.old: list[tuple[int, int, int]] = []
         """Token, id and lane of what was once claimed."""
         self.before: dict[int, Status] = {}
-        self.lanes: dict[Lane, int] = {}
+        self.lanes: dict[tuple[Lane, str], int] = {}
+        self.refused: set[tuple[int, int]] = set()
+        """Workers and lanes that they leave out."""
         self.counted = 0
         """Attempts that have ended and been counted for good."""
 
@@ -180,6 +190,7 @@ class Machine(RuleBasedStateMachine):
             and (not queues or job.lane.queue in queues)
             and (names is None or job.lane.name in names)
             and (directories is None or job.lane.directory in ("", *directories))
+            and (self.worker, self.lanes[job.place]) not in self.refused
         ]
         ids = [id for *_, id in sorted(due)][:room]
         token = self.worker * TURNS + next(self.turns)
@@ -187,12 +198,12 @@ class Machine(RuleBasedStateMachine):
             self.current, token, self.now, room, Taking(tuple(queues), names, directories)
         )
         assert [(c.id, c.lane, c.payload, c.attempt, c.timeout) for c in claimed] == [
-            (id, self.lanes[job.lane], job.payload, job.attempt + 1, job.timeout)
+            (id, self.lanes[job.place], job.payload, job.attempt + 1, job.timeout)
             for id, job in ((id, self.jobs[id]) for id in ids)
         ]
         for id in ids:
             self.jobs[id].status, self.jobs[id].token = PROCESSING, token
-            self.old.append((token, id, self.lanes[self.jobs[id].lane]))
+            self.old.append((token, id, self.lanes[self.jobs[id].place]))
         if ids:
             self.claims[token] = ids
         extras = self.current.claims._extras(token)
@@ -219,17 +230,20 @@ class Machine(RuleBasedStateMachine):
         self, data: st.DataObject, chance: float, follow_up: Lane | None, twice: bool
     ) -> None:
         token, ids = self.some(data)
-        kinds = [data.draw(st.sampled_from(["completed", "failed", "free", "kept"])) for _ in ids]
+        kind_of = st.sampled_from(["completed", "failed", "free", "kept", "unfit", "unknown"])
+        kinds = [data.draw(kind_of) for _ in ids]
         more = () if follow_up is None else (asked(follow_up, due_at=self.now + 5),)
         verdicts: list[Settlement] = []
         for id, kind in zip(ids, kinds, strict=True):
-            lane = self.lanes[self.jobs[id].lane]
+            lane = self.lanes[self.jobs[id].place]
             if kind == "completed":
                 verdicts.append((id, lane, Completed(self.now - 2, self.now, f"[{id}]", more)))
             elif kind == "failed":
                 verdicts.append((id, lane, Failed(self.now - 2, self.now, f"E{id}", "at line 1")))
             else:
-                verdicts.append((id, lane, Released(counted=kind == "free")))
+                refusal = Refusal("is older", "to" if kind == "unfit" else "")
+                given_back = Released(kind == "free", refusal if kind[0] == "u" else None)
+                verdicts.append((id, lane, given_back))
         started = {id: self.jobs[id].running is not None for id in ids}
         with self.current.database.writing():
             given = verdicts * 2 if twice else verdicts
@@ -246,6 +260,8 @@ class Machine(RuleBasedStateMachine):
                 expected.append(self.stop(id, started=started[id]))
             else:
                 self.come_back(id, free=kind == "free")
+                if kind[0] == "u":
+                    self.refuse(token // TURNS, id, apart=kind == "unfit")
         assert fates == expected
 
     @precondition(lambda self: self.old)
@@ -317,6 +333,25 @@ class Machine(RuleBasedStateMachine):
         self.worker += 1
 
     @rule()
+    def its_job_files_are_loaded_anew(self) -> None:
+        self.current.learn(self.worker, NAMES)
+        self.refused = {one for one in self.refused if one[0] != self.worker}
+
+    @precondition(lambda self: self.of(PROCESSING))
+    @rule(data=st.data(), resumed=st.booleans())
+    def suspend(self, data: st.DataObject, resumed: bool) -> None:
+        id = data.draw(st.sampled_from(self.of(PROCESSING)))
+        job = self.jobs[id]
+        is_able = job.running is not None and not (resumed and job.suspended is None)
+        with contextlib.nullcontext() if is_able else pytest.raises(NotRunning, match=f"job {id} "):
+            if resumed:
+                self.current.resume([id])
+            else:
+                self.current.suspend([id], self.now)
+        if is_able:
+            job.suspended = None if resumed else job.suspended or self.now
+
+    @rule()
     def another_worker_starts(self) -> None:
         self.worker += 1
 
@@ -333,7 +368,7 @@ class Machine(RuleBasedStateMachine):
     def cancel_matching(self, lanes: list[Lane]) -> None:
         ids = [id for id in self.open() if self.jobs[id].lane in lanes]
         held = sum(self.jobs[id].status is PROCESSING for id in ids)
-        known = [self.lanes[lane] for lane in lanes if lane in self.lanes]
+        known = [id for (lane, _), id in self.lanes.items() if lane in lanes]
         cancel = self.current.cancelling.cancel_matching
         assert cancel(known, None, None, CANCELLED, self.now) == (len(ids), held)
         for id in ids:
@@ -377,7 +412,7 @@ class Machine(RuleBasedStateMachine):
     @rule(lanes=st.lists(st.sampled_from(LANES), unique=True, max_size=6))
     def retry_failed(self, lanes: list[Lane]) -> None:
         ids = [id for id in self.of(FAILED) if self.jobs[id].lane in lanes]
-        known = [self.lanes[lane] for lane in lanes if lane in self.lanes]
+        known = [id for (lane, _), id in self.lanes.items() if lane in lanes]
         assert self.current.fresh_starts.retry_failed(known, self.now) == len(ids)
         for id in ids:
             self.refresh(id)
@@ -390,7 +425,7 @@ class Machine(RuleBasedStateMachine):
     def purge(self, status: Status, age: float, most: int | None) -> None:
         before = self.now - age
         gone = [
-            (self.lanes[job.lane], job.due_at if status is PENDING else job.finished_at or 0.0, id)
+            (self.lanes[job.place], job.due_at if status is PENDING else job.finished_at or 0.0, id)
             for id, job in self.jobs.items()
             if job.status is status
             and (job.due_at if status is PENDING else job.finished_at or 0.0) < before
@@ -449,9 +484,14 @@ class Machine(RuleBasedStateMachine):
                 request.timeout,
             )
             self.newest = id
+        self.see_lanes()
+
+    def see_lanes(self) -> None:
         self.lanes = {
-            Lane(*lane): id
-            for id, *lane in self.rows("SELECT id, queue, name, priority, directory FROM lane")
+            (Lane(*lane), fields): id
+            for id, *lane, fields in self.rows(
+                "SELECT id, queue, name, priority, directory, fields FROM lane"
+            )
         }
 
     def complete(self, id: int) -> None:
@@ -477,7 +517,7 @@ class Machine(RuleBasedStateMachine):
         job.wrong.append((job.attempt, False))
         self.counted += started
         job.status, job.finished_at, job.cancelled = FAILED, self.now, False
-        return FailedAttempt(id, self.lanes[job.lane], job.attempt, CANCELLED, None)
+        return FailedAttempt(id, self.lanes[job.place], job.attempt, CANCELLED, None)
 
     def fail(self, id: int, chance: float) -> FailedAttempt:
         job = self.jobs[id]
@@ -487,12 +527,12 @@ class Machine(RuleBasedStateMachine):
         spent = job.attempt - job.forgiven
         if spent > job.retries or job.cancelled:
             job.status, job.finished_at, job.cancelled = FAILED, self.now, False
-            return FailedAttempt(id, self.lanes[job.lane], job.attempt, f"E{id}", None)
+            return FailedAttempt(id, self.lanes[job.place], job.attempt, f"E{id}", None)
         exact = min(job.retry_after * 2 ** (spent - 1), DAY)
         [[due_at]] = self.rows(f"SELECT due_at FROM declaration WHERE id = {id}")
         assert due_at == pytest.approx(self.now + exact * (0.9 + chance / 5), abs=1e-3)
         job.status, job.due_at = PENDING, due_at
-        return FailedAttempt(id, self.lanes[job.lane], job.attempt, f"E{id}", due_at)
+        return FailedAttempt(id, self.lanes[job.place], job.attempt, f"E{id}", due_at)
 
     def crash(self, id: int) -> None:
         job = self.jobs[id]
@@ -514,6 +554,13 @@ class Machine(RuleBasedStateMachine):
             job.status = PENDING
             job.returns += free
 
+    def refuse(self, worker: int, id: int, *, apart: bool) -> None:
+        job = self.jobs[id]
+        if apart:
+            job.fields = "to"
+            self.see_lanes()
+        self.refused.add((worker, self.lanes[job.place]))
+
     def refresh(self, id: int) -> None:
         job = self.jobs[id]
         job.status, job.due_at, job.finished_at = PENDING, self.now, None
@@ -523,7 +570,7 @@ class Machine(RuleBasedStateMachine):
         self.claims[token].remove(id)
         if not self.claims[token]:
             del self.claims[token]
-        self.jobs[id].token = self.jobs[id].running = None
+        self.jobs[id].token = self.jobs[id].running = self.jobs[id].suspended = None
 
     # What must hold after each step.
 
@@ -545,7 +592,7 @@ class Machine(RuleBasedStateMachine):
         codes = {PENDING: 0, PROCESSING: 0, COMPLETED: 1, FAILED: 2}
         assert stored == {
             id: (
-                *job.lane, codes[job.status], job.due_at, job.payload, job.retries,
+                *job.lane, job.fields, codes[job.status], job.due_at, job.payload, job.retries,
                 job.retry_after, job.timeout, job.attempt, job.forgiven, job.returns,
                 job.finished_at, job.result,
             )
@@ -557,7 +604,7 @@ class Machine(RuleBasedStateMachine):
         pending = self.rows("SELECT declaration, lane, due_at FROM pending")
         assert len(pending) == len({id for id, *_ in pending})
         assert set(pending) == {
-            (id, self.lanes[self.jobs[id].lane], self.jobs[id].due_at) for id in self.of(PENDING)
+            (id, self.lanes[self.jobs[id].place], self.jobs[id].due_at) for id in self.of(PENDING)
         }
         claims = self.rows("SELECT token, worker, declarations FROM claim")
         assert {token: json.loads(ids) for token, _, ids in claims} == self.claims
@@ -588,18 +635,30 @@ class Machine(RuleBasedStateMachine):
         }
 
     @invariant()
+    def what_stands_still_is_what_was_suspended_and_is_held(self) -> None:
+        assert set(self.rows("SELECT declaration, token, since FROM suspension")) == {
+            (id, job.token, job.suspended)
+            for id, job in self.jobs.items()
+            if job.suspended is not None
+        }
+
+    @invariant()
+    def lanes_are_left_out_by_whom_they_were_refused(self) -> None:
+        assert set(self.rows("SELECT worker, lane FROM refusal")) == self.refused
+
+    @invariant()
     def every_attempt_that_has_ended_is_counted_once(self) -> None:
         [[counted]] = self.rows("SELECT coalesce(sum(attempts), 0) FROM histogram")
         assert counted == self.counted
 
     @invariant()
     def the_tally_is_the_number_of_rows(self) -> None:
-        counts = Counter((job.lane, job.status) for job in self.jobs.values())
-        for id, *lane, pending, processing, completed, failed, home in self.rows(
+        counts = Counter((job.place, job.status) for job in self.jobs.values())
+        for id, *lane, pending, processing, completed, failed, home, fields in self.rows(
             "SELECT * FROM lane"
         ):
             queue, name, priority = lane
-            key = Lane(queue, name, priority, home)
+            key = Lane(queue, name, priority, home), fields
             assert self.lanes[key] == id
             assert [pending, processing, completed, failed] == [counts[key, s] for s in Status]
 
@@ -661,8 +720,8 @@ class Machine(RuleBasedStateMachine):
 
 
 STORED = """
-    SELECT d.id, queue, name, priority, directory, status, due_at, payload, retries, retry_after,
-        timeout, attempt, forgiven, returns, finished_at, result
+    SELECT d.id, queue, name, priority, directory, fields, status, due_at, payload, retries,
+        retry_after, timeout, attempt, forgiven, returns, finished_at, result
     FROM declaration AS d JOIN lane ON lane.id = d.lane"""
 
 

@@ -74,7 +74,7 @@ class Answers(Nouns):
             for id in ids:
                 record = self.history.one(id)
                 if record is None:
-                    raise NotFound(f"there is no job {id}; `prokerja report:jobs` lists them")
+                    raise NotFound(self.history.missing(id))
                 statuses[id] = record.status
         return statuses
 
@@ -125,4 +125,4 @@ class Answers(Nouns):
 
         history, registry = self.history, self.registry
         ask = (registry.living, history.attempts, history.ahead, self.blocks.of, registry.held)
-        return why.Answers(*ask)
+        return why.Answers(*ask, self.lanes.refusals)

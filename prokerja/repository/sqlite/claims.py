@@ -105,7 +105,7 @@ class Claims:
             names = {lane: self._name(lane) for _, lane, *_ in self._unbegun}
             self._unbegun.clear()
             if want is not None:
-                ranks = self._lanes.waiting(want.taking)
+                ranks = self._lanes.waiting(want.taking, worker)
                 lanes = list(itertools.chain(*ranks))
                 names |= {waiting.id: waiting.lane.name for waiting in lanes}
                 token = self.next_token(worker)
@@ -218,7 +218,8 @@ class Claims:
             elif isinstance(verdict, Released) and id in cancelled:
                 failed.append(self._outcomes.cancel(id, lane, cancelled[id], worker, now))
             elif isinstance(verdict, Released):
-                self._outcomes.release(id, lane, worker, now, counted=verdict.counted)
+                counted, refusal = verdict.counted, verdict.refusal
+                self._outcomes.release(id, lane, worker, now, counted=counted, refusal=refusal)
         self._cancellations.forget(cancelled.keys() - held)
         self._keep(token, held)
         self._outcomes.write_counts()
@@ -299,7 +300,8 @@ class Claims:
             self._database.execute(keep, (ids, token))
         else:
             self._database.execute("DELETE FROM claim WHERE token = ?", (token,))
-        gone = """
-            DELETE FROM running WHERE token = ?
-            AND declaration NOT IN (SELECT value FROM json_each(?))"""
-        self._database.execute(gone, (token, ids))
+        for table in ("running", "suspension"):
+            gone = f"""
+                DELETE FROM {table} WHERE token = ?
+                AND declaration NOT IN (SELECT value FROM json_each(?))"""
+            self._database.execute(gone, (token, ids))

@@ -27,7 +27,9 @@ COLUMNS = f"""
     d.retries, d.retry_after, d.timeout, d.returns, d.payload, d.result, d.label, d.batch,
     (SELECT started_at FROM running WHERE declaration = d.id),
     (SELECT error FROM attempt WHERE declaration = d.id ORDER BY number DESC LIMIT 1),
-    (SELECT bytes FROM cut_result WHERE declaration = d.id), {COLUMN}"""
+    (SELECT bytes FROM cut_result WHERE declaration = d.id), {COLUMN},
+    (SELECT since FROM suspension AS s JOIN running AS r USING (declaration, token)
+        WHERE s.declaration = d.id)"""
 MATCHES = """
     (:label IS NULL OR d.label = :label)
     AND (:batch IS NULL OR d.batch = :batch)
@@ -53,6 +55,14 @@ class History:
         row = self._database.execute(f"{ALL} WHERE d.id = ?", (id,)).fetchone()
         claimed = {id for (id,) in self._database.execute(CLAIMED)}
         return self._record(row, self._lanes.matching(None, None), claimed) if row else None
+
+    def missing(self, id: int) -> str:
+        """What to say of a declaration that is not there."""
+        # No number is left out, so what is missing below the highest that was purged was purged.
+        [highest] = self._database.execute("SELECT id FROM purged").fetchone()
+        if 0 < id <= highest:
+            return f"job {id} has been purged; the class's `keep` and the settings say when"
+        return f"there is no job {id}; `prokerja report:jobs` lists them"
 
     def newest(self, wanted: Filter, limit: int) -> list[Record]:
         """The declarations that match, highest id first.
@@ -216,7 +226,8 @@ class History:
         return low
 
     def _record(self, row: Any, lanes: Mapping[int, Lane], claimed: Collection[int]) -> Record:
-        id, lane, code, declared, due, started, finished, *rest, running, error, cut, progress = row
+        id, lane, code, declared, due, started, finished, *rest, running, error = row[:-3]
+        cut, progress, suspended = row[-3:]
         attempts, retries, retry_after, timeout, returns, payload, result, label, batch = rest
         if code == UNSETTLED:
             status = Status.PROCESSING if id in claimed else Status.PENDING
@@ -225,7 +236,7 @@ class History:
         return Record(
             id, lanes[lane], status, declared, due, running or started, finished, attempts,
             retries, retry_after, timeout, returns, payload, result, error, label, batch, cut,
-            _current(progress, attempts + (status is Status.PROCESSING)),
+            _current(progress, attempts + (status is Status.PROCESSING)), suspended,
         )  # fmt: skip
 
 

@@ -9,12 +9,30 @@ from prokerja.model.declaration import Lane, Status
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from prokerja.model.record import Record
     from prokerja.model.summary import Tally
     from prokerja.model.worker import Taking
     from prokerja.repository.sqlite.database import Database
 
 INSERT = "INSERT OR IGNORE INTO lane (queue, name, priority, directory) VALUES (?, ?, ?, ?)"
-FIND = "SELECT id FROM lane WHERE queue = ? AND name = ? AND priority = ? AND directory = ?"
+FIND = """
+    SELECT id FROM lane
+    WHERE queue = ? AND name = ? AND priority = ? AND directory = ? AND fields = ''"""
+APART = """
+    INSERT INTO lane (queue, name, priority, directory, fields)
+    SELECT queue, name, priority, directory, (
+        SELECT iif(count(*) > :most AND NOT max(other.fields = :fields), :rest, :fields)
+        FROM lane AS other WHERE (other.queue, other.name, other.priority, other.directory)
+            = (lane.queue, lane.name, lane.priority, lane.directory)
+    )
+    FROM lane WHERE id = :lane
+    ON CONFLICT DO UPDATE SET fields = excluded.fields RETURNING id"""
+WAITING = """
+    SELECT id, queue, name, priority, directory FROM lane WHERE pending > 0
+    AND NOT EXISTS (SELECT 1 FROM refusal WHERE worker = ? AND refusal.lane = lane.id)"""
+MAX_APART = 50
+"""Lanes apart from one of the usual; what goes there beyond that shares the last."""
+REST = "..."
 
 
 class Waiting(NamedTuple):
@@ -46,6 +64,19 @@ class Lanes:
             self._ids[lane] = known
         return known
 
+    def apart(self, lane: int, fields: str) -> int:
+        """The lane for those of this one's declarations whose payloads have these fields."""
+        given = {"lane": lane, "fields": fields, "most": MAX_APART, "rest": REST}
+        [known] = self._database.execute(APART, given).fetchone()
+        return int(known)
+
+    def refusals(self, record: Record) -> dict[int, str]:
+        """The workers that leave a declaration's lane out, and why, by their ids."""
+        query = """
+            SELECT worker, why FROM refusal
+            WHERE lane = (SELECT lane FROM declaration WHERE id = ?)"""
+        return dict(self._database.execute(query, (record.id,)).fetchall())
+
     def add_counts(self, changes: dict[tuple[int, Status], int]) -> None:
         """Add to the tally: by lane id and status, how many came (or, below zero, went)."""
         for (lane, status), change in changes.items():
@@ -55,16 +86,17 @@ class Lanes:
                     (change, lane),
                 )
 
-    def waiting(self, taking: Taking) -> list[list[Waiting]]:
+    def waiting(self, taking: Taking, worker: int = 0) -> list[list[Waiting]]:
         """The lanes with pending declarations that a worker may take from, in the order it must.
+
+        It may not from those that `worker` has refused.
 
         Lanes in one inner list rank alike: the same priority, and with `queues` the same place
         in that order.
         """
         place = {queue: position for position, queue in reversed(list(enumerate(taking.queues)))}
         ranked: dict[tuple[int, int], list[Waiting]] = {}
-        query = "SELECT id, queue, name, priority, directory FROM lane WHERE pending > 0"
-        for id, *columns in self._database.execute(query):
+        for id, *columns in self._database.execute(WAITING, (worker,)):
             lane = Lane(*columns)
             if taking.takes(lane):
                 rank = (place.get(lane.queue, 0), -lane.priority)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from prokerja.repository.sqlite.fresh_starts import FreshStarts
     from prokerja.repository.sqlite.history import History
     from prokerja.repository.sqlite.purging import Purging
+    from prokerja.repository.sqlite.retention import Retention
+    from prokerja.repository.sqlite.suspensions import Suspensions
     from prokerja.repository.sqlite.workers import Workers
 
 
@@ -71,6 +73,20 @@ class Nouns:
         from prokerja.repository.sqlite.cancellations import Cancellations
 
         return Cancellations(self.database, self.lanes)
+
+    @cached_property
+    def suspensions(self) -> Suspensions:
+        """What is to stand still."""
+        from prokerja.repository.sqlite.suspensions import Suspensions
+
+        return Suspensions(self.database)
+
+    @cached_property
+    def retention(self) -> Retention:
+        """What is kept for how long."""
+        from prokerja.repository.sqlite.retention import Retention
+
+        return Retention(self.database, self.purging.purge_some)
 
     @cached_property
     def registry(self) -> Workers:

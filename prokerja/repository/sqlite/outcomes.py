@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from prokerja.repository.sqlite.declarations import Declarations
     from prokerja.repository.sqlite.endings import Endings
     from prokerja.repository.sqlite.lanes import Lanes
+    from prokerja.verdicts import Refusal
 
 COMPLETE = f"""
     UPDATE declaration SET status = {COMPLETED}, attempt = attempt + 1, started_at = ?,
@@ -30,6 +31,7 @@ FAIL = f"""
     WHERE id = ?"""
 REQUEUE = "UPDATE declaration SET attempt = ?, due_at = ? WHERE id = ?"
 POSTPONE = "UPDATE declaration SET postponed = postponed + 1, forgiven = forgiven + 1 WHERE id = ?"
+REFUSE = "INSERT OR REPLACE INTO refusal (worker, lane, why) VALUES (?, ?, ?)"
 INSERT_ATTEMPT = """
     INSERT INTO attempt
         (declaration, number, worker, started_at, finished_at, crashed, error, traceback, exit_code)
@@ -119,7 +121,16 @@ class Outcomes:
         else:
             self._fail_for_good(id, lane, attempt, verdict)
 
-    def release(self, id: int, lane: int, worker: int, now: float, *, counted: bool) -> None:
+    def release(
+        self,
+        id: int,
+        lane: int,
+        worker: int,
+        now: float,
+        *,
+        counted: bool,
+        refusal: Refusal | None = None,
+    ) -> None:
         """It goes back without an attempt, unless that has happened too often."""
         attempt, due_at, releases = self._row("attempt, due_at, returns", id)
         if counted and not lifecycle.may_release(releases):
@@ -127,9 +138,21 @@ class Outcomes:
             self._insert_attempt(id, attempt + 1, verdict, worker, crashed=False)
             self._fail_for_good(id, lane, attempt + 1, verdict)
             return
+        if refusal is not None:
+            lane = self._refuse(id, lane, worker, refusal)
         count = "UPDATE declaration SET returns = returns + ? WHERE id = ?"
         self._database.execute(count, (int(counted), id))
         self._requeue(id, lane, attempt, due_at)
+
+    def _refuse(self, id: int, lane: int, worker: int, refusal: Refusal) -> int:
+        """The worker takes no more of its kind; returns the lane where that waits for others."""
+        apart = self._lanes.apart(lane, refusal.fields) if refusal.fields else lane
+        self._database.execute(REFUSE, (worker, apart, refusal.why))
+        if apart != lane:
+            self._database.execute("UPDATE declaration SET lane = ? WHERE id = ?", (apart, id))
+            self._counts[lane, Status.PROCESSING] -= 1
+            self._counts[apart, Status.PROCESSING] += 1
+        return apart
 
     def _requeue(self, id: int, lane: int, attempt: int, due_at: float) -> None:
         self._database.execute(REQUEUE, (attempt, due_at, id))

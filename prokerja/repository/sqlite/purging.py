@@ -52,13 +52,14 @@ class Purging:
         for lane in lanes:
             for _ in in_slices():
                 limit = SLICE_ROWS if most is None else min(SLICE_ROWS, most - done)
-                gone = self._purge_with_room(lane, status, before, limit)
+                gone = self.purge_some(lane, status, before, limit)
                 done += gone
                 if gone < limit or done == most:
                     break
         return done
 
-    def _purge_with_room(self, lane: int, status: Status, before: float, limit: int) -> int:
+    def purge_some(self, lane: int, status: Status, before: float, limit: int) -> int:
+        """The oldest of a lane, in one transaction; returns how many went."""
         try:
             return self._purge_slice(lane, status, before, limit)
         except TryAgain:

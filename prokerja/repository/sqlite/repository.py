@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from prokerja.model.claim import Requests
 from prokerja.model.declaration import Status
 from prokerja.repository.sqlite.answers import Answers
 
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from prokerja.model.change import Change
-    from prokerja.model.claim import Cancellation, Claimed, Reported
+    from prokerja.model.claim import Claimed, Reported
     from prokerja.model.declaration import Declaration, Ids
     from prokerja.model.record import Filter
     from prokerja.model.worker import Taking, WorkerRow
@@ -73,6 +74,14 @@ class SQLiteRepository(Answers):
         """See the protocol."""
         self.changes.change(ids, change, now)
 
+    def suspend(self, ids: Iterable[int], now: float) -> None:
+        """See the protocol."""
+        self.suspensions.suspend(ids, now)
+
+    def resume(self, ids: Iterable[int]) -> None:
+        """See the protocol."""
+        self.suspensions.resume(ids)
+
     def purge(
         self, status: Status, before: float, queue: str | None = None, most: int | None = None
     ) -> int:
@@ -80,6 +89,10 @@ class SQLiteRepository(Answers):
         if status is Status.PROCESSING:
             raise ValueError("processing declarations cannot be purged")
         return self.purging.purge(self._lanes(queue, None), status, before, most)
+
+    def purge_old(self, keep: Mapping[Status, float], now: float, seconds: float) -> float | None:
+        """See the protocol."""
+        return self.retention.purge_old(keep, now, seconds)
 
     def join(self, pid: int, now: float, realizers: int, taking: Taking) -> Membership:
         """See the protocol."""
@@ -109,11 +122,12 @@ class SQLiteRepository(Answers):
         with self.database.syncing():
             return turn(worker, settlements, started, want, now, reported, leaving=leaving)
 
-    def cancellations(self, worker: int) -> list[Cancellation]:
+    def requests(self, worker: int) -> Requests:
         """See the protocol."""
         # A write wakes us before it can be seen; whoever has the lock sees all that was written.
         with self.database.writing(draining=True):
-            return self.cancelling.asked_of(worker)
+            asked = self.cancelling.asked_of(worker), self.suspensions.asked_of(worker)
+        return Requests(*asked)
 
     def leave(self, membership: Membership) -> None:
         """See the protocol."""

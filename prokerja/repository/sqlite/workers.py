@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from prokerja.repository.sqlite.database import Database
     from prokerja.repository.verbs import Membership
 
+FORGET = "DELETE FROM refusal WHERE worker = ?"
 CLOCK_SLACK_SECONDS = 60.0
 """A process that began so much later than its worker is another one of the same number."""
 
@@ -46,23 +47,25 @@ class Workers:
             return Membership(id, self._lock(id))
 
     def set_names(self, id: int, names: Sequence[str]) -> None:
-        """Remember the jobs a worker knows."""
+        """Remember the jobs a worker knows, and nothing of what it could not run before."""
         with self._database.writing():
             update = "UPDATE worker SET names = ? WHERE id = ?"
             self._database.execute(update, (json.dumps(names), id))
+            self._database.execute(FORGET, (id,))
 
     def unregister(self, membership: Membership) -> None:
         """Strike a worker off, its lock file with it."""
         with self._database.writing(draining=True):
-            self._database.execute("DELETE FROM worker WHERE id = ?", (membership.worker,))
+            self.delete((membership.worker,))
         if membership.lock >= 0:
             os.close(membership.lock)
         self.delete_lock(membership.worker)
 
     def delete(self, ids: Iterable[int]) -> None:
-        """Strike off dead workers; inside a write transaction."""
+        """Strike workers off; inside a write transaction."""
         rows = [(id,) for id in ids]
         self._database.executemany("DELETE FROM worker WHERE id = ?", rows)
+        self._database.executemany(FORGET, rows)
 
     def delete_lock(self, id: int) -> OSError | None:
         """Delete the lock file of a worker that is struck off; returns what failed."""

@@ -1,10 +1,11 @@
-"""What a worker does when there is nothing else to do: purge old jobs, shorten the log."""
+"""What a worker does beside its work: purge old jobs; and, while idle, shorten the log."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
 
+from prokerja.errors import Busy
 from prokerja.model.declaration import Status
 
 if TYPE_CHECKING:
@@ -12,15 +13,21 @@ if TYPE_CHECKING:
     from prokerja.settings import Settings
 
 IDLE_SECONDS = 5.0
-"""Before the first round."""
+"""Before the first round of an idle worker."""
+BUSY_SECONDS = 60.0
+"""Between rounds of a busy one, and at least between those of any other."""
 ROUND_SECONDS = 600.0
 """Between rounds while the queue stays idle."""
-ROWS_AT_ONCE = 2000
-"""Declarations that are purged before the worker looks up again."""
+SLICE_SECONDS = 0.02
+"""For which the worker does nothing else."""
+REST_FACTOR = 4
+"""A slice of a busy worker is followed by work for so many times as long."""
+RETRY_SECONDS = 1.0
+"""Before another try where somebody else was writing."""
 
 
 class Maintenance:
-    """Done in small pieces, while idle."""
+    """Done in rounds, and those in slices."""
 
     def __init__(self, repository: Repository, settings: Settings) -> None:
         self._repository = repository
@@ -28,27 +35,39 @@ class Maintenance:
             Status.COMPLETED: settings.keep_completed,
             Status.FAILED: settings.keep_failed,
         }
-        self.due: float | None = None
-        """None while the worker is busy."""
+        self._idle = False
+        self.due = time.monotonic() + BUSY_SECONDS
+        """When to run, in monotonic seconds."""
 
-    def on_busy(self) -> None:
-        """There is real work."""
-        self.due = None
+    def note(self, now: float, *, idle: bool) -> None:
+        """Whether nothing is due or running."""
+        if idle != self._idle:
+            self._idle = idle
+            self.due = min(self.due, now + (IDLE_SECONDS if idle else BUSY_SECONDS))
 
-    def on_idle(self, now: float) -> None:
-        """Nothing is due or running, since now or since before."""
-        if self.due is None:
-            self.due = now + IDLE_SECONDS
+    def stop(self) -> None:
+        """Do nothing more: the file is not ours to write any longer."""
+        self.due = float("inf")
 
-    def run(self, now: float) -> None:
-        """One piece."""
-        today = time.time()
-        purged = sum(self._purge(status, today - keep) for status, keep in self._keep.items())
-        if purged < ROWS_AT_ONCE:
-            self._repository.maintain()
-            self.due = now + ROUND_SECONDS
+    def run(self) -> None:
+        """One slice; raises StoreError if the store refuses it."""
+        began, today = time.monotonic(), time.time()
+        try:
+            more_at = self._repository.purge_old(self._keep, today, SLICE_SECONDS)
+        except Busy:
+            self.due = began + RETRY_SECONDS
+            return
+        ended = time.monotonic()
+        if more_at is not None and more_at <= today:
+            self.due = ended if self._idle else ended + REST_FACTOR * (ended - began)
         else:
-            self.due = now
+            self.due = ended + self._pause(more_at, today)
+            if self._idle:
+                self._repository.maintain()
 
-    def _purge(self, status: Status, before: float) -> int:
-        return self._repository.purge(status, before, most=ROWS_AT_ONCE)
+    def _pause(self, more_at: float | None, today: float) -> float:
+        """Seconds until the next round, if the next job is to go at that moment."""
+        if not self._idle:
+            return BUSY_SECONDS
+        wanted = ROUND_SECONDS if more_at is None else more_at - today
+        return min(max(wanted, BUSY_SECONDS), ROUND_SECONDS)

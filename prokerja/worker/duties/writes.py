@@ -1,4 +1,4 @@
-"""Hears of others' writes: there may be work, one may have died, a job may be cancelled."""
+"""Hears of others' writes: there may be work, one may have died, a job may be to stop."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from prokerja.events import Event
     from prokerja.repository.verbs import Watch
-    from prokerja.worker.duties.cancellation import CancellationCheck
     from prokerja.worker.duties.recovery import Recovery
+    from prokerja.worker.duties.requests import RequestCheck
     from prokerja.worker.duties.upgrade import UpgradeCheck
 
 
@@ -26,13 +26,13 @@ class Writes:
         watch: Watch,
         recovery: Recovery,
         upgrade: UpgradeCheck,
-        cancellation: CancellationCheck,
+        requests: RequestCheck,
         tell: Callable[[Event], None],
     ) -> None:
         self._watch = watch
         self._recovery = recovery
         self._upgrade = upgrade
-        self._cancellation = cancellation
+        self._requests = requests
         self._tell = tell
         self._reported = ""
         """The shortage last reported."""
@@ -55,7 +55,7 @@ class Writes:
 
     def interest(self) -> int:
         """Whether to hear of another write would tell us anything new, as a selector's mask."""
-        stirred = self._recovery.is_stirred and self._cancellation.is_stirred
+        stirred = self._recovery.is_stirred and self._requests.is_stirred
         return 0 if self.woken and stirred else EVENT_READ
 
     def wrote(self, now: float, *, full: bool) -> None:
@@ -74,4 +74,4 @@ class Writes:
         self.woken = True
         self._recovery.on_write(now)
         self._upgrade.on_write(now)
-        self._cancellation.on_write(now)
+        self._requests.on_write(now)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from prokerja.events import JobCancelled, JobStarted, RealizerReplaced
+from prokerja.events import JobCancelled, JobResumed, JobStarted, JobSuspended, RealizerReplaced
 from prokerja.verdicts import Advice, Released
 from prokerja.worker.pool.durations import SECONDS_PER_BYTE
 from prokerja.worker.pool.ending import Ending
@@ -16,7 +16,7 @@ from prokerja.worker.pool.starter import Starter
 from prokerja.worker.wire.messages import Loaded, Report, WireError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from prokerja.events import Event
     from prokerja.model.claim import Cancellation, Claimed
@@ -62,6 +62,10 @@ class Pool:
         self.stopping = False
         self._cancelled: dict[Claim, str] = {}
         """The errors with which claimed jobs are to end, by token and id."""
+        self._stamps: dict[str, str] = {}
+        """Of the job files, as they were last loaded."""
+        self._suspended: Collection[Claim] = ()
+        """The jobs that are to stand still, by token and id."""
         self._spoilers: set[str] = set()
         """Jobs reported to change their process for good."""
 
@@ -147,6 +151,14 @@ class Pool:
                     process.revoke()  # it may not have been started yet
                     process.check_at = now
 
+    def suspend(self, claims: Collection[Claim]) -> None:
+        """Have these jobs stand still as soon as they run alone, and all others go on."""
+        if claims != self._suspended and not self.stopping:
+            self._suspended = claims
+            for process in self.processes:
+                self._suspend_or_resume(process)
+                process.plan_check()
+
     def receive(self, process: RealizerProcess) -> bool:
         """Take in what a realizer tells; False when there is nothing, or never will be."""
         if process not in self.processes:
@@ -180,15 +192,15 @@ class Pool:
             if not process.ready:
                 process.end_for(Ending.STOPPED)
                 process.kill()
+            elif process.suspension.is_on:  # it would not end by itself
+                self._terminate(process)
             elif not process.jobs:
                 process.close(self._grace)
 
     def terminate(self) -> None:
         """The time is up: ask what still runs to end."""
         for process in self.processes:
-            process.end_for(Ending.STOPPED, STOPPED)
-            process.terminate(KILL_AFTER_TERM_SECONDS)
-            process.plan_check()
+            self._terminate(process)
 
     def kill(self) -> None:
         """End everything at once."""
@@ -196,6 +208,24 @@ class Pool:
             process.end_for(Ending.STOPPED, STOPPED)
             process.kill()
             self._reap(process)
+
+    def _terminate(self, process: RealizerProcess) -> None:
+        process.end_for(Ending.STOPPED, STOPPED)
+        process.terminate(KILL_AFTER_TERM_SECONDS)
+        process.plan_check()
+
+    def _suspend_or_resume(self, process: RealizerProcess) -> None:
+        _, job, _ = process.current()
+        is_wanted = job is not None and (job.token, job.id) in self._suspended
+        if is_wanted == process.suspension.is_on or process.kill_at is not None:
+            return
+        if not is_wanted:
+            process.resume()
+        elif len(process.jobs) == 1:
+            process.suspend()
+        if job is not None and is_wanted == process.suspension.is_on:
+            kind = JobSuspended if is_wanted else JobResumed
+            self._tell(kind(job.id, self.results.name(job)))
 
     def _free_rings(self) -> set[int]:
         """One for each realizer that is missing; one that leaves has nothing to write any more."""
@@ -225,6 +255,8 @@ class Pool:
         elif process.is_silent(now):
             process.end_for(Ending.FAULTY, SILENT)
             process.kill()
+        if self._suspended:
+            self._suspend_or_resume(process)
         process.plan_check()
 
     def _cut(self, sequence: int, job: Claimed | None, ran: float, behind: bool) -> Cut | None:
@@ -257,10 +289,15 @@ class Pool:
         self.results.take_ended(process, report.ended)
         if report.spoiled is not None:
             self._replace(process, *report.spoiled)
+        if report.unfit or report.unknown:
+            process.outdated = process.stamps != self._stamps
         self.results.take_refused(process, report)
-        is_leaving = self.stopping or process.in_flight.is_exhausted or process.spoiled
+        is_used_up = process.in_flight.is_exhausted or process.spoiled or process.outdated
+        is_leaving = self.stopping or is_used_up
         if is_leaving and not process.jobs:
             process.close(self._grace)
+        if self._suspended:
+            self._suspend_or_resume(process)
         process.plan_check()
 
     def _take_loaded(self, process: RealizerProcess, loaded: Loaded) -> None:
@@ -269,6 +306,7 @@ class Pool:
         self._starter.succeeded()
         process.ready = True
         process.pid = loaded.pid
+        process.stamps = self._stamps = loaded.stamps
         self.loaded.append(loaded)
 
     def _replace(self, process: RealizerProcess, name: str, what: str) -> None:

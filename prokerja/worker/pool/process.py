@@ -15,9 +15,10 @@ from prokerja.names import portable
 from prokerja.worker.pool.descriptors import Descriptors
 from prokerja.worker.pool.ending import Ending
 from prokerja.worker.pool.exits import Cut, Exit, describe_exit
-from prokerja.worker.pool.family import signal_family
+from prokerja.worker.pool.family import signal_family, stop_family
 from prokerja.worker.pool.in_flight import LONG_JOB_SECONDS, InFlight
 from prokerja.worker.pool.launch import command
+from prokerja.worker.pool.suspension import Suspension
 from prokerja.worker.wire import journal
 from prokerja.worker.wire.channel import Channel
 from prokerja.worker.wire.messages import Launch, Report
@@ -103,6 +104,11 @@ class RealizerProcess:
         """The running job that we end, if we do."""
         self.spoiled = False
         """Whether a job has changed its process, so that no other may run there."""
+        self.suspension = Suspension()
+        self.stamps: dict[str, str] = {}
+        """Of the job files that it has loaded."""
+        self.outdated = False
+        """Whether it has turned out to lack what a later realizer may have loaded."""
         self.silent_since: float | None = None
         """When it was first seen to have jobs and to run none, since it last spoke."""
         self._long = 0
@@ -120,7 +126,8 @@ class RealizerProcess:
     def is_silent(self, now: float) -> bool:
         """Whether it has had jobs for a while, runs none, and does not say why."""
         sequence, current, _ = self.current()
-        if not self.jobs or current is not None or sequence == JOURNALLING:
+        is_excused = current is not None or sequence == JOURNALLING or self.suspension.is_on
+        if not self.jobs or is_excused:
             self.silent_since = None
         elif self.silent_since is None:
             self.silent_since = now
@@ -130,7 +137,7 @@ class RealizerProcess:
         """Whether it may be sent jobs at all, just now."""
         if not self.ready or self._revoked or self._long in self.jobs or self.kill_at is not None:
             return False
-        if self.in_flight.is_exhausted or self.spoiled:
+        if self.in_flight.is_exhausted or self.spoiled or self.outdated or self.suspension.is_on:
             return False
         return self.in_flight.has_room
 
@@ -154,9 +161,13 @@ class RealizerProcess:
         return self._remove(sequences)
 
     def current(self) -> tuple[int, Claimed | None, float]:
-        """The number of the job it runs, by its own word, the job, and when it began."""
+        """The number of the job it runs, by its own word, the job, and when it began.
+
+        For as long as it has stood still, it counts as having begun later.
+        """
         sequence, since = self.page.running()
-        return sequence, self.jobs.get(sequence), since / 1e9
+        began = since / 1e9 + self.suspension.seconds(sequence)
+        return sequence, self.jobs.get(sequence), began
 
     def newly_long(self) -> tuple[Claimed, float] | None:
         """The running job and when it began, the first time it is seen to be long."""
@@ -202,7 +213,7 @@ class RealizerProcess:
         now = time.monotonic()
         if not self.ready:
             return  # it still loads its jobs
-        if not self.jobs:
+        if not self.jobs or self.suspension.is_on:
             self.check_at = self.kill_at
         elif self._revoked and len(self.jobs) > 1:
             self.check_at = now + REVOKE_SETTLES_SECONDS
@@ -233,7 +244,23 @@ class RealizerProcess:
         """Ask the job to end; it is killed if it has not after so many seconds."""
         if self.kill_at is None:
             self._signal(signal.SIGTERM)
+            self.resume()  # what stands still does not hear of it
             self.kill_at = time.monotonic() + seconds
+
+    def suspend(self) -> None:
+        """Have the job that it runs, and all that was started there, stand still."""
+        sequence, _, _ = self.current()
+        if self._process.returncode is None:
+            self.suspension.begin(sequence)
+            stop_family(self._process.pid)
+            if self.page.running()[0] != sequence:  # it has ended in the meantime
+                self.resume()
+
+    def resume(self) -> None:
+        """Have it go on, if it stands still."""
+        if self.suspension.is_on:
+            self.suspension.end()
+            self._signal(signal.SIGCONT)
 
     def drain_output(self, ended: Iterable[int]) -> None:
         """Have all written down that these jobs have printed, which have ended."""
@@ -265,7 +292,7 @@ class RealizerProcess:
 
     def reap(self) -> Exit:
         """After its death: end what it has left, and tell how it ended."""
-        running, _, began = self.current()
+        running, since = self.page.running()
         last_begun = self.page.last_begun()
         code: int | None = None
         while code is None:
@@ -279,7 +306,7 @@ class RealizerProcess:
         how = self.fault or describe_exit(code, killed=self.killed)
         if self.loading and not self.ready:
             how = f"{self.loading}: {how}"
-        return Exit(how, running, began, last_begun)
+        return Exit(how, running, since / 1e9, last_begun)
 
     def journalled(self) -> dict[Claim, Ended]:
         """After its death: what has ended, by its journal."""

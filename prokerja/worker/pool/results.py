@@ -6,8 +6,8 @@ import time
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from prokerja.events import RealizerDied
-from prokerja.verdicts import Released, Settlement, Verdict
+from prokerja.events import JobRefused, RealizerDied
+from prokerja.verdicts import Refusal, Released, Settlement, Verdict
 from prokerja.worker.pool.durations import Durations
 from prokerja.worker.pool.ending import Ending
 from prokerja.worker.pool.exits import (
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from prokerja.worker.wire.messages import Report
 
 
+MAX_TEXT = 1000
+"""Characters of what a realizer says of a job that it cannot run."""
+
+
 class Results:
     """Settlements by token, long jobs that have started, and jobs that no realizer has any more."""
 
@@ -44,8 +48,8 @@ class Results:
         """Long jobs and when they began, in seconds since the epoch."""
         self.unassigned: list[Claimed] = []
         """Claimed, but no realizer has them just now."""
-        self.unknown_jobs: set[str] = set()
-        """Jobs that a realizer turned out not to have."""
+        self.refused: set[tuple[str, str]] = set()
+        """Jobs that a realizer turned out not to be able to run, and why; told of once."""
 
     def name(self, job: Claimed) -> str:
         """The job's name."""
@@ -85,8 +89,11 @@ class Results:
             raise WireError("it returned jobs that were not revoked")
         self.unassigned += filter(None, process.finish(report.dropped))
         for job in filter(None, process.finish(report.unknown)):
-            self.unknown_jobs.add(self.name(job))
-            self.settle(job, Released(counted=False))
+            self._refuse(process, job, Refusal(f"has no {self.name(job)}", ""))
+        jobs = process.finish([sequence for sequence, _ in report.unfit])
+        for unfit, (_, refusal) in zip(jobs, report.unfit, strict=True):
+            if unfit is not None:
+                self._refuse(process, unfit, Refusal(*(text[:MAX_TEXT] for text in refusal)))
 
     def take_exit(self, process: RealizerProcess, exit: Exit) -> None:
         """A realizer is dead: settle what it had in flight."""
@@ -109,6 +116,17 @@ class Results:
                 self.unassigned.append(job)
             else:
                 self.settle(job, verdict)
+
+    def _refuse(self, process: RealizerProcess, job: Claimed, refusal: Refusal) -> None:
+        """A realizer cannot run it; nor can this worker, unless others have loaded newer files."""
+        if process.outdated:
+            self.settle(job, Released(counted=False))
+            return
+        self.settle(job, Released(counted=False, refusal=refusal))
+        name = self.name(job)
+        if (name, refusal.why) not in self.refused:
+            self.refused.add((name, refusal.why))
+            self._tell(JobRefused(job.id, name, refusal.why))
 
     def _settle_ended(
         self, process: RealizerProcess, sequence: int, job: Claimed, ended: Ended

@@ -18,6 +18,7 @@ from prokerja import running
 from prokerja.model.result import MAX_RESULT_BYTES
 from prokerja.verdicts import Completed, Ended, Failed
 from prokerja.worker.realizer.event_loop import cancel_tasks
+from prokerja.worker.realizer.misfit import refusal
 from prokerja.worker.realizer.outcome import (
     cut_result,
     encode_result,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
     from prokerja.model.claim import Extra
     from prokerja.model.declaration import Declaration
+    from prokerja.spec import JobSpec
     from prokerja.worker.output.capture import OutputCapture
     from prokerja.worker.wire.channel import Channel
     from prokerja.worker.wire.journal import Journal
@@ -77,12 +79,14 @@ class Realizer:
         channel: Channel[Batch],
         journal: Journal,
         classes: Mapping[str, Callable[..., Any]],
+        specs: Mapping[str, JobSpec],
         output: OutputCapture,
     ) -> None:
         self._channel = channel
         self._page = SharedPage(launch.page)
         self._output = output
         self._classes = classes
+        self._specs = specs
         self._directory = launch.jobs
         self._running = running.current = running.Running()
         job = RunningJob(self._running, self._page)
@@ -201,6 +205,7 @@ class Realizer:
                 extras.pop(sequence, None)
             elif name not in self._classes:
                 self._refused.unknown.append(sequence)
+                extras.pop(sequence, None)
             else:
                 self._output.speaker = (claim[1], attempt)
                 attempted.id, attempted.number = claim[1], attempt
@@ -227,6 +232,7 @@ class Realizer:
         result: str | None = None
         declared: tuple[Declaration, ...] = ()
         failed: Failed | None = None
+        job = unfit = None
         try:
             self._running.job = job = self._classes[name](**fields(payload))
             value = job.handle()
@@ -239,11 +245,16 @@ class Realizer:
             self._exit_if_forked()
             if self._cancelled:
                 self._die()
+            if job is None and isinstance(error, TypeError):
+                unfit = refusal(self._specs.get(name), fields(payload))
             failed = failure(error)  # the exception itself would keep the job alive
         self._exit_if_forked()
         self._running.job = None
         self._output.end()
         now = time.monotonic_ns()
+        if unfit is not None:
+            self._refused.unfit.append((sequence, unfit))
+            return now
         times = self._epoch + began / 1e9, self._epoch + now / 1e9
         ended: Ended
         if failed is None:

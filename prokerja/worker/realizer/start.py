@@ -53,7 +53,7 @@ def start(given: str) -> None:
     output.flush()
     journal = Journal(launch.lock if launch.lock >= HIGH_DESCRIPTOR else -1, launch.ring)
     jobs: dict[str, Callable[..., Any]] = {**catalog.classes, SHELL: partial(command, output)}
-    realizer = Realizer(launch, channel, journal, jobs, output)
+    realizer = Realizer(launch, channel, journal, jobs, catalog.specs, output)
     channel.post(Report(loaded=_loaded(catalog)))
     realizer.run()
     output.flush()

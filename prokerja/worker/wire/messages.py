@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 
 from prokerja.model.claim import Extra
 from prokerja.spec import Broken, JobSpec
-from prokerja.verdicts import Ended
+from prokerja.verdicts import Ended, Refusal
 
 Count = Annotated[int, Meta(ge=0, le=2**53)] | Annotated[float, Meta(ge=0, le=2**53)]
 Told = tuple[Count, Count | None, Annotated[str, Meta(max_length=255)]]
@@ -69,6 +69,8 @@ class Report(Struct, array_like=True, omit_defaults=True):
     """Jobs it did not start, since they were taken back."""
     unknown: list[int] = []
     """Jobs it did not start, since it has no such class."""
+    unfit: list[tuple[int, Refusal]] = []
+    """Jobs it did not start, since their payloads do not fit its class."""
     loading: str = ""
     """The job file that is about to be imported."""
     loaded: Loaded | None = None

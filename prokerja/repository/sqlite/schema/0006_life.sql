@@ -326,6 +326,7 @@ BEGIN
     WHERE NOT EXISTS (
         SELECT 1 FROM lane WHERE lane.queue = wanted.queue AND lane.name = wanted.name
         AND lane.priority = wanted.priority AND lane.directory = wanted.directory
+        AND lane.fields = ''
     );
     INSERT INTO declaration (
         id, lane, declared_at, due_at, payload, retries, retry_after, timeout, label, batch
@@ -341,7 +342,7 @@ BEGIN
     FROM job JOIN lane ON lane.queue = coalesce(NEW.queue, json_extract(spec, '$.queue'))
         AND lane.name = job.name
         AND lane.priority = coalesce(NEW.priority, json_extract(spec, '$.priority'))
-        AND lane.directory = job.directory
+        AND lane.directory = job.directory AND lane.fields = ''
     WHERE job.name = NEW.job AND job.directory = coalesce(NEW.jobs, job.directory);
     INSERT INTO coalescing (declaration, name, directory, key)
     SELECT NEW.id, lane.name, lane.directory, NEW.coalesce
@@ -414,6 +415,46 @@ SELECT
     declaration.finished_at, declaration.attempt AS attempts,
     (SELECT bytes FROM cut_result WHERE cut_result.declaration = declaration.id) AS cut_bytes
 FROM declaration JOIN lane ON lane.id = declaration.lane;
+-- Claimed declarations that are to stand still, and since when. A row counts for the claim of that
+-- token only.
+CREATE TABLE suspension (
+    declaration INTEGER PRIMARY KEY,
+    token INTEGER NOT NULL,
+    since REAL NOT NULL
+) STRICT;
+
+-- What a worker has given back, since its payload does not fit the class that the worker has loaded,
+-- waits in a lane apart, with all whose payloads have the same fields: the worker leaves that out,
+-- others need not. `fields` is empty for all other lanes.
+CREATE TABLE old_lane AS SELECT * FROM lane;
+DROP TABLE lane;
+
+CREATE TABLE lane (
+    id INTEGER PRIMARY KEY,
+    queue TEXT NOT NULL CHECK (length(queue) BETWEEN 1 AND 255),
+    name TEXT NOT NULL CHECK (length(name) BETWEEN 1 AND 255),
+    priority INTEGER NOT NULL CHECK (priority BETWEEN -1000 AND 1000),
+    pending INTEGER NOT NULL DEFAULT 0 CHECK (pending >= 0),
+    processing INTEGER NOT NULL DEFAULT 0 CHECK (processing >= 0),
+    completed INTEGER NOT NULL DEFAULT 0 CHECK (completed >= 0),
+    failed INTEGER NOT NULL DEFAULT 0 CHECK (failed >= 0),
+    directory TEXT NOT NULL DEFAULT '',
+    fields TEXT NOT NULL DEFAULT '',
+    UNIQUE (queue, name, priority, directory, fields)
+) STRICT;
+
+INSERT INTO lane (id, queue, name, priority, pending, processing, completed, failed, directory)
+SELECT id, queue, name, priority, pending, processing, completed, failed, directory FROM old_lane;
+
+DROP TABLE old_lane;
+
+-- The lanes that a worker leaves out until it has loaded the job files anew, and why.
+CREATE TABLE refusal (
+    worker INTEGER NOT NULL,
+    lane INTEGER NOT NULL,
+    why TEXT NOT NULL,
+    PRIMARY KEY (worker, lane)
+) STRICT, WITHOUT ROWID;
 
 -- The door for one declaration: a single statement writes its row, queues it and counts it.
 -- The next migration closes it, and makes one with its own number.

@@ -1,4 +1,4 @@
-"""Stops jobs that somebody has cancelled."""
+"""Does what somebody has asked of running jobs: to end, to stand still, to go on."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ CHECK_SECONDS = 0.2
 """Between two looks, however often others write."""
 
 
-class CancellationCheck:
-    """Looks for what is to be stopped after others have written, while there are jobs in hand."""
+class RequestCheck:
+    """Looks for requests after others have written, while there are jobs in hand."""
 
     def __init__(self, repository: Repository, worker: int, pool: Pool) -> None:
         self._repository = repository
@@ -36,13 +36,15 @@ class CancellationCheck:
         return self._check_at is not None or not self._pool.busy
 
     def on_write(self, now: float) -> None:
-        """Something was written, perhaps a cancellation."""
+        """Something was written, perhaps a request."""
         if not self.is_stirred:
             self._check_at = max(now, self._checked_at + CHECK_SECONDS)
 
     def run(self, now: float) -> None:
-        """Stop what is to be stopped; if somebody else is writing, look again soon."""
+        """Do what is asked for; if somebody else is writing, look again soon."""
         self._checked_at, self._check_at = now, now + CHECK_SECONDS
         with suppress(TryAgain):
-            self._pool.cancel(self._repository.cancellations(self._worker), now)
+            requests = self._repository.requests(self._worker)
+            self._pool.cancel(requests.cancelled, now)
+            self._pool.suspend(requests.suspended)
             self._check_at = None
