@@ -198,7 +198,7 @@ class Queue:
 
         Returns how many; processing ones are never deleted (ValueError).
         """
-        return self.repository.purge(status, before, queue)
+        return self.repository.purge(status, before, queue, now=time.time())
 
     def summary(self, queue: str | None = None, batch: str | None = None) -> Summary:
         """How many jobs stand where; raises NotFound for a batch that is not there."""

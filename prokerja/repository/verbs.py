@@ -180,9 +180,16 @@ class Repository(Protocol):
         """
 
     def purge(
-        self, status: Status, before: float, queue: str | None = None, most: int | None = None
+        self,
+        status: Status,
+        before: float,
+        queue: str | None = None,
+        most: int | None = None,
+        now: float | None = None,
     ) -> int:
         """Delete declarations that ended (if pending: were due) before that moment.
+
+        What depends on pending ones fails; the time of that is `now`, or `before`.
 
         Returns how many, `most` at the most. Raises ValueError for processing ones.
         """

@@ -79,3 +79,18 @@ def test_what_is_too_much_for_one_slice_is_deleted_in_several(store: Store) -> N
     assert slices > 10
     assert store.newest() == []
     assert store.counts() == [0, 0, 0, 0]
+
+
+def test_what_somebody_waits_for_is_kept_until_that_has_begun_and_ended(store: Store) -> None:
+    parent, member, other = store.declare(asked(), asked(batch="b"), asked(batch="b", hold=True))
+    store.complete(parent, member, result="[1]")
+    [child] = store.declare(asked(after=(parent,), due_at=START + 5000))
+    [last] = store.declare(asked(after_batch="b"))
+    store.now = START + 2000
+    purge_old(store)
+    assert store.newest() == [last, child, other, member, parent]
+    store.repository.cancel([child, other], "cancelled", store.now)
+    purge_old(store)
+    assert store.newest() == [last, child, other]
+    store.complete(last)
+    assert store.one(last).status is COMPLETED

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prokerja.errors import TryAgain
 from prokerja.model.declaration import Status
@@ -28,6 +28,15 @@ KEPT_WITH = {
 }
 """Rarely used tables whose rows go with their declaration, and the column that says which it is."""
 
+UNNEEDED = """
+    AND NOT EXISTS (
+        SELECT 1 FROM dependency JOIN declaration AS child ON child.id = dependency.child
+        WHERE parent = declaration.id AND child.status = 0
+    )
+    AND NOT EXISTS (
+        SELECT 1 FROM successor WHERE batch = declaration.batch AND completed IS NULL
+    )"""
+
 
 class Purging:
     """`purged` is told the ids of the purged, when others may write again."""
@@ -41,33 +50,56 @@ class Purging:
         self._endings = Endings(database, lanes)
 
     def purge(
-        self, lanes: Iterable[int], status: Status, before: float, most: int | None = None
+        self,
+        lanes: Iterable[int],
+        status: Status,
+        before: float,
+        most: int | None = None,
+        now: float | None = None,
     ) -> int:
         """Delete declarations that ended (if pending: were due) before that moment.
 
         Works in slices that never hold a worker up for long; returns how many went, `most` at
-        the most. Those that a worker holds are not to be purged.
+        the most. Those that a worker holds are not to be purged. What depends on pending ones
+        fails, `now` if it is not `before`.
         """
         done = 0
         for lane in lanes:
             for _ in in_slices():
                 limit = SLICE_ROWS if most is None else min(SLICE_ROWS, most - done)
-                gone = self.purge_some(lane, status, before, limit)
+                gone = self._purge_with_room(lane, status, before, limit, now=now)
                 done += gone
                 if gone < limit or done == most:
                     break
         return done
 
     def purge_some(self, lane: int, status: Status, before: float, limit: int) -> int:
-        """The oldest of a lane, in one transaction; returns how many went."""
+        """The oldest ended ones of a lane that nobody waits for, in one transaction.
+
+        Returns how many went. What depends on them, or follows their batch, is yet to be told.
+        """
+        return self._purge_with_room(lane, status, before, limit, condition=UNNEEDED)
+
+    def _purge_with_room(
+        self, lane: int, status: Status, before: float, limit: int, **further: Any
+    ) -> int:
         try:
-            return self._purge_slice(lane, status, before, limit)
+            return self._purge_slice(lane, status, before, limit, **further)
         except TryAgain:
             # On a full disk, the log's own space is what there is to work with.
             self._database.shorten_log()
-            return self._purge_slice(lane, status, before, limit)
+            return self._purge_slice(lane, status, before, limit, **further)
 
-    def _purge_slice(self, lane: int, status: Status, before: float, limit: int) -> int:
+    def _purge_slice(
+        self,
+        lane: int,
+        status: Status,
+        before: float,
+        limit: int,
+        *,
+        now: float | None = None,
+        condition: str = "",
+    ) -> int:
         if status is Status.PENDING:
             query = """
                 SELECT declaration, due_at FROM pending WHERE lane = ?1 AND due_at < ?2
@@ -77,16 +109,16 @@ class Purging:
                 ORDER BY 2, 1 LIMIT ?3"""
             given: tuple[object, ...] = (lane, before, limit)
         else:
-            query = """
+            query = f"""
                 SELECT id, due_at FROM declaration WHERE lane = ? AND status = ?
-                AND finished_at < ? ORDER BY finished_at LIMIT ?"""
+                AND finished_at < ? {condition} ORDER BY finished_at LIMIT ?"""
             given = (lane, CODES[status], before, limit)
         with self._database.writing():
             rows = self._database.execute(query, given).fetchall()
             if status is Status.PENDING:
                 delete = "DELETE FROM pending WHERE lane = ? AND due_at = ? AND declaration = ?"
                 self._database.executemany(delete, [(lane, due_at, id) for id, due_at in rows])
-                self._end([id for id, _ in rows], before)
+                self._end([id for id, _ in rows], before if now is None else now)
             self._delete([(id,) for id, _ in rows])
             self._lanes.add_counts({(lane, status): -len(rows)})
         self._purged(id for id, _ in rows)

@@ -83,12 +83,17 @@ class SQLiteRepository(Answers):
         self.suspensions.resume(ids)
 
     def purge(
-        self, status: Status, before: float, queue: str | None = None, most: int | None = None
+        self,
+        status: Status,
+        before: float,
+        queue: str | None = None,
+        most: int | None = None,
+        now: float | None = None,
     ) -> int:
         """See the protocol."""
         if status is Status.PROCESSING:
             raise ValueError("processing declarations cannot be purged")
-        return self.purging.purge(self._lanes(queue, None), status, before, most)
+        return self.purging.purge(self._lanes(queue, None), status, before, most, now)
 
     def purge_old(self, keep: Mapping[Status, float], now: float, seconds: float) -> float | None:
         """See the protocol."""

@@ -30,8 +30,8 @@ CREATE TABLE dependency (
     met INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (child, parent)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX unmet ON dependency (parent, child) WHERE NOT met;
-CREATE INDEX unmet_child ON dependency (child) WHERE NOT met;
+CREATE INDEX dependent ON dependency (parent, child);
+CREATE INDEX unmet ON dependency (child) WHERE NOT met;
 
 -- Declarations that wait until no other of a batch is open; and how many of it had completed and
 -- failed when that was so.
