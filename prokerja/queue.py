@@ -6,27 +6,27 @@ import atexit
 import os
 import time
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from prokerja import repository
-from prokerja.errors import NotFound, RequestError
+from prokerja.errors import NotFound
 from prokerja.model.declaration import Status
 from prokerja.settings import Settings, settings
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
     from types import TracebackType
-    from typing import Unpack
+    from typing import Any, Unpack
 
     from prokerja.catalog.refresh import KnownJob
-    from prokerja.declaring import Options
     from prokerja.model.declaration import Declaration, Ids
+    from prokerja.model.job_record import JobRecord
     from prokerja.model.metrics import Metrics
     from prokerja.model.record import Condition, Detail, Filter, Record, Running
     from prokerja.model.summary import Summary
     from prokerja.repository.verbs import Repository
-    from prokerja.types import Changes, Runnable, Terms
+    from prokerja.types import Changes, Declarable, Terms, Wanted
 
 MAX_OPEN = 10**6
 
@@ -75,7 +75,7 @@ class Queue:
 
     def declare(
         self,
-        job: Runnable,
+        job: Declarable,
         *,
         connection: sqlite3.Connection | None = None,
         **options: Unpack[Terms],
@@ -93,15 +93,15 @@ class Queue:
         from prokerja.checking import declaration_of
 
         now = time.time()
-        declaration = declaration_of(job, now, _options(options), self._settings.jobs)
+        declaration = declaration_of(job, options, now, self._settings.jobs)
         return self.repository.declare((declaration,), now, connection)[0]
 
-    def declare_many(self, jobs: Iterable[Runnable], **options: Unpack[Terms]) -> range | Ids:
+    def declare_many(self, jobs: Iterable[Declarable], **options: Unpack[Terms]) -> range | Ids:
         """Register all jobs or none, in one transaction; returns their ids, in order."""
         from prokerja.checking import declarations_of
 
         now = time.time()
-        made = declarations_of(jobs, now, _options(options), self._settings.jobs)
+        made = declarations_of(jobs, options, now, self._settings.jobs)
         return self.repository.declare(made, now)
 
     def known_job(self, name: str) -> KnownJob:
@@ -208,7 +208,33 @@ class Queue:
         """Counts, durations of attempts, and sizes."""
         return self.repository.metrics(queue, time.time())
 
-    def find(self, id: int) -> Detail:
+    def job(self, id: int) -> JobRecord:
+        """One job as it stands; raises NotFound."""
+        from prokerja import reading
+
+        return reading.read(self.repository, id)
+
+    def find(self, *, limit: int = 100, **wanted: Unpack[Wanted]) -> list[JobRecord]:
+        """The jobs that match, newest first; all of them if nothing is wanted.
+
+        By status, queue, job (the name of its class), label, batch, since and until (of the
+        declaration), and by what the error contains.
+        """
+        from prokerja import reading
+
+        return reading.find(self.repository, wanted, limit)
+
+    def result(self, id: int, timeout: float | None = None) -> Any:
+        """What a completed job has returned; with `timeout`, waits so many seconds for its end.
+
+        Raises NotFound, JobFailed for one that has failed, NotEnded for one that has not ended and
+        was not to be waited for, ResultCut for what was too long to be kept, and WaitedTooLong.
+        """
+        from prokerja import reading
+
+        return reading.result(self.repository, id, timeout)
+
+    def detail(self, id: int) -> Detail:
         """All about one job, and why it is not running; raises NotFound."""
         detail = self.repository.find(id, time.time())
         if detail is None:
@@ -248,20 +274,32 @@ class Queue:
             found += [record.id for record in self.newest(wanted, MAX_OPEN)]
         return sorted(set(found))
 
+    @overload
+    def wait(self, ids: int, timeout: float | None = None) -> Status: ...
+
+    @overload
+    def wait(
+        self, ids: Iterable[int], timeout: float | None = None, *, any: bool = False
+    ) -> dict[int, Status]: ...
+
     def wait(
         self,
-        ids: Sequence[int],
+        ids: int | Iterable[int],
         timeout: float | None = None,
         *,
         any: bool = False,  # as the flag
-    ) -> dict[int, Status]:
-        """How jobs have ended, as soon as all have; with `any`, those that have as soon as one has.
+    ) -> Status | dict[int, Status]:
+        """How a job has ended, once it has; of several, how each has, once all have.
 
-        Raises NotFound, and WaitedTooLong after `timeout` seconds.
+        With `any`, those that have ended, as soon as one has. Raises NotFound, and WaitedTooLong
+        after `timeout` seconds.
         """
-        from prokerja.waiting import wait
+        from prokerja.waiting import ids_of, wait
 
-        return wait(self.repository, ids, timeout, any=any)
+        if hasattr(ids, "__iter__"):
+            return wait(self.repository, ids_of(ids), timeout, any=any)
+        [id] = ids_of((ids,))
+        return wait(self.repository, (id,), timeout)[id]
 
     def wait_for_batch(self, batch: str, timeout: float | None = None) -> dict[str, int]:
         """How many of a batch have completed and failed, once none of it is open.
@@ -281,14 +319,19 @@ class Queue:
             self._repository.close()
 
 
-def declare(job: Runnable, **options: Unpack[Terms]) -> int:
+def declare(job: Declarable, **options: Unpack[Terms]) -> int:
     """Register a request to run `job` in the default file; see `Queue.declare`."""
-    return _default(settings().db).declare(job, **options)
+    return default_queue().declare(job, **options)
 
 
-def declare_many(jobs: Iterable[Runnable], **options: Unpack[Terms]) -> range | Ids:
+def declare_many(jobs: Iterable[Declarable], **options: Unpack[Terms]) -> range | Ids:
     """Register all jobs or none in the default file; see `Queue.declare_many`."""
-    return _default(settings().db).declare_many(jobs, **options)
+    return default_queue().declare_many(jobs, **options)
+
+
+def default_queue() -> Queue:
+    """The queue that the settings name: opened once, and closed when the program ends."""
+    return _default(settings().db)
 
 
 @cache
@@ -296,15 +339,3 @@ def _default(path: str) -> Queue:
     queue = Queue(path)
     atexit.register(queue.close)
     return queue
-
-
-def _options(options: Terms) -> Options:
-    from prokerja.declaring import NO_OPTIONS, Options
-
-    if not options:
-        return NO_OPTIONS
-    if unknown := options.keys() - Options._fields:
-        raise RequestError(
-            f"unknown option {', '.join(sorted(unknown))}; there are {', '.join(Options._fields)}"
-        )
-    return Options(**options)

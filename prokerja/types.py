@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypedDict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+
+    from prokerja.configured_job import ConfiguredJob
+    from prokerja.model.declaration import Status
 
 
 class Runnable(Protocol):
@@ -14,6 +17,10 @@ class Runnable(Protocol):
 
     def handle(self) -> Any:
         """Do the work."""
+
+
+Declarable: TypeAlias = "Runnable | ConfiguredJob"
+"""What can be declared: a job, or what its `options()` gives."""
 
 
 class Terms(TypedDict, total=False):
@@ -69,3 +76,20 @@ class Changes(TypedDict, total=False):
     batch: str | None
     expires: float | datetime
     """When it fails if it was not started by then: seconds from now, or a datetime."""
+
+
+class Wanted(TypedDict, total=False):
+    """Which jobs are looked for; what is left out does not matter."""
+
+    status: Status | Literal["pending", "processing", "completed", "failed"] | None
+    queue: str | None
+    job: str | None
+    """The name of its class, such as `send_email`."""
+    label: str | None
+    batch: str | None
+    since: float | datetime | None
+    """Declared then or later, in seconds since the epoch or as a datetime (naive is local)."""
+    until: float | datetime | None
+    """Declared before then."""
+    error: str | None
+    """What the error of its last failed attempt contains, in whatever case."""

@@ -11,12 +11,14 @@ import prokerja
 
 ROOT = Path(__file__).parents[1]
 RIGHT = """
+from collections.abc import Sequence
 from datetime import datetime
-from prokerja import Job, Queue, declare, declare_many
+from prokerja import AsyncQueue, Job, JobRecord, Queue, Status, declare, declare_many
 
 class Greet(Job):
     def handle(self) -> None:
         self.declare(Greet(), delay=5)
+        self.declare(Greet().options(queue="urgent", at=datetime.now()), delay=5)
 
 class Other:
     def handle(self) -> int:
@@ -24,12 +26,29 @@ class Other:
 
 with Queue("work.sqlite3") as queue:
     number: int = queue.declare(Greet(), priority=5, at=datetime.now(), timeout=None)
-    numbers: range = queue.declare_many([Greet(), Other()], retries=3)
+    numbers: Sequence[int] = queue.declare_many([Greet(), Other()], retries=3)
 declare(Greet(), retry_after=0.5)
 declare_many(iter([Other()]), queue="q")
+declare_many([Greet().options(retries=5), Other()])
+
+def read(queue: Queue) -> None:
+    job: JobRecord = queue.job(1)
+    jobs: list[JobRecord] = queue.find(status="failed", queue="q", since=datetime.now(), limit=5)
+    one: Status = queue.wait(1, timeout=5)
+    several: dict[int, Status] = queue.wait([1, 2], any=True)
+
+async def main() -> None:
+    async with AsyncQueue("work.sqlite3") as queue:
+        number: int = await queue.declare(Greet(), priority=5)
+        await queue.declare_many([Greet().options(retries=5), Other()], delay=1)
+        job: JobRecord = await queue.job(number)
+        jobs: list[JobRecord] = await queue.find(status=Status.FAILED)
+        one: Status = await queue.wait(1, timeout=5)
+        several: dict[int, Status] = await queue.wait([1, 2], any=True)
+        await queue.retry(1, 2)
 """
 WRONG = """
-from prokerja import Job, Queue, declare
+from prokerja import AsyncQueue, Job, Queue, declare
 
 class Greet(Job):
     def handle(self) -> None:
@@ -42,6 +61,13 @@ queue.declare(Greet(), prioritty=5)
 queue.declare(Greet(), priority="high")
 queue.declare_many([1, 2])
 declare(Greet(), timeout="5m")
+declare(Greet().options(prioritty=5))
+declare(Greet().options(priority="high"))
+
+async def wrong(queue: AsyncQueue) -> None:
+    await queue.declare("not a job")
+    await queue.declare_many([Greet()], prioritty=5)
+    await queue.cancel("1")  # not what declare() returns
 """
 
 

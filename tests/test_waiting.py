@@ -64,7 +64,7 @@ def test_a_class_may_name_its_key(shell: Home) -> None:
         "import os, sys; sys.path.insert(0, os.environ['PROKERJA_JOBS']);"
         "from album import Album; from prokerja import *;"
         "print(declare(Album('a')), declare(Album('a', 2)), declare(Album('b')),"
-        "declare(Album('a'), coalesce='other'), list(declare_many([Album('a'), Album('c')])))"
+        "declare(Album('a', 5), coalesce='other'), list(declare_many([Album('a'), Album('c')])))"
     )
     told = subprocess.run(
         [sys.executable, "-c", code], env=shell.environment, cwd=shell.path,
@@ -72,8 +72,7 @@ def test_a_class_may_name_its_key(shell: Home) -> None:
     )  # fmt: skip
     assert (told.stdout, told.stderr) == ("1 1 2 3 [1, 4]\n", "")
     run_all(shell)
-    # A job's own follow-up is declared once it has given its key back; that of `other` stands
-    # behind the one of `a` that is open then.
+    # A job's own follow-up is declared once it has given its key back.
     assert shell.report()[:3] == [0, 0, 7]
 
 
@@ -137,7 +136,7 @@ def test_options_are_the_same_from_python(home: Home) -> None:
     child = home.run("return [self.parents, self.counts]", after=[first], after_batch="b")
     queue.change(child, priority=3, label="x", timeout=60)
     queue.change(child, timeout=None)
-    record = queue.find(child).record
+    record = queue.detail(child).record
     assert (record.lane.priority, record.label, record.timeout) == (3, "x", None)
     queue.release(first)
     home.work()
@@ -148,7 +147,7 @@ def test_options_are_the_same_from_python(home: Home) -> None:
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        ({"after": "12"}, "^after: '1' does not fit; give a whole number"),
+        ({"after": "12"}, "^after: '12' does not fit; give a whole number"),
         ({"after": [0]}, "^after: '0' does not fit"),
         ({"after": [True]}, "^after: 'True' does not fit"),
         ({"after": [2**63]}, "^after: "),
@@ -243,6 +242,7 @@ def test_why_names_every_condition(shell: Home) -> None:
         "a worker takes from its queue": None,
         "that worker has the jobs of its directory": None,
         "that worker knows the job": None,
+        "that worker's class fits its payload": None,
         "no other job goes first": None,
         "a realizer of that worker is free": None,
     }

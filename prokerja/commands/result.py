@@ -11,8 +11,7 @@ from prokerja.errors import ProkerjaError
 from prokerja.model.declaration import Status
 from prokerja.model.result import MAX_RESULT_BYTES
 from prokerja.queue import Queue
-from prokerja.report import loaded
-from prokerja.text import escaped
+from prokerja.text import escaped, loaded
 
 if TYPE_CHECKING:
     from prokerja.model.record import Detail
@@ -29,7 +28,7 @@ def run(
     Of a result that was too long to be kept, an object: its length and its beginning as text.
     """
     with Queue.of(place, create=False) as queue:
-        detail = queue.find(id)
+        detail = queue.detail(id)
     print_json(_result(detail))
     if detail.cut is not None:
         say(

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
     from prokerja.model.declaration import Status
     from prokerja.model.metrics import Metrics
-    from prokerja.model.record import Condition, Detail, Filter, Record, Running
+    from prokerja.model.record import Blocked, Condition, Detail, Filter, Record, Running
     from prokerja.model.summary import Summary
+    from prokerja.model.worker import WorkerRow
     from prokerja.repository import why
 
 
@@ -66,6 +67,11 @@ class Answers(Nouns):
         with self.database.reading():
             record = self.history.one(id)
             return None if record is None else why.conditions(self._answers(), record, now)
+
+    def read(self, id: int) -> Record | None:
+        """See the protocol."""
+        with self.database.reading():
+            return self.history.one(id)
 
     def statuses(self, ids: Iterable[int]) -> dict[int, Status]:
         """See the protocol."""
@@ -123,6 +129,16 @@ class Answers(Nouns):
     def _answers(self) -> why.Answers:
         from prokerja.repository import why
 
-        history, registry = self.history, self.registry
-        ask = (registry.living, history.attempts, history.ahead, self.blocks.of, registry.held)
-        return why.Answers(*ask, self.lanes.refusals)
+        # A noun that is not asked is not imported.
+        history = self.history
+        asked = (self._living, history.attempts, history.ahead, self._blocked, self._held)
+        return why.Answers(*asked, self.lanes.refusals)
+
+    def _living(self) -> list[WorkerRow]:
+        return self.registry.living()
+
+    def _blocked(self, id: int) -> Blocked | None:
+        return self.blocks.of(id)
+
+    def _held(self) -> dict[int, int]:
+        return self.registry.held()
