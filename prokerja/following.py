@@ -31,7 +31,7 @@ def follow(
     """
     repository = queue.repository
     with closing(repository.watch()) as watch:
-        detail = queue.find(id)
+        detail = queue.detail(id)
         number = attempt or max(detail.record.attempts + (detail.record.status not in ENDED), 1)
         reading: Reading | None = None
         while True:
@@ -49,4 +49,4 @@ def follow(
                 watch.wait(LOOK_SECONDS if runs else MAX_SLEEP_SECONDS)
                 if runs:
                     time.sleep(LOOK_SECONDS / 5)  # a busy queue wakes us all the time
-            detail = queue.find(id)
+            detail = queue.detail(id)

@@ -208,7 +208,7 @@ class Queue:
         """Counts, durations of attempts, and sizes."""
         return self.repository.metrics(queue, time.time())
 
-    def find(self, id: int) -> Detail:
+    def detail(self, id: int) -> Detail:
         """All about one job, and why it is not running; raises NotFound."""
         detail = self.repository.find(id, time.time())
         if detail is None:

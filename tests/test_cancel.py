@@ -209,7 +209,7 @@ def test_programs_cancel_by_the_queue(shell: Home) -> None:
     with contextlib.closing(Queue(shell.db)) as queue:
         ids = [shell.declare_job("noop") for _ in range(3)]
         assert queue.cancel(ids[0], why="changed my mind") == 0
-        assert queue.find(ids[0]).record.error == "cancelled: changed my mind"
+        assert queue.detail(ids[0]).record.error == "cancelled: changed my mind"
         assert queue.cancel_matching(job="noop") == (2, 0)
         with pytest.raises(RequestError, match="has ended"):
             queue.cancel(ids[0])

@@ -102,7 +102,7 @@ def test_beside_a_queue_in_memory_a_job_that_declares_fails_and_says_what_to_do(
     queue = Queue(":memory:")
     id = queue.declare(order(again=True))
     Worker(queue, [order], until_empty=True).run()
-    [attempt] = queue.find(id).attempts
+    [attempt] = queue.detail(id).attempts
     queue.close()
     assert attempt.error is not None
     assert "keeps its queue in memory" in attempt.error

@@ -117,7 +117,7 @@ def memory() -> Iterator[Queue]:
 
 def look(queue: Queue, id: int) -> dict[str, Any]:
     """A job as lists show it, and its result as it is stored."""
-    record = queue.find(id).record
+    record = queue.detail(id).record
     return {**record_json(record), "result": record.result}
 
 

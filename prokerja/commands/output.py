@@ -74,7 +74,7 @@ def _follow(queue: Queue, id: int, attempt: int | None, output: JobOutput) -> in
 def _show_one(
     queue: Queue, id: int, attempt: int | None, output: JobOutput, tail: int | None
 ) -> None:
-    record = queue.find(id).record
+    record = queue.detail(id).record
     runs = record.status is Status.PROCESSING and record.started_at is not None
     had = record.attempts + runs
     if attempt is not None and not 1 <= attempt <= had:

@@ -33,7 +33,7 @@ def run(
     """Show all about one job, and why it is not running."""
     now = time.time()
     with Queue.of(place, create=False) as queue:
-        detail = queue.find(id)
+        detail = queue.detail(id)
     if json:
         print_json(report.detail_json(detail))
     else:

@@ -29,7 +29,7 @@ def run(
     Of a result that was too long to be kept, an object: its length and its beginning as text.
     """
     with Queue.of(place, create=False) as queue:
-        detail = queue.find(id)
+        detail = queue.detail(id)
     print_json(_result(detail))
     if detail.cut is not None:
         say(

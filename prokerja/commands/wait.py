@@ -58,7 +58,7 @@ def run(
             )
         except NotFound as error:  # 1 would say that the job has failed
             raise RequestError(str(error)) from None
-        code = exit_code(source.find(*states)) if len(states) == 1 and not named else None
+        code = exit_code(source.detail(*states)) if len(states) == 1 and not named else None
     if json:
         print_json({str(id): state.value for id, state in states.items()})
     elif any:

@@ -239,7 +239,7 @@ class Home:
 
     def job(self, id: int) -> dict[str, Any]:
         """What `report:job --json` answers."""
-        return detail_json(self.queue.find(id))
+        return detail_json(self.queue.detail(id))
 
     def statuses(self, ids: Iterable[int]) -> list[str]:
         """Of each of these jobs."""
