@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     __version__: str
     from prokerja.job import Job
+    from prokerja.model.declaration import Status
+    from prokerja.model.job_record import JobRecord
     from prokerja.queue import Queue, declare, declare_many
     from prokerja.worker.worker import Worker
 
-__all__ = ["Job", "Queue", "Worker", "declare", "declare_many"]
+__all__ = ["Job", "JobRecord", "Queue", "Status", "Worker", "declare", "declare_many"]
 
 _HOMES = {
     "Job": "prokerja.job",
+    "JobRecord": "prokerja.model.job_record",
     "Queue": "prokerja.queue",
+    "Status": "prokerja.model.declaration",
     "Worker": "prokerja.worker.worker",
     "declare": "prokerja.queue",
     "declare_many": "prokerja.queue",

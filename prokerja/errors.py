@@ -62,6 +62,24 @@ class NotRunning(ProkerjaError):
     """The job is not running, or not suspended, so it cannot be suspended or resumed."""
 
 
+class NotEnded(ProkerjaError):
+    """A job has no result yet."""
+
+
+class JobFailed(ProkerjaError):
+    """A job that was to give a result has failed for good."""
+
+    def __init__(self, id: int, error: str) -> None:
+        super().__init__(id, error)
+        self.id = id
+        self.error = error
+        """Of its last attempt."""
+
+    def __str__(self) -> str:
+        why = self.error.partition("\n")[0]
+        return f"job {self.id} failed: {why}; `prokerja report:job {self.id}` shows its attempts"
+
+
 class WaitedTooLong(ProkerjaError):
     """A wait ran out of time."""
 

@@ -6,7 +6,7 @@ import atexit
 import os
 import time
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from prokerja import repository
 from prokerja.errors import NotFound, RequestError
@@ -15,18 +15,19 @@ from prokerja.settings import Settings, settings
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
     from types import TracebackType
-    from typing import Unpack
+    from typing import Any, Unpack
 
     from prokerja.catalog.refresh import KnownJob
     from prokerja.declaring import Options
     from prokerja.model.declaration import Declaration, Ids
+    from prokerja.model.job_record import JobRecord
     from prokerja.model.metrics import Metrics
     from prokerja.model.record import Condition, Detail, Filter, Record, Running
     from prokerja.model.summary import Summary
     from prokerja.repository.verbs import Repository
-    from prokerja.types import Changes, Runnable, Terms
+    from prokerja.types import Changes, Runnable, Terms, Wanted
 
 MAX_OPEN = 10**6
 
@@ -208,6 +209,32 @@ class Queue:
         """Counts, durations of attempts, and sizes."""
         return self.repository.metrics(queue, time.time())
 
+    def job(self, id: int) -> JobRecord:
+        """One job as it stands; raises NotFound."""
+        from prokerja import reading
+
+        return reading.read(self.repository, id)
+
+    def find(self, *, limit: int = 100, **wanted: Unpack[Wanted]) -> list[JobRecord]:
+        """The jobs that match, newest first; all of them if nothing is wanted.
+
+        By status, queue, job (the name of its class), label, since and until (of the declaration),
+        and by what the error contains.
+        """
+        from prokerja import reading
+
+        return reading.find(self.repository, wanted, limit)
+
+    def result(self, id: int, timeout: float | None = None) -> Any:
+        """What a completed job has returned; with `timeout`, waits so many seconds for its end.
+
+        Raises NotFound, JobFailed for one that has failed, NotEnded for one that has not ended and
+        was not to be waited for, and WaitedTooLong.
+        """
+        from prokerja import reading
+
+        return reading.result(self.repository, id, timeout)
+
     def detail(self, id: int) -> Detail:
         """All about one job, and why it is not running; raises NotFound."""
         detail = self.repository.find(id, time.time())
@@ -248,20 +275,32 @@ class Queue:
             found += [record.id for record in self.newest(wanted, MAX_OPEN)]
         return sorted(set(found))
 
+    @overload
+    def wait(self, ids: int, timeout: float | None = None) -> Status: ...
+
+    @overload
+    def wait(
+        self, ids: Iterable[int], timeout: float | None = None, *, any: bool = False
+    ) -> dict[int, Status]: ...
+
     def wait(
         self,
-        ids: Sequence[int],
+        ids: int | Iterable[int],
         timeout: float | None = None,
         *,
         any: bool = False,  # as the flag
-    ) -> dict[int, Status]:
-        """How jobs have ended, as soon as all have; with `any`, those that have as soon as one has.
+    ) -> Status | dict[int, Status]:
+        """How a job has ended, once it has; of several, how each has, once all have.
 
-        Raises NotFound, and WaitedTooLong after `timeout` seconds.
+        With `any`, those that have ended, as soon as one has. Raises NotFound, and WaitedTooLong
+        after `timeout` seconds.
         """
-        from prokerja.waiting import wait
+        from prokerja.waiting import ids_of, wait
 
-        return wait(self.repository, ids, timeout, any=any)
+        if hasattr(ids, "__iter__"):
+            return wait(self.repository, ids_of(ids), timeout, any=any)
+        [id] = ids_of((ids,))
+        return wait(self.repository, (id,), timeout)[id]
 
     def wait_for_batch(self, batch: str, timeout: float | None = None) -> dict[str, int]:
         """How many of a batch have completed and failed, once none of it is open.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from prokerja.model.declaration import SHELL, Status
+from prokerja.text import loaded
 from prokerja.times import iso
 
 if TYPE_CHECKING:
@@ -132,13 +133,3 @@ def attempt_json(attempt: Attempt) -> dict[str, Any]:
         "traceback": attempt.traceback,
         "cut_bytes": attempt.cut_bytes,
     }
-
-
-def loaded(text: str) -> Any:
-    """The JSON value of a stored text; the text itself where it cannot be read as such."""
-    import json
-
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text

@@ -1,4 +1,4 @@
-"""Text made safe: for one line of a message, for a terminal, for UTF-8."""
+"""Text made safe: for one line of a message, for a terminal, for UTF-8; and read as JSON."""
 
 from __future__ import annotations
 
@@ -49,3 +49,13 @@ def shown(value: Any) -> str:
 def utf8(text: str) -> str:
     """Text that can be written as UTF-8."""
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def loaded(text: str) -> Any:
+    """The JSON value of a stored text; the text itself where it cannot be read as such."""
+    import json
+
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text

@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from prokerja.model.declaration import Status
+
 
 class Runnable(Protocol):
     """A job: an instance of a class with `handle()`."""
@@ -69,3 +71,19 @@ class Changes(TypedDict, total=False):
     batch: str | None
     expires: float | datetime
     """When it fails if it was not started by then: seconds from now, or a datetime."""
+
+
+class Wanted(TypedDict, total=False):
+    """Which jobs are looked for; what is left out does not matter."""
+
+    status: Status | Literal["pending", "processing", "completed", "failed"] | None
+    queue: str | None
+    job: str | None
+    """The name of its class, such as `send_email`."""
+    label: str | None
+    since: float | datetime | None
+    """Declared then or later, in seconds since the epoch or as a datetime (naive is local)."""
+    until: float | datetime | None
+    """Declared before then."""
+    error: str | None
+    """What the error of its last failed attempt contains, in whatever case."""

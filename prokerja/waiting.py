@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
+from operator import index
 from typing import TYPE_CHECKING
 
-from prokerja.errors import WaitedTooLong
+from prokerja.errors import RequestError, WaitedTooLong
 from prokerja.exit_codes import as_shell, in_words
 from prokerja.model.declaration import SHELL, Status
+from prokerja.text import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from prokerja.model.record import Detail
     from prokerja.repository.verbs import Repository
@@ -49,6 +51,16 @@ def wait(
             time.sleep(min(left, (now - began) * REST_FACTOR, MAX_SLEEP_SECONDS))
             watch.wait(min(max(give_up - time.monotonic(), 0.0), MAX_SLEEP_SECONDS))
             began = time.monotonic()
+
+
+def ids_of(ids: Iterable[int]) -> list[int]:
+    """The ids, if all are numbers; raises RequestError."""
+    try:
+        return [index(id) for id in ids]
+    except TypeError:
+        raise RequestError(
+            f"{shown(ids)} is no id, and holds no ids; give whole numbers, as declare() returns"
+        ) from None
 
 
 def exit_code(detail: Detail) -> int | None:

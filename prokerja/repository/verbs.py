@@ -269,6 +269,9 @@ class Repository(Protocol):
     def conditions(self, id: int, now: float) -> list[Condition] | None:
         """All that has to be so for a worker to claim a declaration; None if it is not there."""
 
+    def read(self, id: int) -> Record | None:
+        """One declaration as it stands."""
+
     def statuses(self, ids: Iterable[int]) -> dict[int, Status]:
         """Where declarations stand; NotFound, naming the first that is not there."""
 

@@ -140,6 +140,15 @@ def test_how_long_the_first_in_line_has_been_due_is_known_by_queue(store: Store)
 
 def test_a_job_that_is_not_there_has_no_record(store: Store) -> None:
     assert store.repository.find(1, store.now) is None
+    assert store.repository.read(1) is None
+    assert store.repository.read(2**70) is None
+
+
+def test_a_record_is_read_alone_as_in_a_list(mixed: Store) -> None:
+    mixed.declare(asked()._replace(label="blue", batch="night"))
+    records = mixed.repository.newest(Filter(), 100)
+    assert [mixed.repository.read(record.id) for record in records] == records
+    assert (records[0].label, records[0].batch) == ("blue", "night")
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,11 @@ class Answers(Nouns):
             record = self.history.one(id)
             return None if record is None else why.conditions(self._answers(), record, now)
 
+    def read(self, id: int) -> Record | None:
+        """See the protocol."""
+        with self.database.reading():
+            return self.history.one(id)
+
     def statuses(self, ids: Iterable[int]) -> dict[int, Status]:
         """See the protocol."""
         statuses = {}

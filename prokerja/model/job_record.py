@@ -1,0 +1,77 @@
+"""A declared job as programs read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from prokerja.model.declaration import Status
+from prokerja.text import loaded
+
+if TYPE_CHECKING:
+    from prokerja.model.record import Record
+
+MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRecord:
+    """A declared job, and what had come of it at the moment at which it was read.
+
+    Times are aware datetimes in UTC. What it shows of itself leaves out payload and result, which
+    may hold what no log should.
+    """
+
+    id: int
+    job: str
+    """The name of its class, such as `send_email`."""
+    queue: str
+    priority: int
+    status: Status
+    label: str | None
+    batch: str | None
+    payload: dict[str, Any] = field(repr=False)
+    result: Any = field(repr=False)
+    """What `handle()` returned; None if it has not completed."""
+    error: str | None
+    """Of the last attempt, if that went wrong: also of a job that is to be tried again."""
+    attempts: int
+    """How many have ended."""
+    retries: int
+    """How many more it may have after the first."""
+    declared_at: datetime
+    due_at: datetime
+    started_at: datetime | None
+    """Of the attempt that runs, or of the last one."""
+    finished_at: datetime | None
+    """When it completed or failed for good."""
+
+    @classmethod
+    def of(cls, record: Record) -> JobRecord:
+        """The same as the store has it."""
+        is_completed = record.status is Status.COMPLETED
+        return cls(
+            id=record.id,
+            job=record.lane.name,
+            queue=record.lane.queue,
+            priority=record.lane.priority,
+            status=record.status,
+            label=record.label,
+            batch=record.batch,
+            payload=loaded(record.payload),
+            result=None if record.result is None else loaded(record.result),
+            error=None if is_completed else record.error,
+            attempts=record.attempts,
+            retries=record.retries,
+            declared_at=_datetime(record.declared_at),
+            due_at=_datetime(record.due_at),
+            started_at=None if record.started_at is None else _datetime(record.started_at),
+            finished_at=None if record.finished_at is None else _datetime(record.finished_at),
+        )
+
+
+def _datetime(seconds: float) -> datetime:
+    """The moment, cut to the microsecond: a search from then on finds what happened then."""
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return moment - MICROSECOND if moment.timestamp() > seconds else moment
