@@ -9,17 +9,20 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from prokerja.catalog.signature import fields_of, is_open
-from prokerja.declaring import NO_OPTIONS, of_job
+from prokerja.configured_job import ConfiguredJob
+from prokerja.declaring import of_job
 from prokerja.errors import CatalogError
 from prokerja.job import has_own_payload, name_of
+from prokerja.options import options_of
 from prokerja.spec import JobSpec, fits
 from prokerja.terms import DEFAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from prokerja.declaring import Options
     from prokerja.model.declaration import Declaration
+    from prokerja.options import Options
+    from prokerja.types import Declarable, Terms
 
 TYPES: dict[str, frozenset[type]] = {
     "string": frozenset([str]),
@@ -35,22 +38,33 @@ MAX_KINDS = 64
 
 
 def declaration_of(
-    job: Any, now: float, options: Options = NO_OPTIONS, directory: str = ""
+    job: Declarable, keywords: Terms, now: float, directory: str = ""
 ) -> Declaration:
     """The declaration of a job instance whose values are of the types that its class says.
 
-    Raises BadPayload, naming the field, for a value that is not; else what `of_job` raises.
+    What keywords say goes before what the options of the job say. Raises BadPayload, naming the
+    field, for a value that is not; else what `of_job` raises.
     """
-    [declaration] = declarations_of((job,), now, options, directory)
+    [declaration] = declarations_of((job,), keywords, now, directory)
     return declaration
 
 
 def declarations_of(
-    jobs: Iterable[Any], now: float, options: Options = NO_OPTIONS, directory: str = ""
+    jobs: Iterable[Declarable], keywords: Terms, now: float, directory: str = ""
 ) -> Iterator[Declaration]:
     """The same of many, one by one."""
-    for job in jobs:
-        declaration = of_job(job, now, options, directory)
+    options = options_of(keywords)
+    if keywords:
+        jobs = (job.overridden(keywords) if type(job) is ConfiguredJob else job for job in jobs)
+    return _checked(jobs, options, now, directory)
+
+
+def _checked(
+    jobs: Iterable[Any], options: Options, now: float, directory: str
+) -> Iterator[Declaration]:
+    for one in jobs:
+        declaration = of_job(one, now, options, directory)
+        job = one.job if type(one) is ConfiguredJob else one
         cls: type = type(job)
         if not _test_of(cls)(job):
             spec = _spec_of(cls)

@@ -3,60 +3,35 @@
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from prokerja.configured_job import ConfiguredJob
 from prokerja.errors import BadOption, BadPayload, CatalogError, RequestError
 from prokerja.fields import field_names, hidden_method
 from prokerja.job import file_of, home_of, name_of, option, payload_fields
 from prokerja.model.change import Change
-from prokerja.model.declaration import Conditions, Declaration, Lane
+from prokerja.model.declaration import Declaration, Lane
 from prokerja.names import portable
-from prokerja.terms import DEFAULTS, ID, IF_PARENT_FAILS, NAME, TERMS
+from prokerja.options import (
+    NO_OPTIONS,
+    Options,
+    check_conditions,
+    check_names,
+    conditions_of,
+    due,
+    expiry,
+    seconds_between,
+)
+from prokerja.terms import DEFAULTS, NAME, TERMS
 from prokerja.text import quoted
-from prokerja.times import MAX_SECONDS, MAX_TIMESTAMP
+from prokerja.times import MAX_TIMESTAMP
 
 if TYPE_CHECKING:
     from prokerja.spec import JobSpec
 
 MAX_PAYLOAD_BYTES = 2**20
 """Bytes of JSON that a payload may have."""
-
-
-class Options(NamedTuple):
-    """What a declaration may ask for beside its payload; None for the job's own setting."""
-
-    queue: str | None = None
-    priority: int | None = None
-    delay: float | None = None
-    """Seconds from now until it is due."""
-    at: float | datetime | None = None
-    """When it is due instead, in seconds since the epoch or as a datetime (naive is local)."""
-    retries: int | None = None
-    retry_after: float | None = None
-    timeout: float | None = None
-    label: str | None = None
-    """What the declarer calls it, for lists."""
-    batch: str | None = None
-    """What the declarer calls those that belong together."""
-    coalesce: str | None = None
-    """A key: while another with it is open, nothing is declared, and that one's id returned."""
-    replace: bool = False
-    """With `coalesce`: that one takes over the payload and the due time, while it waits."""
-    hold: bool = False
-    """Whether it waits until it is released."""
-    expires: float | datetime | None = None
-    """When it fails if it was not started by then: seconds from now, or a datetime."""
-    after: int | Sequence[int] = ()
-    """Ids of those that have to end first."""
-    if_parent_fails: str = "cancel"
-    """What it means if one of those fails: `cancel`, `run` or `wait`."""
-    after_batch: str | None = None
-    """The batch of which no other may be open."""
-
-
-NO_OPTIONS = Options()
 NOT_A_JOB = ("",)
 """Stands for the fields of what is not a job."""
 CHANGEABLE_COLUMNS = ("retries", "retry_after", "timeout", "label", "batch")
@@ -68,9 +43,13 @@ ASCII = json.encoder.encode_basestring_ascii
 def of_job(job: Any, now: float, options: Options = NO_OPTIONS, directory: str = "") -> Declaration:
     """The declaration of a job instance; raises RequestError for what is not a job.
 
+    What has options of its own does without `options`.
     It belongs to the jobs directory `directory` if the job's class lies in it, else to none.
     """
     cls: type = type(job)
+    if cls is ConfiguredJob:
+        job, options = job
+        cls = type(job)
     if options.coalesce is None and _has_key(cls):
         options = options._replace(coalesce=job.coalesce_key())
     usual = _cached(_of_class, cls, options, directory)
@@ -115,9 +94,11 @@ def of_named(
 
 
 def _made(usual: Declaration, payload: str, options: Options, now: float) -> Declaration:
-    lane, _, _, again, after, limit, label, batch, _ = usual
+    lane, _, _, again, after, limit, *_ = usual
     if options is NO_OPTIONS:
         return Declaration(lane, payload, now, again, after, limit)
+    label, batch = options.label, options.batch
+    check_names(label, batch)
     moment, conditions = due(options, now), conditions_of(options, now)
     return Declaration(lane, payload, moment, again, after, limit, label, batch, conditions)
 
@@ -141,7 +122,7 @@ def change_of(given: Mapping[str, Any], now: float) -> Change:
         given.get("queue"),
         given.get("priority"),
         due(moment, now) if moved else None,
-        _expiry(given.get("expires"), now),
+        expiry(given.get("expires"), now),
         {name: given[name] for name in CHANGEABLE_COLUMNS if name in given},
     )
 
@@ -203,61 +184,14 @@ def encode(payload: Any, name: str, longest: int = MAX_PAYLOAD_BYTES) -> str:
     return text
 
 
-def due(options: Options, now: float) -> float:
-    """When a declaration with these options is due; a moment in the past means now."""
-    if options is NO_OPTIONS:
-        return now
-    if options.delay is not None:
-        if options.at is not None:
-            raise BadOption("give either a delay or a time, not both")
-        return now + _seconds(options.delay, "delay", 0.0, MAX_SECONDS)
-    if options.at is None:
-        return now
-    return max(now, _seconds(_epoch(options.at), "at", -MAX_TIMESTAMP, MAX_TIMESTAMP))
-
-
-def conditions_of(options: Options, now: float) -> Conditions | None:
-    """What a declaration with these options waits for; raises BadOption for what cannot be."""
-    given = options[9:]
-    if given == NO_OPTIONS[9:]:
-        return None
-    coalesce, replace, hold, expires, after, if_parent_fails, after_batch = given
-    parents = (after,) if isinstance(after, int) else tuple(dict.fromkeys(after or ()))
-    if replace and coalesce is None:
-        raise BadOption("replace goes with coalesce; give a key, or leave it out")
-    if if_parent_fails != NO_OPTIONS.if_parent_fails and not parents:
-        raise BadOption("if_parent_fails goes with after; give the ids, or leave it out")
-    conditions = Conditions(
-        coalesce, replace, hold, _expiry(expires, now), parents, if_parent_fails, after_batch
-    )
-    _check_conditions(conditions)
-    return conditions
-
-
-def _expiry(expires: Any, now: float) -> float | None:
-    if expires is None:
-        return None
-    if hasattr(expires, "timestamp"):
-        return _seconds(_epoch(expires), "expires", -MAX_TIMESTAMP, MAX_TIMESTAMP)
-    return now + _seconds(expires, "expires", 0.0, MAX_SECONDS)
-
-
-def _check_conditions(conditions: Conditions) -> None:
-    for text, what in ((conditions.coalesce, "coalesce"), (conditions.after_batch, "after_batch")):
-        if text is not None:
-            NAME.check(text, what)
-    IF_PARENT_FAILS.check(conditions.if_parent_fails, "if_parent_fails")
-    for id in conditions.after:
-        ID.check(id, "after")
-
-
 def _cached(
     work_out: Callable[[Any, Options, str], Declaration], of: Any, options: Options, directory: str
 ) -> Any:
     """What was worked out before for the same; raises BadOption for what cannot be meant."""
     if options is not NO_OPTIONS:
         # What differs from call to call is no part of what is usual.
-        options = Options(*options[:9])._replace(delay=None, at=None)
+        queue, priority, _, _, retries, retry_after, timeout, *_ = options
+        options = Options(queue, priority, None, None, retries, retry_after, timeout)
     try:
         return work_out(of, options, directory)
     except TypeError:  # a list or the like, of which no cache can keep a note
@@ -285,38 +219,20 @@ def _merge(name: str, own: Sequence[Any], options: Options, directory: str) -> D
     merged = (mine if want is None else want for mine, want in zip(own, asked, strict=True))
     queue, priority, *rest = merged
     lane = Lane(queue, name, priority, directory)
-    usual = Declaration(lane, "{}", 0.0, *rest)
-    return checked(usual._replace(label=options.label, batch=options.batch))
+    return checked(Declaration(lane, "{}", 0.0, *rest))
 
 
 def checked(declaration: Declaration) -> Declaration:
     """The declaration, if all but its payload is fit for the store; raises BadOption."""
     (queue, name, priority, _), _, due_at, *rest, label, batch, conditions = declaration
-    for text, what in ((label, "label"), (batch, "batch")):
-        if text is not None:
-            NAME.check(text, what)
+    check_names(label, batch)
     if conditions is not None:
-        _check_conditions(conditions)
+        check_conditions(conditions)
     NAME.check(name, "job")
     for term, value in zip(TERMS, (queue, priority, *rest), strict=True):
         term.rule.check(value, term.name)
-    moment = _seconds(due_at, "due_at", -MAX_TIMESTAMP, MAX_TIMESTAMP)
+    moment = seconds_between(due_at, "due_at", -MAX_TIMESTAMP, MAX_TIMESTAMP)
     return declaration._replace(due_at=moment, retry_after=float(declaration.retry_after))
-
-
-def _seconds(value: Any, what: str, least: float, most: float) -> float:
-    real = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not real or not least <= value <= most:
-        text = quoted(str(value))
-        raise BadOption(f"{what}: {text} s is not between {least:.0f} and {most:.0f} s; correct it")
-    return float(value)
-
-
-def _epoch(at: Any) -> Any:
-    try:
-        return at.timestamp() if hasattr(at, "timestamp") else at
-    except (ValueError, OverflowError):
-        return None  # a datetime at the very edge of what there is
 
 
 def _plainer(value: Any) -> Any:

@@ -8,7 +8,9 @@ import sys
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from prokerja.configured_job import ConfiguredJob
 from prokerja.fields import field_names, give_no_default, hidden_method, lost_field
+from prokerja.options import checked_options
 from prokerja.running import running
 from prokerja.terms import DEFAULTS
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from typing import ParamSpec, TypeVar, Unpack
 
-    from prokerja.types import Runnable, Terms
+    from prokerja.types import Declarable, Terms
 
     P = ParamSpec("P")
     T = TypeVar("T")
@@ -85,7 +87,15 @@ class Job:
         value: T = running("step").steps.step(self, name, function, args, kwargs)
         return value
 
-    def declare(self, job: Runnable, **options: Unpack[Terms]) -> None:
+    def options(self, **options: Unpack[Terms]) -> ConfiguredJob:
+        """The same job with options for its declaration, to be declared in its place.
+
+        Takes the options of `prokerja.declare`, whose own keywords go before these. Raises
+        RequestError for what cannot be meant.
+        """
+        return ConfiguredJob(self, checked_options(options))
+
+    def declare(self, job: Declarable, **options: Unpack[Terms]) -> None:
         """Declare a follow-up from inside `handle()`; it exists if and only if this job completes.
 
         Takes the options of `prokerja.declare`.

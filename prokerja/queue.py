@@ -9,7 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, overload
 
 from prokerja import repository
-from prokerja.errors import NotFound, RequestError
+from prokerja.errors import NotFound
 from prokerja.model.declaration import Status
 from prokerja.settings import Settings, settings
 
@@ -20,14 +20,13 @@ if TYPE_CHECKING:
     from typing import Any, Unpack
 
     from prokerja.catalog.refresh import KnownJob
-    from prokerja.declaring import Options
     from prokerja.model.declaration import Declaration, Ids
     from prokerja.model.job_record import JobRecord
     from prokerja.model.metrics import Metrics
     from prokerja.model.record import Condition, Detail, Filter, Record, Running
     from prokerja.model.summary import Summary
     from prokerja.repository.verbs import Repository
-    from prokerja.types import Changes, Runnable, Terms, Wanted
+    from prokerja.types import Changes, Declarable, Terms, Wanted
 
 MAX_OPEN = 10**6
 
@@ -76,7 +75,7 @@ class Queue:
 
     def declare(
         self,
-        job: Runnable,
+        job: Declarable,
         *,
         connection: sqlite3.Connection | None = None,
         **options: Unpack[Terms],
@@ -94,15 +93,15 @@ class Queue:
         from prokerja.checking import declaration_of
 
         now = time.time()
-        declaration = declaration_of(job, now, _options(options), self._settings.jobs)
+        declaration = declaration_of(job, options, now, self._settings.jobs)
         return self.repository.declare((declaration,), now, connection)[0]
 
-    def declare_many(self, jobs: Iterable[Runnable], **options: Unpack[Terms]) -> range | Ids:
+    def declare_many(self, jobs: Iterable[Declarable], **options: Unpack[Terms]) -> range | Ids:
         """Register all jobs or none, in one transaction; returns their ids, in order."""
         from prokerja.checking import declarations_of
 
         now = time.time()
-        made = declarations_of(jobs, now, _options(options), self._settings.jobs)
+        made = declarations_of(jobs, options, now, self._settings.jobs)
         return self.repository.declare(made, now)
 
     def known_job(self, name: str) -> KnownJob:
@@ -320,12 +319,12 @@ class Queue:
             self._repository.close()
 
 
-def declare(job: Runnable, **options: Unpack[Terms]) -> int:
+def declare(job: Declarable, **options: Unpack[Terms]) -> int:
     """Register a request to run `job` in the default file; see `Queue.declare`."""
     return _default(settings().db).declare(job, **options)
 
 
-def declare_many(jobs: Iterable[Runnable], **options: Unpack[Terms]) -> range | Ids:
+def declare_many(jobs: Iterable[Declarable], **options: Unpack[Terms]) -> range | Ids:
     """Register all jobs or none in the default file; see `Queue.declare_many`."""
     return _default(settings().db).declare_many(jobs, **options)
 
@@ -335,15 +334,3 @@ def _default(path: str) -> Queue:
     queue = Queue(path)
     atexit.register(queue.close)
     return queue
-
-
-def _options(options: Terms) -> Options:
-    from prokerja.declaring import NO_OPTIONS, Options
-
-    if not options:
-        return NO_OPTIONS
-    if unknown := options.keys() - Options._fields:
-        raise RequestError(
-            f"unknown option {', '.join(sorted(unknown))}; there are {', '.join(Options._fields)}"
-        )
-    return Options(**options)

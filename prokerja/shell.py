@@ -8,6 +8,7 @@ from prokerja import declaring
 from prokerja.errors import BadPayload
 from prokerja.exit_codes import LATER
 from prokerja.model.declaration import SHELL
+from prokerja.options import Options
 from prokerja.terms import DEFAULTS
 from prokerja.text import quoted
 
@@ -99,7 +100,7 @@ def payload_of(argv: Sequence[str], surroundings: Surroundings, line: str = "") 
     return {**what, "cwd": surroundings.cwd, **rest}
 
 
-def declaration(payload: dict[str, Any], now: float, options: declaring.Options) -> "Declaration":
+def declaration(payload: dict[str, Any], now: float, options: Options) -> "Declaration":
     """The declaration of a command; raises BadPayload, BadOption."""
     return declaring.of_named(NAMED, payload, now, options, longest=MAX_PAYLOAD_BYTES)
 

@@ -63,6 +63,7 @@ LIMIT = Rule(
     "a number of seconds above 0, up to 100 years, or leave it out",
 )
 ID = _whole(1, 2**63 - 1)
+SWITCH = Rule(lambda value: isinstance(value, bool), "True or False")
 IF_PARENT_FAILS = Rule(lambda value: value in ("cancel", "run", "wait"), "cancel, run or wait")
 
 TERMS = (

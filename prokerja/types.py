@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypedDict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from prokerja.configured_job import ConfiguredJob
     from prokerja.model.declaration import Status
 
 
@@ -16,6 +17,10 @@ class Runnable(Protocol):
 
     def handle(self) -> Any:
         """Do the work."""
+
+
+Declarable: TypeAlias = "Runnable | ConfiguredJob"
+"""What can be declared: a job, or what its `options()` gives."""
 
 
 class Terms(TypedDict, total=False):

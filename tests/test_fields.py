@@ -23,7 +23,8 @@ from prokerja import Job
 
 """
 WORDS = [
-    "payload", "queue", "priority", "retries", "retry_after", "timeout", "name", "_declared", "self"
+    "payload", "queue", "priority", "retries", "retry_after", "timeout", "name", "options",
+    "_declared", "self"
 ]  # fmt: skip
 KINDS = {
     "plain": "@dataclass\nclass Send(Job):",

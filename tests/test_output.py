@@ -210,7 +210,7 @@ def test_an_attempt_that_is_run_again_after_a_stop_leaves_its_last_run_only(shel
 def test_a_queue_in_memory_shows_what_its_jobs_print(home: Home) -> None:
     program = """
         from prokerja import Queue, Worker
-        from prokerja.declaring import NO_OPTIONS
+        from prokerja.options import NO_OPTIONS
         from prokerja.shell import declaration
         with Queue(":memory:") as queue:
             asked = declaration({"line": "echo shown", "cwd": "/"}, 0.0, NO_OPTIONS)

@@ -14,9 +14,9 @@ from prokerja.commandline import parameters
 from prokerja.commandline.input import options_from
 from prokerja.commands import load
 from prokerja.commands.declare_batch import KEYS
-from prokerja.declaring import Options
 from prokerja.errors import BadOption
 from prokerja.model.declaration import Declaration, Lane
+from prokerja.options import Options
 from prokerja.spec import JobSpec
 from prokerja.terms import DEFAULTS, TERMS, Term
 from prokerja.types import Terms

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prokerja.declaring import Options, due
 from prokerja.errors import BadOption
+from prokerja.options import Options, due
 from prokerja.text import quoted
 from prokerja.times import MAX_SECONDS, UNITS, duration, human, iso, moment
 

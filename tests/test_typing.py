@@ -17,6 +17,7 @@ from prokerja import Job, Queue, declare, declare_many
 class Greet(Job):
     def handle(self) -> None:
         self.declare(Greet(), delay=5)
+        self.declare(Greet().options(queue="urgent", at=datetime.now()), delay=5)
 
 class Other:
     def handle(self) -> int:
@@ -27,6 +28,7 @@ with Queue("work.sqlite3") as queue:
     numbers: range = queue.declare_many([Greet(), Other()], retries=3)
 declare(Greet(), retry_after=0.5)
 declare_many(iter([Other()]), queue="q")
+declare_many([Greet().options(retries=5), Other()])
 """
 WRONG = """
 from prokerja import Job, Queue, declare
@@ -42,6 +44,8 @@ queue.declare(Greet(), prioritty=5)
 queue.declare(Greet(), priority="high")
 queue.declare_many([1, 2])
 declare(Greet(), timeout="5m")
+declare(Greet().options(prioritty=5))
+declare(Greet().options(priority="high"))
 """
 
 

@@ -137,7 +137,7 @@ def test_options_are_the_same_from_python(home: Home) -> None:
     child = home.run("return [self.parents, self.counts]", after=[first], after_batch="b")
     queue.change(child, priority=3, label="x", timeout=60)
     queue.change(child, timeout=None)
-    record = queue.find(child).record
+    record = queue.detail(child).record
     assert (record.lane.priority, record.label, record.timeout) == (3, "x", None)
     queue.release(first)
     home.work()

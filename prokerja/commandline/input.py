@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from prokerja.commandline import Option, Parameter
-from prokerja.declaring import MAX_PAYLOAD_BYTES, NO_OPTIONS, Options
+from prokerja.declaring import MAX_PAYLOAD_BYTES
 from prokerja.errors import BadOption, BadPayload, RequestError
+from prokerja.options import NO_OPTIONS, Options
 from prokerja.terms import TERMS
 from prokerja.text import quoted
 from prokerja.times import duration, moment

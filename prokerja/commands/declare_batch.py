@@ -23,9 +23,10 @@ from prokerja.commandline.input import (
 from prokerja.commands import Json, Place, Start, Wait
 from prokerja.commands.declared import coalesced_json, start_worker, wait_for
 from prokerja.console import hint, plural, print_json, with_progress
-from prokerja.declaring import NO_OPTIONS, Options, of_spec
+from prokerja.declaring import of_spec
 from prokerja.errors import ProkerjaError, RequestError
 from prokerja.names import portable
+from prokerja.options import NO_OPTIONS, Options
 from prokerja.queue import Queue
 from prokerja.terms import DEFAULTS
 from prokerja.text import quoted

@@ -9,8 +9,9 @@ from prokerja.commandline import Argument, Group, Option
 from prokerja.commandline.input import TERM_OPTIONS, options_from, parse_json, read_all, values
 from prokerja.commands import Json, Null, Place, Start, Wait
 from prokerja.commands.declared import show_declared, start_worker, wait_for
-from prokerja.declaring import Options, of_spec
+from prokerja.declaring import of_spec
 from prokerja.errors import BadPayload, ProkerjaError, RequestError
+from prokerja.options import Options
 from prokerja.queue import Queue
 from prokerja.text import quoted
 

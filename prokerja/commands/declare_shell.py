@@ -12,9 +12,9 @@ from prokerja.commandline import Argument, Group, Option, parse_int
 from prokerja.commandline.input import TERM_OPTIONS, options_from, values
 from prokerja.commands import Json, Null, Place, Start, Wait
 from prokerja.commands.declared import show_declared, start_worker, wait_for
-from prokerja.declaring import Options
 from prokerja.errors import BadOption, BadPayload, ProkerjaError, RequestError
 from prokerja.names import portable
+from prokerja.options import Options
 from prokerja.queue import Queue
 from prokerja.text import quoted
 

@@ -14,7 +14,8 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from jobs.noop import Noop
-from prokerja.declaring import Options, of_job
+from prokerja.declaring import of_job
+from prokerja.options import Options
 from prokerja.repository.sqlite.repository import SQLiteRepository
 from tests.bench import turns
 from tests.bench.stage import SEED

@@ -9,7 +9,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from prokerja import Queue, shell
-from prokerja.declaring import NO_OPTIONS
+from prokerja.options import NO_OPTIONS
 from tests.bench import ours
 from tests.bench.figures import OURS, Line, at_least
 from tests.bench.stage import apart

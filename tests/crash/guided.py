@@ -15,8 +15,9 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from prokerja.commandline.input import parse_json
-from prokerja.declaring import Options, of_spec
+from prokerja.declaring import of_spec
 from prokerja.errors import ProkerjaError
+from prokerja.options import Options
 from prokerja.spec import JobSpec
 from prokerja.worker.wire.channel import Channel
 from prokerja.worker.wire.messages import Report, WireError

@@ -43,11 +43,10 @@ def follow_ups(job: Any, directory: str) -> tuple[Declaration, ...]:
     made = getattr(job, FOLLOW_UPS, ())
     if not made:
         return ()
-    from prokerja import checking, declaring
+    from prokerja import checking
 
     declarations = tuple(
-        checking.declaration_of(other, time.time(), declaring.Options(**options), directory)
-        for other, options in made
+        checking.declaration_of(other, options, time.time(), directory) for other, options in made
     )
     if sum(len(one.payload) for one in declarations) > MAX_FOLLOW_UP_BYTES:
         raise ValueError("the job declared more than 64 MiB; write it to files, declare the paths")
