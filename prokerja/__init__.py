@@ -6,15 +6,26 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     __version__: str
+    from prokerja.async_queue import AsyncQueue
     from prokerja.job import Job
     from prokerja.model.declaration import Status
     from prokerja.model.job_record import JobRecord
     from prokerja.queue import Queue, declare, declare_many
     from prokerja.worker.worker import Worker
 
-__all__ = ["Job", "JobRecord", "Queue", "Status", "Worker", "declare", "declare_many"]
+__all__ = [
+    "AsyncQueue",
+    "Job",
+    "JobRecord",
+    "Queue",
+    "Status",
+    "Worker",
+    "declare",
+    "declare_many",
+]
 
 _HOMES = {
+    "AsyncQueue": "prokerja.async_queue",
     "Job": "prokerja.job",
     "JobRecord": "prokerja.model.job_record",
     "Queue": "prokerja.queue",

@@ -36,18 +36,18 @@ def wait(
     patience = float("inf") if timeout is None else timeout
     give_up = began + patience
     states = repository.statuses(ids)
-    if _are_enough(states, any=any):
-        return _ended(states)
+    if are_enough(states, any=any):
+        return ended_of(states)
     with closing(repository.watch()) as watch:  # before the next look: no change escapes
         while True:
-            late = states.keys() - _ended(states).keys()
+            late = states.keys() - ended_of(states).keys()
             states.update(repository.statuses(sorted(late)))
-            if _are_enough(states, any=any):
-                return _ended(states)
+            if are_enough(states, any=any):
+                return ended_of(states)
             now = time.monotonic()
             left = give_up - now
             if left <= 0:
-                raise WaitedTooLong(_too_long(states, patience))
+                raise WaitedTooLong(too_long(states, patience))
             time.sleep(min(left, (now - began) * REST_FACTOR, MAX_SLEEP_SECONDS))
             watch.wait(min(max(give_up - time.monotonic(), 0.0), MAX_SLEEP_SECONDS))
             began = time.monotonic()
@@ -89,16 +89,19 @@ def fault_of(detail: Detail) -> str:
     return "" if code is not None and code > 0 and error == in_words(code) else error
 
 
-def _ended(states: dict[int, Status]) -> dict[int, Status]:
+def ended_of(states: dict[int, Status]) -> dict[int, Status]:
+    """Those that have ended."""
     return {id: state for id, state in states.items() if state in ENDED}
 
 
-def _are_enough(states: dict[int, Status], *, any: bool) -> bool:
-    ended = len(_ended(states))
+def are_enough(states: dict[int, Status], *, any: bool) -> bool:
+    """Whether all have ended, or with `any` one at least."""
+    ended = len(ended_of(states))
     return ended == len(states) or (any and ended > 0)
 
 
-def _too_long(states: dict[int, Status], patience: float) -> str:
+def too_long(states: dict[int, Status], patience: float) -> str:
+    """What to say to who has waited in vain."""
     late = [id for id, state in states.items() if state not in ENDED]
     which = f"job {late[0]}" if len(late) == 1 else f"{len(late):,} jobs, the first is {late[0]},"
     has = "has" if len(late) == 1 else "have"

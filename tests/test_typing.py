@@ -12,7 +12,7 @@ import prokerja
 ROOT = Path(__file__).parents[1]
 RIGHT = """
 from datetime import datetime
-from prokerja import Job, Queue, declare, declare_many
+from prokerja import AsyncQueue, Job, JobRecord, Queue, Status, declare, declare_many
 
 class Greet(Job):
     def handle(self) -> None:
@@ -29,9 +29,25 @@ with Queue("work.sqlite3") as queue:
 declare(Greet(), retry_after=0.5)
 declare_many(iter([Other()]), queue="q")
 declare_many([Greet().options(retries=5), Other()])
+
+def read(queue: Queue) -> None:
+    job: JobRecord = queue.job(1)
+    jobs: list[JobRecord] = queue.find(status="failed", queue="q", since=datetime.now(), limit=5)
+    one: Status = queue.wait(1, timeout=5)
+    several: dict[int, Status] = queue.wait([1, 2], any=True)
+
+async def main() -> None:
+    async with AsyncQueue("work.sqlite3") as queue:
+        number: int = await queue.declare(Greet(), priority=5)
+        await queue.declare_many([Greet().options(retries=5), Other()], delay=1)
+        job: JobRecord = await queue.job(number)
+        jobs: list[JobRecord] = await queue.find(status=Status.FAILED)
+        one: Status = await queue.wait(1, timeout=5)
+        several: dict[int, Status] = await queue.wait([1, 2], any=True)
+        await queue.retry(1, 2)
 """
 WRONG = """
-from prokerja import Job, Queue, declare
+from prokerja import AsyncQueue, Job, Queue, declare
 
 class Greet(Job):
     def handle(self) -> None:
@@ -46,6 +62,11 @@ queue.declare_many([1, 2])
 declare(Greet(), timeout="5m")
 declare(Greet().options(prioritty=5))
 declare(Greet().options(priority="high"))
+
+async def wrong(queue: AsyncQueue) -> None:
+    await queue.declare("not a job")
+    await queue.declare_many([Greet()], prioritty=5)
+    await queue.cancel("1")  # not what declare() returns
 """
 
 
