@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     __version__: str
     from prokerja.async_queue import AsyncQueue
+    from prokerja.exiting import at_exit, declare_at_exit
     from prokerja.job import Job
     from prokerja.model.declaration import Status
     from prokerja.model.job_record import JobRecord
@@ -20,7 +21,9 @@ __all__ = [
     "Queue",
     "Status",
     "Worker",
+    "at_exit",
     "declare",
+    "declare_at_exit",
     "declare_many",
 ]
 
@@ -31,7 +34,9 @@ _HOMES = {
     "Queue": "prokerja.queue",
     "Status": "prokerja.model.declaration",
     "Worker": "prokerja.worker.worker",
+    "at_exit": "prokerja.exiting",
     "declare": "prokerja.queue",
+    "declare_at_exit": "prokerja.exiting",
     "declare_many": "prokerja.queue",
 }
 

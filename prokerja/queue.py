@@ -321,12 +321,17 @@ class Queue:
 
 def declare(job: Declarable, **options: Unpack[Terms]) -> int:
     """Register a request to run `job` in the default file; see `Queue.declare`."""
-    return _default(settings().db).declare(job, **options)
+    return default_queue().declare(job, **options)
 
 
 def declare_many(jobs: Iterable[Declarable], **options: Unpack[Terms]) -> range | Ids:
     """Register all jobs or none in the default file; see `Queue.declare_many`."""
-    return _default(settings().db).declare_many(jobs, **options)
+    return default_queue().declare_many(jobs, **options)
+
+
+def default_queue() -> Queue:
+    """The queue that the settings name: opened once, and closed when the program ends."""
+    return _default(settings().db)
 
 
 @cache

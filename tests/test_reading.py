@@ -128,6 +128,12 @@ def test_jobs_are_found_by_when_they_were_declared(home: Home) -> None:
     assert found(home.queue, since=local) == [2]
 
 
+def test_moments_are_cut_to_the_microsecond_so_that_a_search_finds_their_job(home: Home) -> None:
+    ids = [home.run("pass") for _ in range(20)]
+    for id in ids:
+        assert id in found(home.queue, since=home.queue.job(id).declared_at)
+
+
 @pytest.mark.parametrize(
     ("wanted", "why"),
     [
