@@ -24,8 +24,11 @@ from tests.harness.home import request
 from tests.harness.waiting import PATIENCE, wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.harness.home import Home
 
+ROOT = str(Path(__file__).parents[1])
 HEAD = """
     import os, signal, sys, threading, time
     import prokerja
@@ -59,7 +62,7 @@ def program(home: Home, code: str, *options: str) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         [sys.executable, *options, "-c", source],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        cwd=home.path, env={**home.environment, "PYTHONPATH": "."},
+        cwd=home.path, env={**home.environment, "PYTHONPATH": ROOT},
     )  # fmt: skip
     home._started.append(process)
     return process
@@ -77,9 +80,10 @@ def log(home: Home) -> str:
 
 
 @pytest.fixture(autouse=True)
-def _tests_are_importable(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    (home.path / "tests").symlink_to(Path(__file__).parent)
+def _declares_here(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("PROKERJA_DB", str(home.db))
+    yield
+    home.open("gate")  # whatever waits for it would outlive a test that has failed
 
 
 # Jobs
