@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import wraps
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar, overload
@@ -75,9 +76,13 @@ class AsyncQueue:
     retry_failed = _awaitable(Queue.retry_failed)
     cancel = _awaitable(Queue.cancel)
     cancel_matching = _awaitable(Queue.cancel_matching)
+    hold = _awaitable(Queue.hold)
+    release = _awaitable(Queue.release)
+    change = _awaitable(Queue.change)
     purge = _awaitable(Queue.purge)
     job = _awaitable(Queue.job)
     find = _awaitable(Queue.find)
+    why = _awaitable(Queue.why)
     summary = _awaitable(Queue.summary)
     metrics = _awaitable(Queue.metrics)
 
@@ -101,6 +106,14 @@ class AsyncQueue:
             return await self._waiters.wait(ids_of(ids), timeout, any=any)
         [id] = ids_of((ids,))
         return (await self._waiters.wait((id,), timeout, any=False))[id]
+
+    async def wait_for_batch(self, batch: str, timeout: float | None = None) -> dict[str, int]:
+        """See `Queue.wait_for_batch`."""
+        give_up = None if timeout is None else time.monotonic() + timeout
+        while ids := await self._run(lambda queue: queue.open_ids(batch=batch)):
+            left = None if give_up is None else max(give_up - time.monotonic(), 0.0)
+            await self.wait(ids, left)
+        return await self._run(lambda queue: queue.wait_for_batch(batch, 0.0))
 
     async def result(
         self,

@@ -217,8 +217,8 @@ class Queue:
     def find(self, *, limit: int = 100, **wanted: Unpack[Wanted]) -> list[JobRecord]:
         """The jobs that match, newest first; all of them if nothing is wanted.
 
-        By status, queue, job (the name of its class), label, since and until (of the declaration),
-        and by what the error contains.
+        By status, queue, job (the name of its class), label, batch, since and until (of the
+        declaration), and by what the error contains.
         """
         from prokerja import reading
 

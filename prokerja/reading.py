@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from prokerja.repository.verbs import Repository
     from prokerja.types import Wanted
 
-WANTED = ("status", "queue", "job", "label", "since", "until", "error")
+WANTED = ("status", "queue", "job", "label", "batch", "since", "until", "error")
 
 
 def read(repository: Repository, id: int) -> JobRecord:

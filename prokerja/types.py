@@ -86,6 +86,7 @@ class Wanted(TypedDict, total=False):
     job: str | None
     """The name of its class, such as `send_email`."""
     label: str | None
+    batch: str | None
     since: float | datetime | None
     """Declared then or later, in seconds since the epoch or as a datetime (naive is local)."""
     until: float | datetime | None

@@ -119,6 +119,39 @@ def test_errors_are_those_of_a_queue(home: Home) -> None:
     in_loop(main())
 
 
+def test_a_batch_is_waited_for(home: Home) -> None:
+    home.worker().ready()
+
+    async def main() -> None:
+        async with AsyncQueue(home.db) as queue:
+            jobs = [asked("wait_for('gate')"), asked("1 / 0")]
+            ids = await queue.declare_many(jobs, batch="b")
+            waiting = asyncio.create_task(queue.wait_for_batch("b"))
+            with pytest.raises(WaitedTooLong):
+                await queue.wait_for_batch("b", timeout=0.01)
+            home.open("gate")
+            assert await waiting == {"completed": 1, "failed": 1}
+            assert await queue.wait_for_batch("b", timeout=0) == {"completed": 1, "failed": 1}
+            assert [job.id for job in await queue.find(batch="b")] == [*ids][::-1]
+            with pytest.raises(NotFound):
+                await queue.wait_for_batch("c")
+
+    in_loop(main())
+
+
+def test_what_is_held_is_released_and_changed(home: Home) -> None:
+    async def main() -> None:
+        async with AsyncQueue(home.db) as queue:
+            id = await queue.declare(asked("pass"), hold=True)
+            await queue.change(id, priority=7)
+            await queue.release(id)
+            await queue.hold(id)
+            assert (await queue.job(id)).priority == 7
+            assert not all(condition.holds for condition in await queue.why(id))
+
+    in_loop(main())
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="counts what /proc lists")
 def test_many_wait_with_one_thread_and_one_watch(home: Home) -> None:
     ids = home.run_each(["wait_for('gate')", *["pass"] * 200])

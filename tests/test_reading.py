@@ -102,14 +102,14 @@ def test_what_is_no_id_is_refused(home: Home, id: Any) -> None:
 
 def test_jobs_are_found_by_what_is_known_of_them(home: Home) -> None:
     queue = home.queue
-    queue.declare(request("mail"), queue="q", label="first")
+    queue.declare(request("mail"), queue="q", label="first", batch="b")
     queue.declare(request("mail"), label="second")
     home.run("raise ValueError('The Disk is full')")
     home.work()
     assert found(queue) == [3, 2, 1]
     assert found(queue, limit=2) == [3, 2]
     assert found(queue, status="failed") == found(queue, status=Status.FAILED) == [3]
-    assert found(queue, queue="q") == found(queue, label="first") == [1]
+    assert found(queue, queue="q") == found(queue, label="first") == found(queue, batch="b") == [1]
     assert found(queue, job="mail", status="pending") == [2, 1]
     assert found(queue, error="disk IS") == [3]
     assert found(queue, label="first", job="run") == []

@@ -11,6 +11,7 @@ import prokerja
 
 ROOT = Path(__file__).parents[1]
 RIGHT = """
+from collections.abc import Sequence
 from datetime import datetime
 from prokerja import AsyncQueue, Job, JobRecord, Queue, Status, declare, declare_many
 
@@ -25,7 +26,7 @@ class Other:
 
 with Queue("work.sqlite3") as queue:
     number: int = queue.declare(Greet(), priority=5, at=datetime.now(), timeout=None)
-    numbers: range = queue.declare_many([Greet(), Other()], retries=3)
+    numbers: Sequence[int] = queue.declare_many([Greet(), Other()], retries=3)
 declare(Greet(), retry_after=0.5)
 declare_many(iter([Other()]), queue="q")
 declare_many([Greet().options(retries=5), Other()])
