@@ -13,8 +13,8 @@ import time
 from typing import TYPE_CHECKING, ParamSpec
 
 from prokerja import running
+from prokerja.checking import declaration_of
 from prokerja.configured_job import ConfiguredJob
-from prokerja.declaring import of_jobs
 from prokerja.errors import ProkerjaError, RequestError, TryAgain
 from prokerja.forking import can_fork_at_exit, complain, fork_detached
 from prokerja.queue import default_queue
@@ -48,7 +48,7 @@ def declare_at_exit(job: Declarable, **options: Unpack[Terms]) -> None:
     queue, directory = default_queue(), settings().jobs
     if not queue.repository.is_shared:
         raise RequestError("a queue in memory ends with the program; set PROKERJA_DB to a path")
-    list(of_jobs((job,), options, time.time(), directory))
+    declaration_of(job, options, time.time(), directory)
     _todo().jobs.append((queue, directory, job, options))
 
 
@@ -127,11 +127,7 @@ def _declare(queue: Queue, jobs: list[Asked], *, final: bool) -> list[Asked]:
     now = time.time()
     try:
         queue.register(
-            [
-                declaration
-                for _, directory, job, options in jobs
-                for declaration in of_jobs((job,), options, now, directory)
-            ],
+            [declaration_of(job, options, now, directory) for _, directory, job, options in jobs],
             now,
         )
     except ProkerjaError as error:
