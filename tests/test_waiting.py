@@ -148,7 +148,7 @@ def test_options_are_the_same_from_python(home: Home) -> None:
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        ({"after": "12"}, "^after: '1' does not fit; give a whole number"),
+        ({"after": "12"}, "^after: '12' does not fit; give a whole number"),
         ({"after": [0]}, "^after: '0' does not fit"),
         ({"after": [True]}, "^after: 'True' does not fit"),
         ({"after": [2**63]}, "^after: "),
