@@ -80,6 +80,10 @@ class JobFailed(ProkerjaError):
         return f"job {self.id} failed: {why}; `prokerja report:job {self.id}` shows its attempts"
 
 
+class ResultCut(ProkerjaError):
+    """A job has completed, but its result was too long to be kept whole."""
+
+
 class WaitedTooLong(ProkerjaError):
     """A wait ran out of time."""
 

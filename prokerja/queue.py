@@ -228,7 +228,7 @@ class Queue:
         """What a completed job has returned; with `timeout`, waits so many seconds for its end.
 
         Raises NotFound, JobFailed for one that has failed, NotEnded for one that has not ended and
-        was not to be waited for, and WaitedTooLong.
+        was not to be waited for, ResultCut for what was too long to be kept, and WaitedTooLong.
         """
         from prokerja import reading
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from prokerja.errors import BadOption, JobFailed, NotEnded, NotFound, RequestError
+from prokerja.errors import BadOption, JobFailed, NotEnded, NotFound, RequestError, ResultCut
 from prokerja.model.declaration import Status
 from prokerja.model.job_record import JobRecord
 from prokerja.model.record import Filter
@@ -34,7 +34,8 @@ def find(repository: Repository, wanted: Wanted, limit: int) -> list[JobRecord]:
 def result(repository: Repository, id: int, timeout: float | None) -> Any:
     """What a completed job has returned, once it has ended if there is a time-out.
 
-    Raises NotFound, JobFailed, WaitedTooLong, and NotEnded where it was not to be waited for.
+    Raises NotFound, JobFailed, ResultCut, WaitedTooLong, and NotEnded where it was not to be
+    waited for.
     """
     record = _record(repository, id)
     if timeout is not None and record.status not in ENDED:
@@ -46,6 +47,11 @@ def result(repository: Repository, id: int, timeout: float | None) -> Any:
         raise NotEnded(
             f"job {record.id} is {record.status} and has no result yet; wait for it, as"
             f" `result({record.id}, timeout=60)` does"
+        )
+    if record.cut_bytes is not None:
+        raise ResultCut(
+            f"job {record.id} has completed, but its result of {record.cut_bytes:,} bytes was too"
+            " long to be kept; have the job write it to a file, and return the path"
         )
     return None if record.result is None else loaded(record.result)
 

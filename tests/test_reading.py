@@ -19,6 +19,7 @@ from prokerja.errors import (
     NotFound,
     ProkerjaError,
     RequestError,
+    ResultCut,
     WaitedTooLong,
 )
 from tests.harness.home import request
@@ -39,7 +40,8 @@ def test_a_job_is_read_as_it_stands_before_it_runs(home: Home) -> None:
     job = home.queue.job(home.run("pass", **options))
     assert job == JobRecord(
         id=1, job="run", queue="q", priority=3, status=Status.PENDING, label="l", batch="b",
-        payload={"code": "pass"}, result=None, error=None, attempts=0, retries=2,
+        payload={"code": "pass"}, result=None, cut_bytes=None, progress=None, error=None,
+        attempts=0, retries=2,
         declared_at=job.declared_at, due_at=job.due_at, started_at=None, finished_at=None,
     )  # fmt: skip
     assert before <= job.declared_at <= datetime.now(UTC)
@@ -185,6 +187,24 @@ def test_a_job_that_returns_nothing_has_none_for_its_result(home: Home) -> None:
     assert home.queue.result(id, timeout=0) is None
 
 
+def test_a_result_that_was_too_long_to_be_kept_is_not_given_in_part(home: Home) -> None:
+    id = home.run("return 'x' * 70_000")
+    home.work()
+    job = home.queue.job(id)
+    assert (job.status, job.result, job.cut_bytes) == ("completed", None, 70_002)
+    with pytest.raises(ResultCut, match=f"^job {id} has completed, but its result of 70,002 bytes"):
+        home.queue.result(id)
+
+
+def test_how_far_a_job_has_come_is_read(home: Home) -> None:
+    id = home.run("self.progress(3, 10, 'pages'); wait_for('gate')")
+    home.worker().ready()
+    progress = wait_until(lambda: home.queue.job(id).progress)
+    assert progress is not None
+    assert (progress.done, progress.total, progress.text) == (3, 10, "pages")
+    home.open("gate")
+
+
 def test_a_failed_job_has_an_error_for_its_result(home: Home) -> None:
     id = home.run("raise ValueError('no')")
     home.work()
@@ -207,5 +227,5 @@ def test_a_job_that_is_to_be_tried_again_has_not_failed_yet(home: Home) -> None:
 def test_what_programs_read_and_catch_is_public() -> None:
     assert prokerja.JobRecord is JobRecord
     assert prokerja.Status is Status
-    for error in (JobFailed, NotEnded, NotFound, WaitedTooLong):
+    for error in (JobFailed, NotEnded, NotFound, ResultCut, WaitedTooLong):
         assert issubclass(error, ProkerjaError)

@@ -11,8 +11,7 @@ from prokerja.errors import ProkerjaError
 from prokerja.model.declaration import Status
 from prokerja.model.result import MAX_RESULT_BYTES
 from prokerja.queue import Queue
-from prokerja.report import loaded
-from prokerja.text import escaped
+from prokerja.text import escaped, loaded
 
 if TYPE_CHECKING:
     from prokerja.model.record import Detail

@@ -10,6 +10,7 @@ from prokerja.model.declaration import Status
 from prokerja.text import loaded
 
 if TYPE_CHECKING:
+    from prokerja.model.progress import Progress
     from prokerja.model.record import Record
 
 MICROSECOND = timedelta(microseconds=1)
@@ -34,6 +35,10 @@ class JobRecord:
     payload: dict[str, Any] = field(repr=False)
     result: Any = field(repr=False)
     """What `handle()` returned; None if it has not completed."""
+    cut_bytes: int | None
+    """How long the result was as JSON, if that was too long to be kept; `result` is None then."""
+    progress: Progress | None
+    """How far its last attempt has come, if it said so: done, total, text."""
     error: str | None
     """Of the last attempt, if that went wrong: also of a job that is to be tried again."""
     attempts: int
@@ -61,6 +66,8 @@ class JobRecord:
             batch=record.batch,
             payload=loaded(record.payload),
             result=None if record.result is None else loaded(record.result),
+            cut_bytes=record.cut_bytes,
+            progress=record.progress,
             error=None if is_completed else record.error,
             attempts=record.attempts,
             retries=record.retries,
