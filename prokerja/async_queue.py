@@ -79,6 +79,8 @@ class AsyncQueue:
     hold = _awaitable(Queue.hold)
     release = _awaitable(Queue.release)
     change = _awaitable(Queue.change)
+    suspend = _awaitable(Queue.suspend)
+    resume = _awaitable(Queue.resume)
     purge = _awaitable(Queue.purge)
     job = _awaitable(Queue.job)
     find = _awaitable(Queue.find)

@@ -200,7 +200,7 @@ def test_programs_suspend_by_the_queue(home: Home) -> None:
     with Queue(home.db) as queue:
         queue.suspend(id)
         wait_until(lambda: stands(realizer.pid))
-        assert queue.find(id).record.suspended_at is not None
+        assert queue.detail(id).record.suspended_at is not None
         queue.resume(id)
         with pytest.raises(NotRunning):
             queue.resume(id)
