@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import pty
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from prokerja.commandline import parameters
+from prokerja.commandline import parameters, parse
 from prokerja.commandline.manual import SIGNS
 from prokerja.commands import COMMANDS, load
 from prokerja.commands.help import GUIDE, page, summary, topics
@@ -115,3 +116,12 @@ def test_a_command_line_that_is_nearly_right_is_corrected(
 @pytest.mark.parametrize("word", UNAVAILABLE)
 def test_what_no_command_does_is_said_with_what_to_do_instead(shell: Home, word: str) -> None:
     assert UNAVAILABLE[word] in shell(word).err
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_shows_an_example_that_can_be_read(name: str) -> None:
+    *_, last = (load(name).__doc__ or "").strip().split("\n\n")
+    words = shlex.split(last.strip().removeprefix("Example: "))
+    assert words[:2] == ["prokerja", name]
+    words = words[: words.index(">>")] if ">>" in words else words
+    assert parse(load(name), words[2:]) is not None

@@ -26,6 +26,8 @@ def run(
 
     A running one is told to end (TERM), with all it has started, and killed if it does not. One
     that ends by itself in that moment may have completed.
+
+    Example: prokerja cancel 12 --why 'wrong file'
     """
     is_filtered = any(one is not None for one in (queue, job, label, batch))
     if is_filtered and ids:

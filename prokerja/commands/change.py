@@ -47,7 +47,10 @@ def run(
     place: Place,
     json: Json = False,
 ) -> None:  # fmt: skip
-    """Change pending jobs, all or none; what a worker has taken is not changed."""
+    """Change pending jobs, all or none; what a worker has taken is not changed.
+
+    Example: prokerja change 12 --queue slow --in 2h
+    """
     if delay is not None and at is not None:
         raise BadOption("give either --in or --at, not both")
     changes: dict[str, Any] = {

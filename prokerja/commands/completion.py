@@ -57,7 +57,10 @@ def run(
     ] = None,
     place: Place,
 ) -> None:
-    """Print what makes a shell complete command lines; it begins with how to use it."""
+    """Print what makes a shell complete command lines; it begins with how to use it.
+
+    Example: prokerja completion bash >> ~/.bashrc
+    """
     if (line is None) == (shell not in SCRIPTS):
         raise RequestError(f"{quoted(shell)} is no shell of these; name bash, zsh or fish")
     if line is None:

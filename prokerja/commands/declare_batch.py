@@ -70,6 +70,8 @@ def run(
     """Declare many jobs from JSON Lines, all or nothing.
 
     Prints how many, the first id and the last.
+
+    Example: prokerja declare:batch jobs.jsonl --name nightly --then 'mail to=me'
     """
     if wait and (json or ids):
         raise RequestError("--wait shows what comes of the jobs, and the others their ids; use one")

@@ -43,7 +43,10 @@ def run(
     place: Place,
     json: Json = False,
 ) -> int:
-    """Register a request to run a job, and print its id."""
+    """Register a request to run a job, and print its id.
+
+    Example: prokerja declare:job thumb path=/tmp/a.png --after 12
+    """
     now = time.time()
     if wait and json:
         raise RequestError("--wait shows what the job prints, and --json its id; use one")

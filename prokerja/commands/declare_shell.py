@@ -65,6 +65,8 @@ def run(
 
     It runs without a shell, in this directory, with the worker's environment. Exit code 0 means
     completed, 75 later, 65 never; any other is retried as --retries says.
+
+    Example: prokerja declare:shell --retries 3 -- rsync -a src/ far:dst/
     """
     now = time.time()
     if wait and json:

@@ -20,7 +20,10 @@ def run(
     topic: Annotated[str, Argument("A page of the guide.", "[TOPIC]")] = "",
     man: Annotated[bool, Option("Print the man page instead, for `man -l -`.")] = False,
 ) -> None:
-    """Show a page of the guide, or list them."""
+    """Show a page of the guide, or list them.
+
+    Example: prokerja help shell
+    """
     if man:
         print(_manual(), end="")
         return

@@ -16,7 +16,10 @@ def run(
     place: Place,
     json: Json = False,
 ) -> None:
-    """Keep pending jobs from running until `prokerja release`, all or none."""
+    """Keep pending jobs from running until `prokerja release`, all or none.
+
+    Example: prokerja hold 12
+    """
     with Queue.of(place, create=False) as source:
         source.hold(*ids)
     count = len(set(ids))

@@ -26,7 +26,10 @@ def run(
     place: Place,
     json: Json = False,
 ) -> int:
-    """List the kinds of job, and which files are broken."""
+    """List the kinds of job, and which files are broken.
+
+    Example: prokerja jobs
+    """
     directory = place.jobs
     if not os.path.isdir(directory):
         raise CatalogError(f"there is no jobs directory {directory}; make it or pass --jobs DIR")

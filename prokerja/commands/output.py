@@ -46,7 +46,10 @@ def run(
     queue: QueueOption = None,
     place: Place,
 ) -> int:
-    """Show what a job has printed."""
+    """Show what a job has printed.
+
+    Example: prokerja output 12 --follow
+    """
     if failed == (id is not None):
         raise RequestError("give the id of a job, or --failed")
     if tail is not None and tail < 0:

@@ -29,7 +29,10 @@ def run(
     place: Place,
     json: Json = False,
 ) -> int:
-    """Delete completed jobs, or those of --status."""
+    """Delete completed jobs, or those of --status.
+
+    Example: prokerja purge --older-than 7d
+    """
     wanted = status_of(status)
     if wanted is Status.PROCESSING:
         raise BadOption("--status: processing jobs cannot be purged; wait until they have ended")

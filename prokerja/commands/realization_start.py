@@ -46,7 +46,10 @@ def run(
     verbose: Annotated[bool, Option("Show what jobs print, too.", ("--verbose", "-v"))] = False,
     place: Place,
 ) -> int:
-    """Start a worker, which runs jobs until it is stopped."""
+    """Start a worker, which runs jobs until it is stopped.
+
+    Example: prokerja realization:start --realizers 4
+    """
     patience = duration(grace, "--grace")
     if realizers > MAX_REALIZERS:
         raise BadOption(f"realizers: {realizers} are too many; give {MAX_REALIZERS} or fewer")

@@ -16,7 +16,10 @@ def run(
     place: Place,
     json: Json = False,
 ) -> None:
-    """Let jobs run that were declared with --hold, or held since, all or none."""
+    """Let jobs run that were declared with --hold, or held since, all or none.
+
+    Example: prokerja release 12
+    """
     with Queue.of(place, create=False) as source:
         source.release(*ids)
     count = len(set(ids))

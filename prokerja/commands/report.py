@@ -42,7 +42,10 @@ def run(
     place: Place,
     json: Json = False,
 ) -> None:
-    """Count jobs by status."""
+    """Count jobs by status.
+
+    Example: prokerja report --why 12
+    """
     if json + (prometheus or textfile is not None) + (watch or plain) > 1:
         raise RequestError("--json, --prometheus, --watch and --plain cannot be combined; use one")
     is_plain = not (prometheus or textfile is not None or watch or plain)

@@ -30,7 +30,10 @@ def run(
     place: Place,
     json: Json = False,
 ) -> None:
-    """Show all about one job, and why it is not running."""
+    """Show all about one job, and why it is not running.
+
+    Example: prokerja report:job 12
+    """
     now = time.time()
     with Queue.of(place, create=False) as queue:
         detail = queue.detail(id)

@@ -69,6 +69,8 @@ def run(
     """List what has been declared, newest first.
 
     With --status completed or failed, that is by their end; otherwise by their id.
+
+    Example: prokerja report:jobs --status failed --since 2h
     """
     if limit < 1:
         raise BadOption(f"--limit: {limit} is too few; give 1 or more")

@@ -26,6 +26,8 @@ def run(
     """Print what a completed job has returned, as JSON.
 
     Of a result that was too long to be kept, an object: its length and its beginning as text.
+
+    Example: prokerja result 12
     """
     with Queue.of(place, create=False) as queue:
         detail = queue.detail(id)

@@ -16,7 +16,10 @@ def run(
     place: Place,
     json: Json = False,
 ) -> None:
-    """Continue jobs that `suspend` has stopped."""
+    """Continue jobs that `suspend` has stopped.
+
+    Example: prokerja resume 12
+    """
     with Queue.of(place, create=False) as source:
         source.resume(*ids)
     count = len(set(ids))

@@ -22,7 +22,10 @@ def run(
     place: Place,
     json: Json = False,
 ) -> None:
-    """Give failed jobs a fresh start; make pending ones due now."""
+    """Give failed jobs a fresh start; make pending ones due now.
+
+    Example: prokerja retry 12
+    """
     if ids and failed:
         raise RequestError("give either ids or --failed, not both")
     if not (ids or failed):

@@ -20,6 +20,8 @@ def run(
 
     Their time limits stand still meanwhile. A suspended job can be cancelled, and goes back to
     pending when its worker stops.
+
+    Example: prokerja suspend 12
     """
     with Queue.of(place, create=False) as source:
         source.suspend(*ids)

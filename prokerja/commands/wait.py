@@ -34,8 +34,10 @@ def run(
     """Wait until jobs have ended.
 
     Exit code 0 if all completed, 1 if one failed, 2 if one is not there, 124 if the time ran
-    out. For a single command
-    it is the command's own, and 128 more than the number of a signal that killed it.
+    out. For a single command it is the command's own, and 128 more than the number of a signal
+    that killed it.
+
+    Example: prokerja wait 12 13 --timeout 10m
     """
     named = queue is not None or label is not None
     if (batch is not None) + named + bool(ids) != 1:
