@@ -12,12 +12,16 @@ if TYPE_CHECKING:
     from prokerja.model.declaration import Status
     from prokerja.model.job_record import JobRecord
     from prokerja.queue import Queue, declare, declare_many
+    from prokerja.steering import Await, GiveUp, Later
     from prokerja.worker.worker import Worker
 
 __all__ = [
     "AsyncQueue",
+    "Await",
+    "GiveUp",
     "Job",
     "JobRecord",
+    "Later",
     "Queue",
     "Status",
     "Worker",
@@ -29,8 +33,11 @@ __all__ = [
 
 _HOMES = {
     "AsyncQueue": "prokerja.async_queue",
+    "Await": "prokerja.steering",
+    "GiveUp": "prokerja.steering",
     "Job": "prokerja.job",
     "JobRecord": "prokerja.model.job_record",
+    "Later": "prokerja.steering",
     "Queue": "prokerja.queue",
     "Status": "prokerja.model.declaration",
     "Worker": "prokerja.worker.worker",

@@ -74,6 +74,7 @@ class AsyncQueue:
     declare_many = _awaitable(Queue.declare_many)
     retry = _awaitable(Queue.retry)
     retry_failed = _awaitable(Queue.retry_failed)
+    resolve = _awaitable(Queue.resolve)
     cancel = _awaitable(Queue.cancel)
     cancel_matching = _awaitable(Queue.cancel_matching)
     hold = _awaitable(Queue.hold)

@@ -170,15 +170,15 @@ def _payload_fields(cls: type) -> tuple[str, ...] | None:
         raise RequestError(str(error)) from None
 
 
-def encode(payload: Any, name: str, longest: int = MAX_PAYLOAD_BYTES) -> str:
-    """The payload as JSON, in ASCII, so that every string survives; raises BadPayload."""
+def encode(payload: Any, name: str, longest: int = MAX_PAYLOAD_BYTES, what: str = "payload") -> str:
+    """The payload (or `what` else) as JSON, in ASCII: every string survives; raises BadPayload."""
     try:
         text = _encode(payload)
     except (TypeError, ValueError, RecursionError) as error:
-        raise BadPayload(f"{name}: the payload is not JSON: {error}") from None
+        raise BadPayload(f"{name}: the {what} is not JSON: {error}") from None
     if len(text) > longest:
         raise BadPayload(
-            f"{name}: the payload has {len(text):,} bytes, more than {longest // 2**20} MiB;"
+            f"{name}: the {what} has {len(text):,} bytes, more than {longest // 2**20} MiB;"
             " write it to a file and pass the path"
         )
     return text

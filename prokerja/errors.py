@@ -58,6 +58,16 @@ class NotFound(ProkerjaError):
     """Nothing matches what was asked for."""
 
 
+class NotAwaiting(ProkerjaError):
+    """A job that is to be resolved does not wait for it."""
+
+    def __init__(self, id: int, status: str) -> None:
+        super().__init__(
+            f"job {id} is not awaiting but {status}; `prokerja report:job {id}` says more"
+        )
+        self.status = status
+
+
 class NotRunning(ProkerjaError):
     """The job is not running, or not suspended, so it cannot be suspended or resumed."""
 

@@ -96,6 +96,25 @@ class JobFailed:
 
 
 @dataclass(frozen=True)
+class JobPostponed:
+    """A job has asked to be run later."""
+
+    id: int
+    name: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class JobParked:
+    """A job waits to be resolved."""
+
+    id: int
+    name: str
+    timeout: float | None
+    """For how many seconds; None for ever."""
+
+
+@dataclass(frozen=True)
 class JobsSettled:
     """One turn's harvest."""
 
@@ -173,6 +192,8 @@ Event = (
     | JobResumed
     | JobRefused
     | JobFailed
+    | JobPostponed
+    | JobParked
     | JobsSettled
     | RealizerDied
     | RealizerReplaced

@@ -71,6 +71,21 @@ class Job:
         extra = running("counts").extra
         return dict((extra and extra.counts) or {})
 
+    @cached_property
+    def token(self) -> str:
+        """The secret by which `resolve` knows who was to answer; inside `handle()` only.
+
+        It is the attempt's own, and good once `handle()` has returned `Await`.
+        """
+        return running("token").make_token()
+
+    def resolved(self, data: Any) -> Any:
+        """Go on with what the job was resolved with, after `handle()` had returned `Await`.
+
+        May return and raise what `handle()` may. By default, the answer is the job's result.
+        """
+        return data
+
     def progress(self, done: float, total: float | None = None, text: str = "") -> None:
         """Say how far the job has come: `done`, of `total` if that is known.
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from prokerja.backoff import doubled
 from prokerja.model.declaration import Status
 from prokerja.terms import NAME
+from prokerja.times import written
 
 DAY = 86400.0
 MAX_RELEASES = 20
 """How often a job may come back without using an attempt, so that nothing loops for ever."""
 MAX_POSTPONEMENTS = 100
-"""How often a job may ask for a later attempt without using one."""
+"""How often a command may ask for a later attempt without using one."""
+MAX_LATER = 1000
+"""The same of a job that says `Later`."""
 MAX_CRASHES = 5
 """How many attempts may die with their worker before the job is set aside."""
 CANCELLED = "cancelled"
@@ -77,9 +80,19 @@ def may_release(releases: int) -> bool:
     return releases < MAX_RELEASES
 
 
-def may_postpone(postponed: int) -> bool:
+def may_postpone(postponed: int, most: int = MAX_POSTPONEMENTS) -> bool:
     """Whether a job that has asked for a later attempt so often before may do so once more."""
-    return postponed < MAX_POSTPONEMENTS
+    return postponed < most
+
+
+def too_late(postponed: int) -> str:
+    """The error of a job that has asked for a later attempt too often."""
+    return f"asked to run later once more, after {postponed:,} times without an attempt"
+
+
+def unresolved(seconds: float) -> str:
+    """The error of a job that has been waiting for so long to be resolved."""
+    return f"nobody resolved it within {written(seconds)}"
 
 
 def kept_for(status: Status, usual: float, own: float | None) -> float:

@@ -6,7 +6,7 @@ import atexit
 import os
 import time
 from functools import cache
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from prokerja import repository
 from prokerja.errors import NotFound
@@ -124,6 +124,17 @@ class Queue:
     def retry_failed(self, queue: str | None = None, job: str | None = None) -> int:
         """Put all failed jobs back, of a queue or of a name if given; returns how many."""
         return self.repository.retry_failed(queue, job, time.time())
+
+    def resolve(self, id: int, data: Any = None, token: str | None = None) -> None:
+        """Hand an awaiting job what it waits for, a JSON value; a worker then goes on with it.
+
+        Raises NotFound if there is no such job, NotAwaiting, with its status, if it does not wait,
+        and RequestError if `token` is given and is not the job's. A job that runs is given a
+        second to begin waiting.
+        """
+        from prokerja.resolving import resolve
+
+        resolve(self.repository, id, data, token)
 
     def cancel(self, *ids: int, why: str | None = None) -> int:
         """End jobs that have not ended, all or none; they fail, and are not retried.

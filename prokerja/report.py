@@ -10,8 +10,8 @@ from prokerja.times import iso
 
 if TYPE_CHECKING:
     from prokerja.model.progress import Progress
-    from prokerja.model.record import Attempt, Condition, Detail, Parent, Record
-    from prokerja.model.summary import Summary
+    from prokerja.model.record import Attempt, Awaiting, Condition, Detail, Parent, Record
+    from prokerja.model.summary import Summary, Tally
     from prokerja.model.worker import WorkerRow
 
 
@@ -19,11 +19,16 @@ def summary_json(summary: Summary) -> dict[str, Any]:
     """The shape of `report --json`."""
     waiting = summary.waiting_since
     return {
-        **summary.total.counts(),
-        "queues": [{"queue": tally.queue, **tally.counts()} for tally in summary.queues],
+        **tally_json(summary.total),
+        "queues": [{"queue": tally.queue, **tally_json(tally)} for tally in summary.queues],
         "oldest_due_seconds": None if waiting is None else round(summary.now - waiting, 3),
         "workers": [worker_json(worker) for worker in summary.workers],
     }
+
+
+def tally_json(tally: Tally) -> dict[str, int]:
+    """Counts as JSON; awaiting ones are processing, too."""
+    return {**tally.counts(), "awaiting": tally.awaiting}
 
 
 def worker_json(worker: WorkerRow) -> dict[str, Any]:
@@ -49,6 +54,7 @@ def record_json(record: Record) -> dict[str, Any]:
         "due_at": iso(record.due_at),
         "started_at": None if record.started_at is None else iso(record.started_at),
         "finished_at": None if record.finished_at is None else iso(record.finished_at),
+        "awaiting": None if record.awaiting is None else awaiting_json(record.awaiting),
         "attempts": record.attempts,
         "suspended_at": None if record.suspended_at is None else iso(record.suspended_at),
         "label": record.label,
@@ -74,6 +80,12 @@ def progress_of(record: Record) -> str:
     if part is not None:
         words.append(f"({int(part * 100)}%)")
     return " ".join([*words, text] if text else words)
+
+
+def awaiting_json(awaiting: Awaiting) -> dict[str, Any]:
+    """A wait for an outside party as JSON."""
+    since, until = awaiting
+    return {"since": iso(since), "until": None if until is None else iso(until)}
 
 
 def command_of(record: Record) -> str | None:

@@ -35,6 +35,25 @@ class Running:
     """The job itself, while it runs."""
     steps: Steps
     progress: ProgressReports
+    _token: tuple[int, int, str] | None = None
+    """The last that was made, with the id and the attempt that it is of."""
+
+    @property
+    def token(self) -> str | None:
+        """The attempt's token, if it has one."""
+        if self._token is not None and self._token[:2] == (self.id, self.number):
+            return self._token[2]
+        return self.extra.token if self.extra else None
+
+    def make_token(self) -> str:
+        """The attempt's token, which is made when it is asked for."""
+        token = self.token
+        if token is None:
+            import secrets
+
+            token = secrets.token_urlsafe()
+            self._token = self.id, self.number, token
+        return token
 
 
 current: Running | None = None

@@ -18,6 +18,7 @@ SYNONYMS = {
     "output": ("cat", "log", "logs", "print", "stderr", "stdout", "tail"),
     "purge": ("clean", "clear", "delete", "flush", "prune", "remove", "rm"),
     "retry": ("rerun", "requeue", "restart"),
+    "resolve": ("answer", "complete", "fulfill", "respond"),
     "cancel": ("abort", "kill", "revoke"),
     "suspend": ("freeze", "pause"),
     "resume": ("cont", "continue", "unpause"),

@@ -27,6 +27,13 @@ def duration(text: str, what: str = "duration") -> float:
     return seconds
 
 
+def written(seconds: float) -> str:
+    """A duration as `duration` reads it: `5m` for 300 seconds, `90s` for 90."""
+    units = (unit for unit in ("d", "h", "m") if seconds and seconds % UNITS[unit] == 0)
+    unit = next(units, "s")
+    return f"{seconds / UNITS[unit]:.12g}{unit}"
+
+
 def moment(text: str, what: str = "time") -> float:
     """Seconds since the epoch of an ISO 8601 time, local unless it says otherwise."""
     from datetime import datetime

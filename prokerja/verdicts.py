@@ -8,10 +8,12 @@ from typing import Annotated, NamedTuple
 from msgspec import Meta, Struct
 
 from prokerja.model.declaration import Declaration
+from prokerja.times import MAX_SECONDS
 
 Moment = Annotated[float, Meta(ge=0, le=253402300799)]
 """Seconds since the epoch, in a year that a calendar has."""
 Length = Annotated[int, Meta(ge=0, le=2**62)]
+Seconds = Annotated[float, Meta(ge=0, le=MAX_SECONDS)]
 
 
 class Advice(IntEnum):
@@ -66,8 +68,27 @@ class Released(Struct, array_like=True, tag=2, gc=False):
     refusal: Refusal | None = None
 
 
-Ended = Completed | Failed
+class Postponed(Struct, array_like=True, tag=3, gc=False):
+    """`handle()` asked to be run later: it goes back, no attempt used."""
+
+    started_at: Moment
+    finished_at: Moment
+    seconds: Seconds
+
+
+class Parked(Struct, array_like=True, tag=4, gc=False):
+    """`handle()` has handed its work to an outside party, which is to resolve it."""
+
+    started_at: Moment
+    finished_at: Moment
+    timeout: Seconds | None = None
+    """For how long it may wait; None for ever."""
+    token: str | None = None
+    """The secret that the outside party was given, if it was."""
+
+
+Ended = Completed | Failed | Postponed | Parked
 """What a realizer tells of a job that it has run."""
-Verdict = Completed | Failed | Released
+Verdict = Completed | Failed | Released | Postponed | Parked
 Settlement = tuple[int, int, Verdict]
 """A declaration's id, its lane's, and what came of it."""

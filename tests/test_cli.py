@@ -707,9 +707,23 @@ def test_an_ascii_terminal_gets_escapes_and_no_traceback(shell: Home) -> None:
 # JSON
 
 
+PARK = """
+from prokerja import Await, Job
+
+
+class Park(Job):
+    def payload(self):
+        return {}
+
+    def handle(self):
+        return Await()
+"""
+
+
 def test_every_answer_is_json_if_asked_for(shell: Home) -> None:
-    shell.declare_job("noop")
-    shell.declare_job("fail")
+    shell.write("park.py", PARK)
+    for name in ("noop", "fail", "park"):
+        shell.declare_job(name)
     shell.work()
     shell.worker()
     shell.cli("declare:shell", "sleep", "1000")
@@ -726,9 +740,10 @@ def test_every_answer_is_json_if_asked_for(shell: Home) -> None:
         ("hold", "4"): dict,
         ("change", "4", "--priority", "1"): dict,
         ("release", "4"): dict,
-        ("report", "--why", "3"): dict,
-        ("suspend", "3"): dict,
-        ("resume", "3"): dict,
+        ("report", "--why", "4"): dict,
+        ("suspend", "4"): dict,
+        ("resume", "4"): dict,
+        ("resolve", "3"): dict,
         ("purge",): dict,
         ("wait", "3", "--timeout", "0"): dict,
         ("result", "1"): dict,
@@ -769,6 +784,9 @@ def test_every_answer_is_json_if_asked_for(shell: Home) -> None:
         (2, ["suspend"]),
         (1, ["resume", "77"]),
         (1, ["resume", "1"]),
+        (1, ["resolve", "77"]),
+        (1, ["resolve", "1"]),
+        (2, ["resolve"]),
         (2, ["purge", "--older-than", "long"]),
         (2, ["purge", "--status", "processing"]),
         (2, ["wait", "77"]),

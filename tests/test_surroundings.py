@@ -40,6 +40,7 @@ COMMANDS = {
     "report --why 1": 0,
     "suspend 2": 1,
     "resume 2": 1,
+    "resolve 2": 1,
     "purge": 0,
     "purge --status pending": 0,
     "jobs": 0,

@@ -25,6 +25,7 @@ COMMANDS = {
     "change": "change",
     "suspend": "suspend",
     "resume": "resume",
+    "resolve": "resolve",
     "purge": "purge",
     "wait": "wait",
     "jobs": "jobs",

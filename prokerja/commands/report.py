@@ -17,7 +17,7 @@ from prokerja.times import human
 
 if TYPE_CHECKING:
     from prokerja.model.record import Condition
-    from prokerja.model.summary import Summary
+    from prokerja.model.summary import Summary, Tally
 
 TITLE = "ProKerja Report"
 
@@ -114,16 +114,21 @@ def _show(summary: Summary) -> None:
     print(TITLE)
     total = summary.total.counts()
     several = len(summary.queues) > 1
-    rows = [(tally.queue, *_cells(tally.counts())) for tally in summary.queues]
+    rows = [(tally.queue, *cells(tally)) for tally in summary.queues]
     if several:
-        rows.append(("all", *_cells(total)))
+        rows.append(("all", *cells(summary.total)))
         print_table(("queue", *total), rows, right=tuple(total))
     else:
-        print_table(("status", "jobs"), [(s, f"{n:,}") for s, n in total.items()], right=("jobs",))
+        rows = [*zip(total, cells(summary.total), strict=True)]
+        print_table(("status", "jobs"), rows, right=("jobs",))
     if summary.waiting_since is not None:
         print(f"oldest due job: waiting for {human(summary.now - summary.waiting_since)}")
     print(f"workers alive: {len(summary.workers)}")
 
 
-def _cells(counts: dict[str, int]) -> list[str]:
-    return [f"{count:,}" for count in counts.values()]
+def cells(tally: Tally) -> list[str]:
+    """The counts of each status, and how many of those that are processing await something."""
+    counts = [f"{count:,}" for count in tally.counts().values()]
+    if tally.awaiting:
+        counts[1] += f" ({tally.awaiting:,} awaiting)"
+    return counts

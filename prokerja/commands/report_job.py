@@ -18,7 +18,7 @@ from prokerja.times import human, iso
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from prokerja.model.record import Attempt, Detail, Parent
+    from prokerja.model.record import Attempt, Awaiting, Detail, Parent
 
 MAX_PARENTS = 5
 """That are named, of those on which a job depends."""
@@ -79,6 +79,8 @@ def _stands(detail: Detail, now: float) -> Iterator[tuple[str, str | None]]:
     """What has come of it so far; None for what has not."""
     record = detail.record
     yield "result", brief(detail.cut.beginning) if detail.cut else record.result
+    if record.awaiting is not None:
+        yield "awaiting", _wait(record.awaiting, now)
     yield "not running", detail.why
     is_running = record.status is Status.PROCESSING and record.started_at is not None
     if is_running and detail.why is None:
@@ -111,6 +113,12 @@ def _show_attempt(attempt: Attempt) -> None:
     print(f"attempt {attempt.number}: {began}, took {took}: {escaped(end)}")
     for row in (attempt.traceback or "").splitlines():
         print(f"    {escaped(row)}")
+
+
+def _wait(awaiting: Awaiting, now: float) -> str:
+    since, until = awaiting
+    limit = "" if until is None else f", until {iso(until)} ({_from_now(until, now)})"
+    return f"since {iso(since)} ({_from_now(since, now)}){limit}"
 
 
 def _from_now(moment: float, now: float) -> str:

@@ -10,6 +10,7 @@ from rich.console import Group
 from rich.text import Text
 
 from prokerja.console import STYLES, plural
+from prokerja.model.declaration import Status
 from prokerja.report import progress_of, what_of
 from prokerja.text import escaped
 from prokerja.times import human
@@ -92,8 +93,11 @@ class Dashboard:
 
 def _counts(snapshot: Snapshot, width: int) -> Text:
     line, waiting = Text(), Text()
-    for status, count in snapshot.summary.total.counts().items():
+    total = snapshot.summary.total
+    for status, count in total.counts().items():
         line.append(f"{status} ", "dim").append(f"{count:,}", STYLES[status]).append("  ")
+        if status == Status.PROCESSING and total.awaiting:
+            line.append(f"({total.awaiting:,} awaiting)  ", "dim")
     if (since := snapshot.summary.waiting_since) is not None:
         waiting.append("waiting ", "dim").append(_whole(snapshot.summary.now - since))
     return _spread(line, waiting, width)

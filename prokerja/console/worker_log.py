@@ -100,6 +100,15 @@ class WorkerLog:
         self.say(f"job {event.id} {event.name}: {what}: {event.error}")
 
     @tell.register
+    def _(self, event: events.JobPostponed) -> None:
+        self.say(f"job {event.id} {event.name}: to be run again in {human(event.seconds)}")
+
+    @tell.register
+    def _(self, event: events.JobParked) -> None:
+        limit = "" if event.timeout is None else f", for {human(event.timeout)} at most"
+        self.say(f"job {event.id} {event.name}: waits to be resolved{limit}")
+
+    @tell.register
     def _(self, event: events.JobsSettled) -> None:
         self.settled(event.completed, event.failed)
 

@@ -30,6 +30,10 @@ class Extra(NamedTuple):
     """How many of the batch that it has waited for have completed, and failed."""
     steps: dict[str, str] | None = None
     """The values of the steps that it has done before, as JSON, by name."""
+    answer: str | None = None
+    """What it was resolved with, as JSON; `resolved()` is called then, not `handle()`."""
+    token: str | None = None
+    """That which the attempt was given before it was resolved."""
 
 
 class Reported(NamedTuple):
@@ -39,6 +43,16 @@ class Reported(NamedTuple):
     """Steps that they have done: the name, and the value as JSON."""
     progress: Sequence[tuple[tuple[int, int], Progress]] = ()
     """How far they have come."""
+
+
+class Overdue(NamedTuple):
+    """A declaration that nobody has resolved in time."""
+
+    id: int
+    lane: int
+    started_at: float
+    """When its attempt began."""
+    error: str
 
 
 class Cancellation(NamedTuple):

@@ -23,6 +23,14 @@ class Attempt(NamedTuple):
     """How long its result was, if that was too long to be kept whole."""
 
 
+class Awaiting(NamedTuple):
+    """A declaration's wait for an outside party."""
+
+    since: float
+    until: float | None
+    """When it will have waited for too long."""
+
+
 class Record(NamedTuple):
     """A declaration and what has come of it so far."""
 
@@ -53,6 +61,8 @@ class Record(NamedTuple):
     """How far its last attempt has come, if it said so."""
     suspended_at: float | None = None
     """Since when it is to stand still; None if it is not."""
+    awaiting: Awaiting | None = None
+    """If it waits to be resolved."""
 
 
 class Parent(NamedTuple):

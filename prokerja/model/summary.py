@@ -14,6 +14,8 @@ class Tally(NamedTuple):
     processing: int
     completed: int
     failed: int
+    awaiting: int = 0
+    """Of those that are processing, how many wait to be resolved."""
 
     def counts(self) -> dict[str, int]:
         """The numbers by status."""

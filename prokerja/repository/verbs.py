@@ -54,6 +54,8 @@ class Turn(NamedTuple):
     """Job names by lane, of the lanes that were looked at."""
     next_due: float | None
     """When the next job that this worker takes is due; None if none waits."""
+    deadline: float | None
+    """When an awaiting job, of whatever queue, has to be resolved at the latest."""
     extras: dict[tuple[int, int], Extra]
     """What else some of the claimed are given, by token and id."""
     lost: list[tuple[int, int]] = []  # noqa: RUF012  nobody changes it
@@ -133,14 +135,20 @@ class Repository(Protocol):
     def retry_failed(self, queue: str | None, name: str | None, now: float) -> int:
         """Give all failed declarations of a queue and a job a fresh start; returns how many."""
 
+    def resolve(self, id: int, answer: str, token: str | None, now: float) -> None:
+        """Hand an awaiting declaration what it waits for, as JSON: it is pending, and due.
+
+        Raises NotFound, NotAwaiting, or BadOption for a token that is not its own.
+        """
+
     def cancel(
         self, ids: Iterable[int], error: str, now: float, *, skip_ended: bool = False
     ) -> int:
         """End declarations with that error, all or none; returns how many are yet to be stopped.
 
-        Pending ones fail at once, the others once their worker has stopped them; none is retried.
-        Raises NotFound or RequestError naming the first id that is not there or, unless those are
-        to be skipped, has ended.
+        Pending and awaiting ones fail at once, the others once their worker has stopped them; none
+        is retried. Raises NotFound or RequestError naming the first id that is not there or, unless
+        those are to be skipped, has ended.
         """
 
     def cancel_matching(self, wanted: Filter, error: str, now: float) -> tuple[int, int]:
@@ -230,8 +238,9 @@ class Repository(Protocol):
         """Settle by token, remember which jobs are running since when, and claim, in one go.
 
         What a claim does not hold (any more) changes nothing. What was `reported` is written before
-        anything is settled; if there are steps among it, all is durable. A worker that is `leaving`
-        may do this in a store that a newer program has changed.
+        anything is settled; if there are steps among it, all is durable. Jobs that nobody has
+        resolved in time fail. A worker that is `leaving` may do this in a store that a newer
+        program has changed.
         """
 
     def requests(self, worker: int) -> Requests:

@@ -82,6 +82,8 @@ def _why_not_pending(store: Answers, record: Record) -> str:
 
 
 def _why_not_yet(store: Answers, record: Record) -> str | None:
+    if record.awaiting is not None:
+        return f"it waits to be resolved; `prokerja resolve {record.id}` does that"
     if not store.living():
         return "its worker is dead; `prokerja realization:start` puts it back at once"
     if record.suspended_at is not None:

@@ -78,6 +78,8 @@ class Supervisor:
         """Of the jobs that realizers have loaded."""
         self._next_due: float | None = None
         """When the next job is due, in seconds since the epoch."""
+        self._deadline: float | None = None
+        """When the next job has to be resolved at the latest, in seconds since the epoch."""
         self._idle = False
 
     def run(self) -> None:
@@ -112,7 +114,9 @@ class Supervisor:
         taking = Taking(options.queues, (), options.directories)
         self._membership = repository.join(os.getpid(), time.time(), options.realizers, taking)
         self._watch = repository.watch()
-        self._recovery = Recovery(repository, self._membership.worker, self._watch, tell)
+        self._recovery = Recovery(
+            repository, self._membership.worker, self._watch, tell, self._look_for_deadlines
+        )
         self._upgrade = UpgradeCheck(repository, lambda: not self._has_room)
         requests = RequestCheck(repository, self._membership.worker, self._pool)
         self._writes = Writes(self._watch, self._recovery, self._upgrade, requests, tell)
@@ -125,6 +129,10 @@ class Supervisor:
         self._loop.add(self._requests, self._requests.drain)
         self._loop.add_watched(self._watch, self._writes.hear, self._writes.interest)
 
+    def _look_for_deadlines(self) -> None:
+        """Those of a dead worker's jobs are nobody's but ours."""
+        self._deadline = 0.0
+
     @property
     def _has_room(self) -> bool:
         return self._pool.has_room and self._left != 0
@@ -135,9 +143,11 @@ class Supervisor:
         self._learn()
         pool.reassign()
         due = self._next_due is not None and self._next_due <= time.time()
+        late = self._deadline is not None and self._deadline <= time.time()
         if (
             results.settlements
             or results.started
+            or late
             or (self._has_room and (self._writes.woken or due))
             or pool.reported.is_due(time.monotonic())
         ):
@@ -161,7 +171,7 @@ class Supervisor:
             self._left = left
             self._writes.woken = True
             raise
-        self._next_due = turn.next_due
+        self._next_due, self._deadline = turn.next_due, turn.deadline
         results.job_names.update(turn.names)
         results.extras.update(turn.extras)
         self._writes.wrote(time.monotonic(), full=not self._has_room)
@@ -205,6 +215,8 @@ class Supervisor:
         pauses = [moment - now for moment in moments if moment is not None]
         if self._next_due is not None and self._pool.has_room:
             pauses.append(min(self._next_due - time.time(), RECHECK_CLOCK_SECONDS))
+        if self._deadline is not None:
+            pauses.append(min(self._deadline - time.time(), RECHECK_CLOCK_SECONDS))
         return max(0.0, min(MAX_SLEEP_SECONDS, *pauses))
 
     def _finished(self) -> bool:

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from prokerja.events import JobFailed, JobsSettled, WorkerStopped
-from prokerja.verdicts import Completed, Failed, Released
+from prokerja.events import JobFailed, JobParked, JobPostponed, JobsSettled, WorkerStopped
+from prokerja.verdicts import Completed, Failed, Parked, Postponed, Released
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from prokerja.events import Event
     from prokerja.model.claim import FailedAttempt
     from prokerja.verdicts import Settlement
+
+
+TELL_SECONDS = 1.0
+"""A job that is to be run again sooner is not worth a line."""
 
 
 class Totals:
@@ -25,12 +29,14 @@ class Totals:
         self._totals: Counter[type] = Counter()
 
     def record(
-        self, settled: Iterable[Settlement], failed: Iterable[FailedAttempt], now: float
+        self, settled: Sequence[Settlement], failed: Sequence[FailedAttempt], now: float
     ) -> None:
         """One turn's settlements, and the attempts among them that have failed."""
         counts = Counter(type(verdict) for _, _, verdict in settled)
         self._totals.update(counts)
         lost = 0
+        if counts[Parked] or counts[Postponed]:
+            self._tell_of_open(settled, {attempt.id for attempt in failed})
         for attempt in failed:
             name = self._names.get(attempt.lane, "?")
             again = None if attempt.retry_at is None else attempt.retry_at - now
@@ -38,6 +44,17 @@ class Totals:
             self._tell(JobFailed(attempt.id, name, attempt.number, attempt.error, again))
         if counts[Completed] or lost:
             self._tell(JobsSettled(counts[Completed], lost))
+
+    def _tell_of_open(self, settled: Sequence[Settlement], failed: set[int]) -> None:
+        """Of attempts that are to go on, but for those that were not allowed to."""
+        for id, lane, verdict in settled:
+            name = self._names.get(lane, "?")
+            if id in failed:
+                continue
+            if isinstance(verdict, Postponed) and verdict.seconds >= TELL_SECONDS:
+                self._tell(JobPostponed(id, name, verdict.seconds))
+            elif isinstance(verdict, Parked):
+                self._tell(JobParked(id, name, verdict.timeout))
 
     def summary(self) -> WorkerStopped:
         """All turns taken together."""

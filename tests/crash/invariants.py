@@ -21,9 +21,10 @@ def faults(connection: sqlite3.Connection) -> Iterator[str]:
     rows = dict(connection.execute("SELECT id, status FROM declaration"))
     pending = [id for (id,) in connection.execute("SELECT declaration FROM pending")]
     claimed = claims(connection)
-    yield from _places(rows, Counter(pending), Counter(claimed))
+    awaiting = [id for (id,) in connection.execute("SELECT declaration FROM awaiting")]
+    yield from _places(rows, Counter(pending), Counter([*claimed, *awaiting]))
     yield from _leftovers(connection)
-    yield from _tally(connection, set(claimed))
+    yield from _tally(connection, {*claimed, *awaiting})
 
 
 def claims(connection: sqlite3.Connection) -> list[int]:
@@ -38,11 +39,11 @@ def _places(rows: dict[int, int], pending: Counter[int], claimed: Counter[int]) 
         if status > 0 and places:
             yield f"job {id} is finished ({status}) and runnable: it could run twice"
         elif status == 0 and not places:
-            yield f"job {id} is open, but in nobody's hands and not pending: it is lost"
+            yield f"job {id} is open, but neither pending, claimed nor awaiting: it is lost"
         elif places > 1:
             yield f"job {id} is in {places} places: it could run twice"
     for id in (pending.keys() | claimed.keys()) - rows.keys():
-        yield f"job {id} is pending or claimed, but has no declaration"
+        yield f"job {id} is pending, claimed or awaiting, but has no declaration"
 
 
 def _leftovers(connection: sqlite3.Connection) -> Iterator[str]:
@@ -58,6 +59,13 @@ def _leftovers(connection: sqlite3.Connection) -> Iterator[str]:
             SELECT declaration FROM cancellation AS c WHERE declaration NOT IN (
                 SELECT value FROM claim, json_each(claim.declarations)
                 WHERE claim.token = c.token)""",
+        "waiting in another lane than its own": """
+            SELECT declaration FROM awaiting AS a JOIN declaration AS d ON d.id = a.declaration
+            WHERE d.lane <> a.lane""",
+        "an answer for what has ended, waits, or is gone": """
+            SELECT declaration FROM answer WHERE declaration NOT IN (
+                SELECT id FROM declaration WHERE status = 0)
+            OR declaration IN (SELECT declaration FROM awaiting)""",
         "an attempt without its declaration": """
             SELECT declaration FROM attempt
             WHERE declaration NOT IN (SELECT id FROM declaration)""",
@@ -77,13 +85,18 @@ def _leftovers(connection: sqlite3.Connection) -> Iterator[str]:
             yield f"job {id}: {what}"
 
 
-def _tally(connection: sqlite3.Connection, claimed: set[int]) -> Iterator[str]:
+def _tally(connection: sqlite3.Connection, in_hand: set[int]) -> Iterator[str]:
     counted: dict[int, Counter[str]] = {}
     for id, lane, status in connection.execute("SELECT id, lane, status FROM declaration"):
-        place = STATUSES[status + 1] if status else STATUSES[id in claimed]
+        place = STATUSES[status + 1] if status else STATUSES[id in in_hand]
         counted.setdefault(lane, Counter())[place] += 1
     query = f"SELECT id, {', '.join(STATUSES)} FROM lane"
     for lane, *told in connection.execute(query):
         held = [counted.get(lane, Counter())[status] for status in STATUSES]
         if told != held:
             yield f"lane {lane} is said to hold {told} and holds {held}"
+    query = """
+        SELECT id, awaiting, (SELECT count(*) FROM awaiting WHERE lane = lane.id) AS waiting
+        FROM lane WHERE awaiting <> waiting"""
+    for lane, told, waiting in connection.execute(query):
+        yield f"lane {lane} is said to have {told} awaiting jobs and has {waiting}"

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 NEXT = schema.VERSION + 1
 TABLES = ("lane", "declaration", "purged", "pending", "claim", "running", "attempt", "worker",
           "catalog", "source", "histogram", "cancellation", "coalescing", "blocked", "dependency",
-          "expiry", "cut_result", "progress", "step", "suspension", "refusal")  # fmt: skip
+          "expiry", "cut_result", "progress", "step", "suspension", "refusal", "awaiting",
+          "answer")  # fmt: skip
 
 
 def migrate(path: str) -> None:

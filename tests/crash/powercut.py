@@ -43,6 +43,8 @@ class Acknowledged:
         self.cancelled: set[int] = set()
         """And not given a fresh start since."""
         self.steps: set[tuple[int, str]] = set()
+        self.resolved: dict[int, tuple[float, int, str]] = {}
+        """Since when they had been waiting, after how many attempts, and the last answer."""
         self.doomed: set[int] = set()
         """A purge of these has begun, so they may be gone."""
         self.gone: set[int] = set()
@@ -62,6 +64,8 @@ class Acknowledged:
             self.cancelled |= set(about)
         elif what == "stepped":
             self.steps.add(tuple(about))
+        elif what == "resolved":
+            self.resolved[about[0]] = tuple(about[1])
         elif what == "reopening":
             self.cancelled -= set(about)
         elif what == "purging":
@@ -81,8 +85,25 @@ class Acknowledged:
         told["cancelled and forgotten"] = sorted(self.cancelled.intersection(runnable(repository)))
         done = {*repository.database.execute("SELECT declaration, name FROM step")}
         told["step forgotten"] = [id for id, _ in self.steps - done if id in found]
+        told["resolved and forgotten"] = self._unresolved(repository)
         faults = [f"acknowledged, but {what}: jobs {ids}" for what, ids in told.items() if ids]
         return faults + self._reused(repository)
+
+    def _unresolved(self, repository: SQLiteRepository) -> list[int]:
+        """Of those that were resolved: the ones that wait as before, or are without an answer.
+
+        An answer is used by the attempt that ends with it, or that waits once more.
+        """
+        query = """
+            SELECT id, since, data FROM declaration LEFT JOIN awaiting ON awaiting.declaration = id
+            LEFT JOIN answer ON answer.declaration = id WHERE status = 0 AND attempt = ? AND id = ?
+        """
+        lost = []
+        for id, (since, attempt, answer) in self.resolved.items():
+            row = repository.database.execute(query, (attempt, id)).fetchone()
+            if row is not None and (row[1] <= since if row[1] else row[2] != answer):
+                lost.append(id)
+        return lost
 
     def _reused(self, repository: SQLiteRepository) -> list[str]:
         [next_id] = repository.database.execute(NEXT_ID).fetchone()
@@ -191,6 +212,8 @@ def drained(repository: SQLiteRepository) -> None:
     later = time.time() + DAY
     repository.database.durable(False)
     recover(repository, later)
+    for (id,) in repository.database.execute("SELECT declaration FROM awaiting").fetchall():
+        repository.resolve(id, "null", None, later)
     with repository.database.writing():
         taken = take(repository, TURNS, later)
         done = [(claimed.id, claimed.lane, Completed(later, later, None)) for claimed in taken]

@@ -19,7 +19,7 @@ from prokerja.model.declaration import Declaration, Lane, Status
 from prokerja.model.worker import Taking
 from prokerja.repository.sqlite.codes import TURNS
 from prokerja.repository.sqlite.repository import SQLiteRepository
-from prokerja.verdicts import Completed, Failed, Released, Settlement
+from prokerja.verdicts import Completed, Failed, Parked, Postponed, Released, Settlement
 from tests.crash.work import recover, take
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Life:
         acts: dict[Callable[[], None], int] = {
             self._declare: 6, self._take: 5, self._settle: 6, self._start: 2, self._retry: 1,
             self._retry_all: 1, self._purge: 1, self._chores: 1, self._die: 1, self._shorten: 1,
-            self._reopen: 1, self._cancel: 1, self._step: 3,
+            self._reopen: 1, self._cancel: 1, self._step: 3, self._resolve: 4,
         }  # fmt: skip
         for act in self._random.choices(list(acts), list(acts.values()), k=steps):
             self._now += self._random.random()
@@ -138,8 +138,12 @@ class Life:
     def _verdict(self, claimed: Claimed) -> Settlement:
         times = (self._now - 1, self._now)
         chance = self._random.random()
+        if chance < 0.2:
+            return (claimed.id, claimed.lane, Parked(*times, None, "secret"))
+        if chance < 0.25:
+            return (claimed.id, claimed.lane, Postponed(*times, 0.5))
         if chance < 0.7:
-            more = (self._declaration(),) if chance < 0.1 else ()
+            more = (self._declaration(),) if chance < 0.35 else ()
             return (claimed.id, claimed.lane, Completed(*times, '"done"', more))
         if chance < 0.9:
             return (claimed.id, claimed.lane, Failed(*times, "no luck", "a traceback\n" * 40))
@@ -157,6 +161,17 @@ class Life:
         some = self._random.sample(ids, min(len(ids), 2))
         self._front.cancel(some, "cancelled", self._now)
         self._note("cancelled", some)
+
+    def _resolve(self) -> None:
+        """By a command, which answers when it is on the disk."""
+        query = """
+            SELECT id, since, attempt FROM awaiting JOIN declaration ON id = awaiting.declaration"""
+        waiting = self._front.database.execute(query).fetchall()
+        if waiting:
+            id, since, attempt = self._random.choice(waiting)
+            answer = str(self._random.getrandbits(60))
+            self._front.resolve(id, answer, "secret", self._now)
+            self._note("resolved", [id, [since, attempt, answer]])
 
     def _retry(self) -> None:
         failed = self._ids("status = 2")

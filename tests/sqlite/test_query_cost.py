@@ -20,7 +20,7 @@ from prokerja.repository.sqlite.codes import TURNS
 from prokerja.repository.sqlite.histogram import buckets
 from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.spec import JobSpec
-from prokerja.verdicts import Refusal, Released
+from prokerja.verdicts import Parked, Refusal, Released
 from tests.sqlite.files import START, asked, settle, take
 
 if TYPE_CHECKING:
@@ -75,23 +75,6 @@ def verbs(repository: SQLiteRepository) -> dict[str, Callable[[], object]]:
             repository.claims.started(claimed[0].token, [(claimed[0].id, START)])
             repository.claims.put_back(40, START)
 
-    def suspend_and_resume() -> None:
-        repository.declarations.add([asked()], START)
-        claimed = take(repository, next(tokens), 1)
-        with repository.database.writing():
-            repository.claims.started(claimed[0].token, [(claimed[0].id, START)])
-        repository.suspend([claimed[0].id], START)
-        repository.requests(claimed[0].token // TURNS)
-        repository.resume([claimed[0].id])
-        settle(repository, claimed, 1)
-
-    def refuse() -> None:
-        [claimed] = take(repository, next(tokens), 1)
-        released = Released(counted=False, refusal=Refusal("is older", "size"))
-        with repository.database.writing():
-            given = [(claimed.id, claimed.lane, released)]
-            repository.claims.settle(claimed.token, given, START, lambda: 0.5)
-
     def one() -> None:
         record = past.one(1)
         assert record is not None
@@ -118,10 +101,10 @@ def verbs(repository: SQLiteRepository) -> dict[str, Callable[[], object]]:
         "running": lambda: past.running(None, 20),
         "cancel": lambda: repository.cancel([past.newest(Filter(Status.PENDING), 1)[0].id], "", 0),
         "cancel labelled": lambda: repository.cancel_matching(Filter(label="rare"), "", START),
-        "suspend and resume": suspend_and_resume,
-        "refuse": refuse,
+        **claimed_verbs(repository, tokens),
         "purge old": lambda: repository.purge_old({Status.COMPLETED: 1e9}, START, 1.0),
         "histogram": lambda: buckets(repository.database, None),
+        **awaited(repository, tokens),
         "one": one,
         "retry": retry,
         "retry failed": lambda: repository.fresh_starts.retry_failed(ids, START - 1e6),
@@ -181,6 +164,55 @@ def waiting_verbs(repository: SQLiteRepository) -> dict[str, Callable[[], object
     }
 
 
+def claimed_verbs(
+    repository: SQLiteRepository, tokens: Iterator[int]
+) -> dict[str, Callable[[], object]]:
+    """What is done with what a worker holds."""
+
+    def suspend_and_resume() -> None:
+        repository.declarations.add([asked()], START)
+        claimed = take(repository, next(tokens), 1)
+        with repository.database.writing():
+            repository.claims.started(claimed[0].token, [(claimed[0].id, START)])
+        repository.suspend([claimed[0].id], START)
+        repository.requests(claimed[0].token // TURNS)
+        repository.resume([claimed[0].id])
+        settle(repository, claimed, 1)
+
+    def refuse() -> None:
+        [claimed] = take(repository, next(tokens), 1)
+        released = Released(counted=False, refusal=Refusal("is older", "size"))
+        with repository.database.writing():
+            given = [(claimed.id, claimed.lane, released)]
+            repository.claims.settle(claimed.token, given, START, lambda: 0.5)
+
+    return {"suspend and resume": suspend_and_resume, "refuse": refuse}
+
+
+def awaited(repository: SQLiteRepository, tokens: Iterator[int]) -> dict[str, Callable[[], object]]:
+    """What is done with jobs that wait to be resolved."""
+
+    def park() -> int:
+        [claimed] = take(repository, next(tokens), 1)
+        verdict = claimed.id, claimed.lane, Parked(START, START, 5.0)
+        with repository.database.writing():
+            repository.claims.settle(claimed.token, [verdict], START, lambda: 0.5)
+        return claimed.id
+
+    def resolve() -> None:
+        repository.resolve(park(), "1", None, START)
+        with repository.database.writing():
+            assert repository.awaiting.has_answers()
+            repository.awaiting.answers(40 * TURNS)
+
+    return {
+        "park": park,
+        "resolve": resolve,
+        "time out": lambda: repository.turn(50, {}, (), None, park() * 0 + START + 5),
+        "cancel awaiting": lambda: repository.cancel([park()], "", START),
+    }
+
+
 FILTERS = [
     Filter(batch="rare"),
     Filter(label="rare"),
@@ -192,7 +224,8 @@ FILTERS = [
 VERBS = [
     "declare", "complete", "fail", "return", "tell", "recover", "waiting", "next due", "tallies",
     "tallies of one", "due since", "histogram", "failures", "running", "one", "retry", "cancel",
-    "cancel labelled", "suspend and resume", "refuse", "purge old",
+    "cancel labelled", "suspend and resume", "refuse", "purge old", "park", "resolve", "time out",
+    "cancel awaiting",
     "retry failed", "through the door", "through the door after others", "out of the view",
     "hold and release", "change", "coalesce", "depend", "follow", "why",
     *(f"newest {wish}" for wish in FILTERS),
@@ -218,6 +251,22 @@ def filled(path: Path, count: int) -> SQLiteRepository:
     [lane] = repository.lanes.matching(None, None)
     database = repository.database
     with database.writing():
+        database.execute(
+            "INSERT INTO declaration (lane, declared_at, due_at, payload, retries, retry_after)"
+            " SELECT lane, declared_at, due_at, payload, 0, 10 FROM declaration"
+            " WHERE id BETWEEN 4 AND 3 + ?",
+            (count,),
+        )
+        database.execute(
+            "INSERT INTO awaiting (declaration, lane, started_at, since, until)"
+            " SELECT id, lane, due_at, due_at, due_at + 1e6 FROM declaration"
+            " ORDER BY id DESC LIMIT ?",
+            (count,),
+        )
+        database.execute(
+            "UPDATE lane SET processing = processing + ?1, awaiting = ?1 WHERE id = ?2",
+            (count, lane),
+        )
         for code, column in ((1, "completed"), (2, "failed")):
             database.execute(
                 "INSERT INTO declaration (lane, status, declared_at, due_at, payload, retries,"

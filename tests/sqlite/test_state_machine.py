@@ -22,7 +22,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from prokerja.errors import NotFound, NotRunning, RequestError
+from prokerja import lifecycle
+from prokerja.errors import BadOption, NotAwaiting, NotFound, NotRunning, RequestError
 from prokerja.lifecycle import CANCELLED, DAY, MAX_CRASHES, MAX_RELEASES, TRANSITIONS
 from prokerja.model.claim import FailedAttempt, Reported
 from prokerja.model.declaration import Declaration, Lane, Status
@@ -32,7 +33,7 @@ from prokerja.model.worker import Taking
 from prokerja.repository.sqlite import history
 from prokerja.repository.sqlite.codes import TURNS
 from prokerja.repository.sqlite.repository import SQLiteRepository
-from prokerja.verdicts import Completed, Failed, Refusal, Released
+from prokerja.verdicts import Completed, Failed, Parked, Postponed, Refusal, Released
 from tests.repository.harness import (
     COMPLETED,
     DIRECTORIES,
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from prokerja.verdicts import Settlement
+    from prokerja.verdicts import Settlement, Verdict
 
 
 @dataclass
@@ -79,6 +80,11 @@ class Model:
     suspended: float | None = None
     fields: str = ""
     """What keeps it apart from others of its lane."""
+    postponed: int = 0
+    awaiting: tuple[str | None, float, float, float | None] | None = None
+    """The token, when the attempt began, since when it waits, and until when."""
+    answer: tuple[str, str | None] | None = None
+    """What it was resolved with, and the token."""
     wrong: list[tuple[int, bool]] = field(default_factory=list)
     """Of the attempts that went wrong: the number, and whether the worker died."""
 
@@ -104,6 +110,7 @@ class Machine(RuleBasedStateMachine):
         self.repositories = [SQLiteRepository(str(path)) for _ in range(2)]
         for repository in self.repositories:
             repository.database.durable(False)  # no test here cuts the power
+            repository.claims.chance = lambda: 0.5
         self.current = self.repositories[0]
         self.door = sqlite3.connect(path, isolation_level=None)
         self.door.execute("PRAGMA synchronous = OFF")
@@ -204,6 +211,9 @@ class Machine(RuleBasedStateMachine):
         for id in ids:
             self.jobs[id].status, self.jobs[id].token = PROCESSING, token
             self.old.append((token, id, self.lanes[self.jobs[id].place]))
+        assert self.current.awaiting.answers(token) == [
+            (id, *answer) for id in ids if (answer := self.jobs[id].answer)
+        ]
         if ids:
             self.claims[token] = ids
         extras = self.current.claims._extras(token)
@@ -225,44 +235,68 @@ class Machine(RuleBasedStateMachine):
         chance=st.floats(0, 1, exclude_max=True),
         follow_up=st.none() | st.sampled_from(LANES),
         twice=st.booleans(),
+        seconds=st.sampled_from([0.5, 60.0]),
+        secret=st.sampled_from([None, "x"]),
     )
     def settle(
-        self, data: st.DataObject, chance: float, follow_up: Lane | None, twice: bool
+        self,
+        data: st.DataObject,
+        chance: float,
+        follow_up: Lane | None,
+        twice: bool,
+        seconds: float,
+        secret: str | None,
     ) -> None:
         token, ids = self.some(data)
-        kind_of = st.sampled_from(["completed", "failed", "free", "kept", "unfit", "unknown"])
-        kinds = [data.draw(kind_of) for _ in ids]
+        kinds = [data.draw(st.sampled_from(KINDS)) for _ in ids]
         more = () if follow_up is None else (asked(follow_up, due_at=self.now + 5),)
-        verdicts: list[Settlement] = []
-        for id, kind in zip(ids, kinds, strict=True):
-            lane = self.lanes[self.jobs[id].place]
-            if kind == "completed":
-                verdicts.append((id, lane, Completed(self.now - 2, self.now, f"[{id}]", more)))
-            elif kind == "failed":
-                verdicts.append((id, lane, Failed(self.now - 2, self.now, f"E{id}", "at line 1")))
-            else:
-                refusal = Refusal("is older", "to" if kind == "unfit" else "")
-                given_back = Released(kind == "free", refusal if kind[0] == "u" else None)
-                verdicts.append((id, lane, given_back))
-        started = {id: self.jobs[id].running is not None for id in ids}
+        verdicts: list[Settlement] = [
+            (id, self.lanes[self.jobs[id].place], self.verdict(id, kind, more, seconds, secret))
+            for id, kind in zip(ids, kinds, strict=True)
+        ]
         with self.current.database.writing():
             given = verdicts * 2 if twice else verdicts
             fates = self.current.claims.settle(token, given, self.now, lambda: chance)
         expected = []
-        for id, kind in zip(ids, kinds, strict=True):
+        for (id, _, verdict), kind in zip(verdicts, kinds, strict=True):
+            started = self.jobs[id].running is not None
             self.leave(token, id)
-            if kind == "completed":
+            if isinstance(verdict, Completed):
                 self.complete(id)
                 self.expect(range(self.newest + 1, self.newest + 1 + len(more)), more)
-            elif kind == "failed":
+            elif isinstance(verdict, Failed):
                 expected.append(self.fail(id, chance))
             elif self.jobs[id].cancelled:
-                expected.append(self.stop(id, started=started[id]))
+                expected.append(self.stop(id, started=started))
+            elif isinstance(verdict, Postponed):
+                expected += self.postpone(id, seconds)
+            elif isinstance(verdict, Parked):
+                self.park(id, seconds, secret)
             else:
                 self.come_back(id, free=kind == "free")
                 if kind[0] == "u":
                     self.refuse(token // TURNS, id, apart=kind == "unfit")
         assert fates == expected
+
+    def verdict(
+        self,
+        id: int,
+        kind: str,
+        more: tuple[Declaration, ...],
+        seconds: float,
+        secret: str | None,
+    ) -> Verdict:
+        times = self.now - 2, self.now
+        verdicts: dict[str, Verdict] = {
+            "completed": Completed(*times, f"[{id}]", more),
+            "failed": Failed(*times, f"E{id}", "at line 1"),
+            "later": Postponed(*times, seconds),
+            "parked": Parked(*times, None if secret is None else seconds, secret),
+        }
+        refusal = Refusal("is older", "to" if kind == "unfit" else "")
+        return verdicts.get(kind) or Released(
+            counted=kind == "free", refusal=refusal if kind[0] == "u" else None
+        )
 
     @precondition(lambda self: self.old)
     @rule(data=st.data())
@@ -275,6 +309,8 @@ class Machine(RuleBasedStateMachine):
             (id, lane, Failed(self.now, self.now, "late")),
             (id, lane, Released(counted=True)),
             (id, lane, Released(counted=False)),
+            (id, lane, Postponed(self.now, self.now, 1.0)),
+            (id, lane, Parked(self.now, self.now, 1.0, "late")),
         ]
         verdict: Settlement = data.draw(st.sampled_from(late))
         before = self.everything()
@@ -355,11 +391,55 @@ class Machine(RuleBasedStateMachine):
     def another_worker_starts(self) -> None:
         self.worker += 1
 
+    @precondition(lambda self: self.awaiting())
+    @rule(data=st.data(), with_token=st.booleans(), n=st.integers(0, 9))
+    def resolve(self, data: st.DataObject, with_token: bool, n: int) -> None:
+        id = data.draw(st.sampled_from(self.awaiting()))
+        job = self.jobs[id]
+        assert job.awaiting is not None
+        secret = job.awaiting[0]
+        self.current.resolve(id, str(n), secret if with_token else None, self.now)
+        job.status, job.due_at, job.awaiting = PENDING, self.now, None
+        job.answer = str(n), secret
+
+    @rule(data=st.data())
+    def resolve_what_does_not_wait(self, data: st.DataObject) -> None:
+        missing = [self.newest + 1, 0, -1]
+        bad = data.draw(st.sampled_from([*missing, *self.jobs]))
+        token = "wrong" if bad in self.awaiting() else None
+        error = BadOption if token else NotFound if bad in missing else NotAwaiting
+        before = self.everything()
+        with pytest.raises(error, match=rf"job {bad}\b") as caught:
+            self.current.resolve(bad, "1", token, self.now)
+        if isinstance(caught.value, NotAwaiting):
+            assert caught.value.status is self.jobs[bad].status
+        assert self.everything() == before
+
+    @rule()
+    def nobody_resolves_in_time(self) -> None:
+        late = [
+            (until, id) for id, job in self.jobs.items()
+            if job.awaiting and (until := job.awaiting[3]) is not None and until <= self.now
+        ]  # fmt: skip
+        turn = self.current.turn(self.worker, {}, (), None, self.now)
+        expected = []
+        for _, id in sorted(late):
+            token, _, since, until = self.jobs[id].awaiting or (None, 0.0, 0.0, 0.0)
+            assert token is not None
+            assert until is not None
+            self.jobs[id].awaiting = None
+            expected.append(self.fail(id, 0.5, lifecycle.unresolved(until - since)))
+        assert sorted(turn.failed) == sorted(expected)
+        assert turn.deadline == min(
+            (job.awaiting[3] for job in self.jobs.values() if job.awaiting and job.awaiting[3]),
+            default=None,
+        )
+
     @precondition(lambda self: self.open())
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
         ids = data.draw(st.lists(st.sampled_from(self.open()), min_size=1, max_size=4))
-        held = set(ids) & set(self.of(PROCESSING))
+        held = set(ids) & set(self.claimed())
         assert self.current.cancel(ids, CANCELLED, self.now) == len(held)
         for id in set(ids):
             self.end(id)
@@ -367,7 +447,7 @@ class Machine(RuleBasedStateMachine):
     @rule(lanes=st.lists(st.sampled_from(LANES), unique=True, max_size=6))
     def cancel_matching(self, lanes: list[Lane]) -> None:
         ids = [id for id in self.open() if self.jobs[id].lane in lanes]
-        held = sum(self.jobs[id].status is PROCESSING for id in ids)
+        held = len(set(ids) & set(self.claimed()))
         known = [id for (lane, _), id in self.lanes.items() if lane in lanes]
         cancel = self.current.cancelling.cancel_matching
         assert cancel(known, None, None, CANCELLED, self.now) == (len(ids), held)
@@ -498,15 +578,35 @@ class Machine(RuleBasedStateMachine):
         job = self.jobs[id]
         job.status, job.result, job.finished_at = COMPLETED, f"[{id}]", self.now
         job.attempt += 1
-        job.cancelled = False
+        job.cancelled, job.answer = False, None
         job.steps = dict.fromkeys(job.steps)
         self.counted += 1
 
+    def postpone(self, id: int, seconds: float) -> list[FailedAttempt]:
+        job = self.jobs[id]
+        if job.postponed < lifecycle.MAX_LATER:
+            job.postponed += 1
+            job.status, job.due_at = PENDING, self.now + seconds
+            return []
+        job.attempt += 1
+        job.wrong.append((job.attempt, False))
+        self.counted += 1
+        job.status, job.finished_at, job.answer = FAILED, self.now, None
+        why = lifecycle.too_late(job.postponed)
+        return [FailedAttempt(id, self.lanes[job.place], job.attempt, why, None)]
+
+    def park(self, id: int, seconds: float, secret: str | None) -> None:
+        until = None if secret is None else self.now + seconds
+        self.jobs[id].awaiting = secret, self.now - 2, self.now, until
+        self.jobs[id].answer = None
+
     def end(self, id: int) -> None:
         job = self.jobs[id]
-        if job.status is PROCESSING:
+        if id in self.claimed():
             job.cancelled = True
             return
+        self.counted += job.awaiting is not None
+        job.awaiting = job.answer = None
         job.attempt += 1
         job.wrong.append((job.attempt, False))
         job.status, job.finished_at = FAILED, self.now
@@ -517,22 +617,25 @@ class Machine(RuleBasedStateMachine):
         job.wrong.append((job.attempt, False))
         self.counted += started
         job.status, job.finished_at, job.cancelled = FAILED, self.now, False
+        job.answer = None
         return FailedAttempt(id, self.lanes[job.place], job.attempt, CANCELLED, None)
 
-    def fail(self, id: int, chance: float) -> FailedAttempt:
+    def fail(self, id: int, chance: float, error: str = "") -> FailedAttempt:
         job = self.jobs[id]
+        error = error or f"E{id}"
+        job.answer = None
         job.attempt += 1
         job.wrong.append((job.attempt, False))
         self.counted += 1
         spent = job.attempt - job.forgiven
         if spent > job.retries or job.cancelled:
             job.status, job.finished_at, job.cancelled = FAILED, self.now, False
-            return FailedAttempt(id, self.lanes[job.place], job.attempt, f"E{id}", None)
+            return FailedAttempt(id, self.lanes[job.place], job.attempt, error, None)
         exact = min(job.retry_after * 2 ** (spent - 1), DAY)
         [[due_at]] = self.rows(f"SELECT due_at FROM declaration WHERE id = {id}")
         assert due_at == pytest.approx(self.now + exact * (0.9 + chance / 5), abs=1e-3)
         job.status, job.due_at = PENDING, due_at
-        return FailedAttempt(id, self.lanes[job.place], job.attempt, f"E{id}", due_at)
+        return FailedAttempt(id, self.lanes[job.place], job.attempt, error, due_at)
 
     def crash(self, id: int) -> None:
         job = self.jobs[id]
@@ -542,14 +645,14 @@ class Machine(RuleBasedStateMachine):
         if job.crashes <= 5:
             job.status, job.due_at = PENDING, self.now
         else:
-            job.status, job.finished_at = FAILED, self.now
+            job.status, job.finished_at, job.answer = FAILED, self.now, None
 
     def come_back(self, id: int, *, free: bool) -> None:
         job = self.jobs[id]
         if free and job.returns == 20:
             job.attempt += 1
             job.wrong.append((job.attempt, False))
-            job.status, job.finished_at = FAILED, self.now
+            job.status, job.finished_at, job.answer = FAILED, self.now, None
         else:
             job.status = PENDING
             job.returns += free
@@ -564,7 +667,7 @@ class Machine(RuleBasedStateMachine):
     def refresh(self, id: int) -> None:
         job = self.jobs[id]
         job.status, job.due_at, job.finished_at = PENDING, self.now, None
-        job.forgiven, job.returns = job.attempt, 0
+        job.forgiven, job.returns, job.postponed = job.attempt, 0, 0
 
     def leave(self, token: int, id: int) -> None:
         self.claims[token].remove(id)
@@ -594,7 +697,7 @@ class Machine(RuleBasedStateMachine):
             id: (
                 *job.lane, job.fields, codes[job.status], job.due_at, job.payload, job.retries,
                 job.retry_after, job.timeout, job.attempt, job.forgiven, job.returns,
-                job.finished_at, job.result,
+                job.finished_at, job.result, job.postponed,
             )
             for id, job in self.jobs.items()
         }  # fmt: skip
@@ -610,7 +713,17 @@ class Machine(RuleBasedStateMachine):
         assert {token: json.loads(ids) for token, _, ids in claims} == self.claims
         assert all(worker == token // TURNS for token, worker, _ in claims)
         claimed = [id for ids in self.claims.values() for id in ids]
-        assert sorted(claimed) == sorted(self.of(PROCESSING))
+        assert sorted(claimed) == sorted(self.claimed())
+
+    @invariant()
+    def what_waits_and_what_was_answered_is_written_down(self) -> None:
+        waits = "SELECT declaration, token, started_at, since, until FROM awaiting"
+        assert set(self.rows(waits)) == {
+            (id, *job.awaiting) for id, job in self.jobs.items() if job.awaiting
+        }
+        assert set(self.rows("SELECT declaration, data, token FROM answer")) == {
+            (id, *job.answer) for id, job in self.jobs.items() if job.answer
+        }
 
     @invariant()
     def what_runs_is_what_was_started_and_is_held(self) -> None:
@@ -654,13 +767,15 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def the_tally_is_the_number_of_rows(self) -> None:
         counts = Counter((job.place, job.status) for job in self.jobs.values())
-        for id, *lane, pending, processing, completed, failed, home, fields in self.rows(
-            "SELECT * FROM lane"
+        waits = Counter(job.place for job in self.jobs.values() if job.awaiting)
+        for id, queue, name, priority, home, fields, awaiting, *tally in self.rows(
+            "SELECT id, queue, name, priority, directory, fields, awaiting,"
+            " pending, processing, completed, failed FROM lane"
         ):
-            queue, name, priority = lane
             key = Lane(queue, name, priority, home), fields
             assert self.lanes[key] == id
-            assert [pending, processing, completed, failed] == [counts[key, s] for s in Status]
+            assert tally == [counts[key, s] for s in Status]
+            assert awaiting == waits[key]
 
     @invariant()
     def attempts_are_numbered_without_gaps_and_bounded(self) -> None:
@@ -706,6 +821,12 @@ class Machine(RuleBasedStateMachine):
     def open(self) -> list[int]:
         return [*self.of(PENDING), *self.of(PROCESSING)]
 
+    def claimed(self) -> list[int]:
+        return [id for id in self.of(PROCESSING) if not self.jobs[id].awaiting]
+
+    def awaiting(self) -> list[int]:
+        return [id for id, job in self.jobs.items() if job.awaiting]
+
     def not_due(self) -> list[int]:
         return [id for id in self.of(PENDING) if self.jobs[id].due_at > self.now]
 
@@ -719,9 +840,12 @@ class Machine(RuleBasedStateMachine):
         return token, ids
 
 
+KINDS = (
+    "completed", "failed", "free", "kept", "unfit", "unknown", "later", "parked", "parked",
+)  # fmt: skip
 STORED = """
     SELECT d.id, queue, name, priority, directory, fields, status, due_at, payload, retries,
-        retry_after, timeout, attempt, forgiven, returns, finished_at, result
+        retry_after, timeout, attempt, forgiven, returns, finished_at, result, postponed
     FROM declaration AS d JOIN lane ON lane.id = d.lane"""
 
 
@@ -729,6 +853,7 @@ def test_no_order_of_events_makes_the_store_and_a_plain_model_differ(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(history, "EXACT_ROWS", 3)  # so that lists go beyond it
+    monkeypatch.setattr(lifecycle, "MAX_LATER", 2)  # so that it is reached
     template = tmp_path / "template"
     repository = SQLiteRepository(str(template))
     specs = [NOOP._replace(name=name) for name in NAMES]

@@ -28,6 +28,7 @@ WAITS = """
 PARENTS = f"""
     SELECT one.parent, status, met, EXISTS (
         SELECT 1 FROM claim, json_each(claim.declarations) AS held WHERE held.value = one.parent
+        UNION ALL SELECT 1 FROM awaiting WHERE declaration = one.parent
     ) FROM dependency AS one LEFT JOIN declaration AS d ON d.id = one.parent
     WHERE child = ? ORDER BY met, status IS {FAILED} DESC, one.parent"""
 GIVEN_PARENTS = """

@@ -1,7 +1,7 @@
 """Ending declarations before they have ended by themselves.
 
-A pending one fails at once. One that a worker holds has a row here until that worker, which is
-the only one that may settle it, has stopped it; or until another has put it back.
+A pending or an awaiting one fails at once. One that a worker holds has a row here until that
+worker, which is the only one that may settle it, has stopped it; or until another has put it back.
 """
 
 from __future__ import annotations
@@ -10,18 +10,27 @@ from typing import TYPE_CHECKING, Any
 
 from prokerja.errors import RequestError
 from prokerja.model.claim import Cancellation
-from prokerja.repository.sqlite.codes import TURNS, UNSETTLED
+from prokerja.model.declaration import Status
+from prokerja.repository.sqlite.awaiting import Awaiting
+from prokerja.repository.sqlite.codes import FAILED, TURNS, UNSETTLED
 from prokerja.repository.sqlite.endings import Endings
+from prokerja.repository.sqlite.histogram import Histogram
 from prokerja.repository.sqlite.places import place_of
 from prokerja.repository.sqlite.slices import SLICE_ROWS, in_slices
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from prokerja.repository.sqlite.database import Database
     from prokerja.repository.sqlite.lanes import Lanes
 
 HELD = "SELECT value, token FROM claim, json_each(claim.declarations)"
+FAIL = f"""
+    UPDATE declaration SET status = {FAILED}, attempt = attempt + 1, started_at = ?,
+        finished_at = ? WHERE id = ?"""
+TELL = """
+    INSERT INTO attempt (declaration, number, worker, started_at, finished_at, crashed, error)
+    SELECT id, attempt, 0, started_at, finished_at, 0, ? FROM declaration WHERE id = ?"""
 ASK = """
     INSERT INTO cancellation (declaration, token, error) VALUES (?, ?, ?)
     ON CONFLICT DO UPDATE SET token = excluded.token, error = excluded.error"""
@@ -46,6 +55,8 @@ class Cancellations:
 
     def __init__(self, database: Database, lanes: Lanes) -> None:
         self._database = database
+        self._lanes = lanes
+        self._awaiting = Awaiting(database, lanes)
         self._endings = Endings(database, lanes)
 
     def cancel(self, ids: Iterable[int], error: str, now: float, *, skip_ended: bool) -> int:
@@ -56,16 +67,19 @@ class Cancellations:
         """
         with self._database.writing():
             held = dict(self._database.execute(HELD).fetchall())
-            waiting, asked = [], []
+            waiting, asked, parked = [], [], []
             for id in dict.fromkeys(ids):
                 lane, status, due_at = place_of(self._database, id)
                 if id in held:
                     asked.append((id, held[id], error))
+                elif (began := self._awaiting.begun_at(id)) is not None:
+                    parked.append((began, id, lane))
                 elif status == UNSETTLED:
                     waiting.append((id, lane, due_at, error))
                 elif not skip_ended:
                     raise RequestError(f"job {id} has ended; `prokerja report:job {id}` shows how")
             self._endings.fail_waiting(waiting, now)
+            self._fail_parked(parked, error, now)
             self._endings.write(now)
             self._database.executemany(ASK, asked)
         return len(asked)
@@ -89,8 +103,9 @@ class Cancellations:
         called = {"label": label, "batch": batch, "newest": newest}
         asked = self._ask_matching(lanes, called, error)
         calls = [f"d.{name} = :{name}" for name in ("label", "batch") if called[name] is not None]
-        query = CALLED.format(call=" AND ".join(calls)) if calls else OF_LANE
-        count = 0
+        call = " AND ".join(calls)
+        query = CALLED.format(call=call) if calls else OF_LANE
+        count = self._fail_parked_matching(lanes, call, called, error, now)
         for lane in lanes:
             given = {"lane": lane, "most": SLICE_ROWS, **called}
             for _ in in_slices():
@@ -102,6 +117,7 @@ class Cancellations:
                 if len(rows) < SLICE_ROWS:
                     break
         asked |= self._ask_matching(lanes, called, error)
+        count += self._fail_parked_matching(lanes, call, called, error, now)
         return count + len(asked), len(asked)
 
     def _ask_matching(
@@ -116,6 +132,38 @@ class Cancellations:
             rows = [(id, token, error) for id, token, lane in held if lane in lanes]
             self._database.executemany(ASK, rows)
         return {id for id, _, _ in rows}
+
+    def _fail_parked_matching(
+        self,
+        lanes: Collection[int],
+        call: str,
+        called: Mapping[str, Any],
+        error: str,
+        now: float,
+    ) -> int:
+        count = 0
+        for lane in lanes:
+            for _ in in_slices():
+                with self._database.writing():
+                    rows = self._awaiting.of_lane(lane, call, called)
+                    self._fail_parked(rows, error, now)
+                    self._endings.write(now)
+                count += len(rows)
+                if len(rows) < SLICE_ROWS:
+                    break
+        return count
+
+    def _fail_parked(self, rows: Sequence[tuple[float, int, int]], error: str, now: float) -> None:
+        """Awaiting ones, by when they began, id and lane; inside a write transaction."""
+        self._awaiting.remove((id, lane) for _, id, lane in rows)
+        histogram = Histogram(self._database)
+        for began, id, lane in rows:
+            self._database.execute(FAIL, (began, now, id))
+            self._database.execute(TELL, (error, id))
+            self._lanes.add_counts({(lane, Status.PROCESSING): -1, (lane, Status.FAILED): 1})
+            self._endings.failed(id)
+            histogram.add(lane, [now - began], completed=False)
+        histogram.write()
 
     def asked_of(self, worker: int) -> list[Cancellation]:
         """What a worker has yet to stop."""

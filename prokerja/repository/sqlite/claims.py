@@ -18,6 +18,7 @@ from msgspec.json import decode, encode
 from prokerja.errors import StoreError
 from prokerja.model.claim import Claimed, Extra, FailedAttempt
 from prokerja.model.declaration import Status
+from prokerja.repository.sqlite.awaiting import Awaiting
 from prokerja.repository.sqlite.blocks import Blocks
 from prokerja.repository.sqlite.cancellations import Cancellations
 from prokerja.repository.sqlite.codes import TURNS
@@ -27,7 +28,7 @@ from prokerja.repository.sqlite.outcomes import Outcomes
 from prokerja.repository.sqlite.progress import write_progress
 from prokerja.repository.sqlite.steps import Steps
 from prokerja.repository.verbs import Recovered, Turn
-from prokerja.verdicts import Advice, Completed, Failed, Released
+from prokerja.verdicts import Advice, Completed, Failed, Parked, Postponed, Released
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -46,7 +47,8 @@ READY = """
 
 HAVE_EXTRAS = """
     SELECT EXISTS (SELECT 1 FROM dependency) OR EXISTS (SELECT 1 FROM successor)
-        OR EXISTS (SELECT 1 FROM step WHERE result IS NOT NULL)"""
+        OR EXISTS (SELECT 1 FROM step WHERE result IS NOT NULL)
+        OR EXISTS (SELECT 1 FROM answer)"""
 
 
 class Held(NamedTuple):
@@ -67,7 +69,8 @@ class Claims:
         self._unbegun: list[FailedAttempt] = []
         """Those that have failed in this turn without having begun."""
         self._endings = Endings(database, lanes, self._unbegun)
-        self._outcomes = Outcomes(database, lanes, declarations, self._endings)
+        self._awaiting = Awaiting(database, lanes)
+        self._outcomes = Outcomes(database, lanes, declarations, self._endings, self._awaiting)
         self._cancellations = Cancellations(database, lanes)
         self._expiry = Expiry(database, self._endings)
         self._blocks = Blocks(database, self._endings)
@@ -91,7 +94,7 @@ class Claims:
         failed: list[FailedAttempt] = []
         names: dict[int, str] = {}
         lost: list[tuple[int, int]] = []
-        next_due, extras = None, dict[tuple[int, int], Extra]()
+        next_due, deadline, extras = None, None, dict[tuple[int, int], Extra]()
         with self._database.writing(draining=leaving):
             if reported is not None:
                 lost = self.report(reported, now)
@@ -99,11 +102,15 @@ class Claims:
                 failed += self.settle(token, some, now, self.chance)
             for job, since in started:
                 self.started(job.token, [(job.id, since)])
+            late: list[FailedAttempt] = []
+            if not leaving:
+                late, deadline = self._time_out(now)
             self._expiry.expire(now)
             self._endings.write(now)
-            failed += self._unbegun
-            names = {lane: self._name(lane) for _, lane, *_ in self._unbegun}
+            late += self._unbegun
             self._unbegun.clear()
+            failed += late
+            names = {lane: self._name(lane) for _, lane, *_ in late}
             if want is not None:
                 ranks = self._lanes.waiting(want.taking, worker)
                 lanes = list(itertools.chain(*ranks))
@@ -119,7 +126,16 @@ class Claims:
                     )
                 moments = next_due, self._expiry.next(now)
                 next_due = min((one for one in moments if one is not None), default=None)
-        return Turn(failed, names, next_due, extras, lost)
+        return Turn(failed, names, next_due, deadline, extras, lost)
+
+    def _time_out(self, now: float) -> tuple[list[FailedAttempt], float | None]:
+        """End attempts that nobody has resolved in time; returns them, and the next deadline."""
+        deadline = self._awaiting.next_deadline()
+        if deadline is None or deadline > now:
+            return [], deadline
+        failed = self._outcomes.time_out(now, self.chance)
+        self._outcomes.write_counts()
+        return failed, self._awaiting.next_deadline()
 
     def _name(self, lane: int) -> str:
         [name] = self._database.execute("SELECT name FROM lane WHERE id = ?", (lane,)).fetchone()
@@ -132,6 +148,8 @@ class Claims:
         extras = self._blocks.extras(token)
         for id, results in self._steps.results(self._held(token)).items():
             extras[id] = extras.get(id, Extra())._replace(steps=results)
+        for id, answer, secret in self._awaiting.answers(token):
+            extras[id] = extras.get(id, Extra())._replace(answer=answer, token=secret)
         return {(token, id): extra for id, extra in extras.items()}
 
     def report(self, reported: Reported, now: float) -> list[tuple[int, int]]:
@@ -210,16 +228,22 @@ class Claims:
         worker = token // TURNS
         cancelled = self._cancellations.of_claim(token)
         failed = []
-        for id, lane, verdict in valid:
+        others = [one for one in valid if type(one[2]) is not Completed]
+        for id, lane, verdict in others:
             if isinstance(verdict, Failed):
                 if id in cancelled:
                     verdict.advice = Advice.NEVER
                 failed.append(self._outcomes.fail(id, lane, verdict, worker, now, chance()))
-            elif isinstance(verdict, Released) and id in cancelled:
+            elif id in cancelled:
                 failed.append(self._outcomes.cancel(id, lane, cancelled[id], worker, now))
             elif isinstance(verdict, Released):
                 counted, refusal = verdict.counted, verdict.refusal
                 self._outcomes.release(id, lane, worker, now, counted=counted, refusal=refusal)
+            elif isinstance(verdict, Parked):
+                self._outcomes.park(id, lane, verdict, now)
+            elif isinstance(verdict, Postponed):
+                failure = self._outcomes.postpone(id, lane, verdict, worker, now)
+                failed += [failure] if failure else []
         self._cancellations.forget(cancelled.keys() - held)
         self._keep(token, held)
         self._outcomes.write_counts()

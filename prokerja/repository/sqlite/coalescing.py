@@ -16,7 +16,7 @@ ADD = "INSERT INTO coalescing (declaration, key, name, directory) VALUES (?, ?, 
 WAITING = """
     SELECT due_at, EXISTS (
         SELECT 1 FROM pending WHERE pending.lane = d.lane AND pending.due_at = d.due_at
-        AND declaration = id
+        AND declaration = id AND id NOT IN (SELECT declaration FROM answer)
     ), EXISTS (SELECT 1 FROM blocked WHERE declaration = id)
     FROM declaration AS d WHERE id = ?"""
 REPLACE = "UPDATE declaration SET payload = ?, due_at = ? WHERE id = ?"

@@ -94,6 +94,7 @@ class Endings:
         executemany(drop, [(lane, due_at, id) for id, lane, due_at, _ in rows])
         if execute("SELECT EXISTS (SELECT 1 FROM blocked)").fetchone()[0]:
             executemany(UNBLOCK, [(id,) for id, *_ in rows])
+        executemany("DELETE FROM answer WHERE declaration = ?", [(id,) for id, *_ in rows])
         executemany(FAIL, [(now, id) for id, *_ in rows])
         executemany(TELL, [(now, error, id) for id, _, _, error in rows])
         counts = Counter(lane for _, lane, _, _ in rows)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from prokerja.model.declaration import SHELL, Lane, Status
 from prokerja.model.progress import Progress
-from prokerja.model.record import Attempt, Filter, Record, Running
+from prokerja.model.record import Attempt, Awaiting, Filter, Record, Running
 from prokerja.model.result import CutResult
 from prokerja.model.step import Step
 from prokerja.repository.sqlite.codes import CODES, COMPLETED, FAILED, HIGHEST_ID, TURNS, UNSETTLED
@@ -22,14 +22,19 @@ if TYPE_CHECKING:
 EXACT_ROWS = 50_000
 """How many of the newest declarations are searched one by one for those that match."""
 CLAIMED = "SELECT value FROM claim, json_each(claim.declarations)"
+IN_HAND = f"(d.id IN ({CLAIMED}) OR d.id IN (SELECT declaration FROM awaiting))"
+"""Of an open declaration: whether it is processing."""
 COLUMNS = f"""
     d.id, d.lane, d.status, d.declared_at, d.due_at, d.started_at, d.finished_at, d.attempt,
     d.retries, d.retry_after, d.timeout, d.returns, d.payload, d.result, d.label, d.batch,
-    (SELECT started_at FROM running WHERE declaration = d.id),
+    coalesce((SELECT started_at FROM running WHERE declaration = d.id),
+        (SELECT started_at FROM awaiting WHERE declaration = d.id)),
     (SELECT error FROM attempt WHERE declaration = d.id ORDER BY number DESC LIMIT 1),
     (SELECT bytes FROM cut_result WHERE declaration = d.id), {COLUMN},
     (SELECT since FROM suspension AS s JOIN running AS r USING (declaration, token)
-        WHERE s.declaration = d.id)"""
+        WHERE s.declaration = d.id),
+    (SELECT since FROM awaiting WHERE declaration = d.id),
+    (SELECT until FROM awaiting WHERE declaration = d.id)"""
 MATCHES = """
     (:label IS NULL OR d.label = :label)
     AND (:batch IS NULL OR d.batch = :batch)
@@ -164,7 +169,7 @@ class History:
                 AND id BETWEEN :first AND :last ORDER BY id DESC LIMIT {EXACT_ROWS})"""
         query = f"""SELECT {COLUMNS} FROM {source} AS d WHERE d.id BETWEEN :first AND :last
             AND d.lane IN ({marks}) AND (:code IS NULL OR d.status = :code)
-            AND (:in_hand IS NULL OR (d.id IN ({CLAIMED})) = :in_hand) AND {MATCHES}
+            AND (:in_hand IS NULL OR {IN_HAND} = :in_hand) AND {MATCHES}
             ORDER BY d.id DESC LIMIT :limit"""
         code = None if wanted.status is None else CODES[wanted.status]
         in_hand = wanted.status is Status.PROCESSING if code == UNSETTLED else None
@@ -180,6 +185,12 @@ class History:
             rows += [row for row in self._database.execute(query, given) if row[1] in lanes]
         for lane in lanes:
             bound = {**given, "lane": lane}
+            if status in (None, Status.PROCESSING):
+                waiting = f"""SELECT declaration FROM awaiting WHERE lane = :lane
+                    ORDER BY declaration DESC LIMIT {":limit" if is_plain else ":most"}"""
+                query = f"""{ALL} JOIN ({waiting}) ON declaration = d.id
+                    WHERE {MATCHES} LIMIT :limit"""
+                rows += self._database.execute(query, bound)
             if status in (None, Status.PENDING):
                 latest = """SELECT declaration FROM pending WHERE lane = :lane
                     ORDER BY due_at DESC, declaration DESC LIMIT"""
@@ -226,17 +237,19 @@ class History:
         return low
 
     def _record(self, row: Any, lanes: Mapping[int, Lane], claimed: Collection[int]) -> Record:
-        id, lane, code, declared, due, started, finished, *rest, running, error = row[:-3]
-        cut, progress, suspended = row[-3:]
+        id, lane, code, declared, due, started, finished, *rest, running, error = row[:-5]
+        cut, progress, suspended, since, until = row[-5:]
         attempts, retries, retry_after, timeout, returns, payload, result, label, batch = rest
         if code == UNSETTLED:
-            status = Status.PROCESSING if id in claimed else Status.PENDING
+            in_hand = id in claimed or since is not None
+            status = Status.PROCESSING if in_hand else Status.PENDING
         else:
             status = Status.COMPLETED if code == COMPLETED else Status.FAILED
         return Record(
             id, lanes[lane], status, declared, due, running or started, finished, attempts,
             retries, retry_after, timeout, returns, payload, result, error, label, batch, cut,
             _current(progress, attempts + (status is Status.PROCESSING)), suspended,
+            None if since is None else Awaiting(since, until),
         )  # fmt: skip
 
 

@@ -86,6 +86,11 @@ class Lanes:
                     (change, lane),
                 )
 
+    def add_awaiting(self, lane: int, change: int) -> None:
+        """Count those of a lane's processing ones that wait to be resolved."""
+        count = "UPDATE lane SET awaiting = awaiting + ? WHERE id = ?"
+        self._database.execute(count, (change, lane))
+
     def waiting(self, taking: Taking, worker: int = 0) -> list[list[Waiting]]:
         """The lanes with pending declarations that a worker may take from, in the order it must.
 
@@ -122,7 +127,7 @@ class Lanes:
         from prokerja.model.summary import Tally
 
         query = """
-            SELECT queue, sum(pending), sum(processing), sum(completed), sum(failed)
+            SELECT queue, sum(pending), sum(processing), sum(completed), sum(failed), sum(awaiting)
             FROM lane WHERE :queue IS NULL OR queue = :queue GROUP BY queue ORDER BY queue"""
         return [Tally(*row) for row in self._database.execute(query, {"queue": queue})]
 

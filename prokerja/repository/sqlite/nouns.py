@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from prokerja.output.folder import OutputFolder
+    from prokerja.repository.sqlite.awaiting import Awaiting
     from prokerja.repository.sqlite.blocks import Blocks
     from prokerja.repository.sqlite.cancellations import Cancellations
     from prokerja.repository.sqlite.catalog import Catalog
@@ -66,6 +67,13 @@ class Nouns:
         from prokerja.repository.sqlite.claims import Claims
 
         return Claims(self.database, self.lanes, self.declarations)
+
+    @cached_property
+    def awaiting(self) -> Awaiting:
+        """What waits to be resolved."""
+        from prokerja.repository.sqlite.awaiting import Awaiting
+
+        return Awaiting(self.database, self.lanes)
 
     @cached_property
     def cancelling(self) -> Cancellations:

@@ -11,16 +11,17 @@ from prokerja.model.declaration import Status
 from prokerja.repository.sqlite.codes import COMPLETED, FAILED, QUEUE
 from prokerja.repository.sqlite.histogram import Histogram
 from prokerja.repository.sqlite.steps import Steps
-from prokerja.verdicts import Advice, Failed
+from prokerja.verdicts import Advice, Failed, Postponed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from prokerja.repository.sqlite.awaiting import Awaiting
     from prokerja.repository.sqlite.database import Database
     from prokerja.repository.sqlite.declarations import Declarations
     from prokerja.repository.sqlite.endings import Endings
     from prokerja.repository.sqlite.lanes import Lanes
-    from prokerja.verdicts import Refusal
+    from prokerja.verdicts import Parked, Refusal
 
 COMPLETE = f"""
     UPDATE declaration SET status = {COMPLETED}, attempt = attempt + 1, started_at = ?,
@@ -32,6 +33,9 @@ FAIL = f"""
 REQUEUE = "UPDATE declaration SET attempt = ?, due_at = ? WHERE id = ?"
 POSTPONE = "UPDATE declaration SET postponed = postponed + 1, forgiven = forgiven + 1 WHERE id = ?"
 REFUSE = "INSERT OR REPLACE INTO refusal (worker, lane, why) VALUES (?, ?, ?)"
+NOBODY = 0
+"""No worker has this id."""
+HAS_BEGUN = "DELETE FROM expiry WHERE declaration = ?"
 INSERT_ATTEMPT = """
     INSERT INTO attempt
         (declaration, number, worker, started_at, finished_at, crashed, error, traceback, exit_code)
@@ -42,12 +46,18 @@ class Outcomes:
     """Rows change at once, tally and histogram with `write_counts`."""
 
     def __init__(
-        self, database: Database, lanes: Lanes, declarations: Declarations, endings: Endings
+        self,
+        database: Database,
+        lanes: Lanes,
+        declarations: Declarations,
+        endings: Endings,
+        awaiting: Awaiting,
     ) -> None:
         self._database = database
         self._lanes = lanes
         self._declarations = declarations
         self._endings = endings
+        self._awaiting = awaiting
         self._histogram = Histogram(database)
         self._steps = Steps(database)
         self._counts: Counter[tuple[int, Status]] = Counter()
@@ -73,6 +83,8 @@ class Outcomes:
                 self._database.execute(CUT, (id, *verdict.cut))
         if settlements and self._steps.exist():
             self._steps.close([id for id, _, _ in settlements])
+        if settlements and self._awaiting.has_answers():
+            self._awaiting.drop_answers(id for id, _, _ in settlements)
 
     def fail(
         self, id: int, lane: int, verdict: Failed, worker: int, now: float, chance: float
@@ -82,6 +94,7 @@ class Outcomes:
         attempt, forgiven, retries, retry_after, postponed = self._row(columns, id)
         self._insert_attempt(id, attempt, verdict, worker, crashed=False)
         self._histogram.add(lane, [verdict.finished_at - verdict.started_at], completed=False)
+        self._awaiting.drop_answers([id])
         spent = attempt - forgiven
         if verdict.advice is Advice.LATER:
             again, waits = lifecycle.may_postpone(postponed), postponed + 1
@@ -106,6 +119,40 @@ class Outcomes:
             self._histogram.add(lane, [now - started_at], completed=False)
         self._end(id, lane, attempt, started_at, now)
         return FailedAttempt(id, lane, attempt, error, None)
+
+    def postpone(
+        self, id: int, lane: int, verdict: Postponed, worker: int, now: float
+    ) -> FailedAttempt | None:
+        """It has asked to be run later: it goes back without an attempt, or has done so too often.
+
+        An answer that it was given is kept.
+        """
+        attempt, postponed = self._row("attempt, postponed", id)
+        if lifecycle.may_postpone(postponed, lifecycle.MAX_LATER):
+            count = "UPDATE declaration SET postponed = postponed + 1 WHERE id = ?"
+            self._database.execute(count, (id,))
+            self._database.execute(HAS_BEGUN, (id,))
+            self._requeue(id, lane, attempt, now + verdict.seconds)
+            return None
+        times = (verdict.started_at, verdict.finished_at)
+        failed = Failed(*times, lifecycle.too_late(postponed))
+        self._histogram.add(lane, [failed.finished_at - failed.started_at], completed=False)
+        self._insert_attempt(id, attempt + 1, failed, worker, crashed=False)
+        self._fail_for_good(id, lane, attempt + 1, failed)
+        return FailedAttempt(id, lane, attempt + 1, failed.error, None)
+
+    def park(self, id: int, lane: int, verdict: Parked, now: float) -> None:
+        """It waits to be resolved, still processing."""
+        self._database.execute(HAS_BEGUN, (id,))
+        self._awaiting.drop_answers([id])
+        self._awaiting.park(id, lane, verdict, now)
+
+    def time_out(self, now: float, chance: Callable[[], float]) -> list[FailedAttempt]:
+        """Nobody has resolved these in time: their attempts have failed."""
+        return [
+            self.fail(id, lane, Failed(started_at, now, error), NOBODY, now, chance())
+            for id, lane, started_at, error in self._awaiting.overdue(now)
+        ]
 
     def crash(self, id: int, lane: int, worker: int, started_at: float, now: float) -> None:
         """The worker died while it ran: try again at once, or no more."""
@@ -165,6 +212,7 @@ class Outcomes:
     def _end(
         self, id: int, lane: int, attempt: int, started_at: float | None, finished_at: float
     ) -> None:
+        self._awaiting.drop_answers([id])
         self._database.execute(FAIL, (attempt, started_at, finished_at, id))
         self.move(lane, Status.PROCESSING, Status.FAILED)
         self._endings.failed(id)

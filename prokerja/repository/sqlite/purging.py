@@ -25,6 +25,7 @@ KEPT_WITH = {
     "cut_result": "declaration",
     "progress": "declaration",
     "step": "declaration",
+    "answer": "declaration",
 }
 """Rarely used tables whose rows go with their declaration, and the column that says which it is."""
 

@@ -51,6 +51,10 @@ class SQLiteRepository(Answers):
         """See the protocol."""
         return self.fresh_starts.retry_failed(self._lanes(queue, name), now)
 
+    def resolve(self, id: int, answer: str, token: str | None, now: float) -> None:
+        """See the protocol."""
+        self.awaiting.resolve(id, answer, token, now)
+
     def cancel(
         self, ids: Iterable[int], error: str, now: float, *, skip_ended: bool = False
     ) -> int:

@@ -29,12 +29,18 @@ class Recovery:
     """Notices other workers when they come, and recovers what they held when they die."""
 
     def __init__(
-        self, repository: Repository, own: int, watch: Watch, tell: Callable[[Event], None]
+        self,
+        repository: Repository,
+        own: int,
+        watch: Watch,
+        tell: Callable[[Event], None],
+        on_recovered: Callable[[], None] = lambda: None,
     ) -> None:
         self._repository = repository
         self._own = own
         self._watch = watch
         self._tell = tell
+        self._on_recovered = on_recovered
         self._known: set[int] = set()
         self._checked_at = 0.0
         self._check_at: float | None = None
@@ -98,6 +104,7 @@ class Recovery:
                 self._tell(LockLeft(one.left.filename, one.left.strerror or str(one.left)))
             self._tell(JobsRecovered(one.worker, len(one.settled), one.returned))
             Totals(one.names, self._tell).record(one.settled, one.failed, now)
+        self._on_recovered()
 
     def _journalled(self, worker: int) -> dict[Claim, Ended]:
         """What a dead worker's realizers have written down, but for what none could."""

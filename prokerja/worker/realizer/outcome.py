@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from prokerja.job import FOLLOW_UPS
 from prokerja.model.result import MAX_RESULT_BYTES
+from prokerja.steering import Await, GiveUp, Later, Steering
 from prokerja.text import utf8
-from prokerja.verdicts import Advice, Failed
+from prokerja.verdicts import Advice, Failed, Parked, Postponed
 
 if TYPE_CHECKING:
     from prokerja.model.declaration import Declaration
@@ -22,7 +23,12 @@ MAX_FOLLOW_UP_BYTES = 2**26
 
 
 def encode_result(result: Any) -> str:
-    """A job's result as JSON; raises TypeError or ValueError for what is not a JSON value."""
+    """A job's result as JSON; raises TypeError or ValueError for what is not a JSON value.
+
+    Raises what it says instead of a result, if it does.
+    """
+    if isinstance(result, Steering):
+        raise result
     try:
         return json.dumps(result, allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError) as error:
@@ -62,8 +68,35 @@ class Steered(Exception):
         self.exit_code = exit_code
 
 
+def unfinished(error: BaseException, token: str | None) -> Failed | Postponed | Parked:
+    """What a job's exception comes to; its times are still to be set.
+
+    `token` is that of its attempt, if it has one.
+    """
+    if isinstance(error, Steering):
+        try:
+            return _steered(error, token)
+        except Exception as fault:  # noqa: BLE001  its class may be the user's own
+            error = fault
+    return failure(error)
+
+
+def _steered(asked: Steering, token: str | None) -> Failed | Postponed | Parked:
+    """What a job has asked for; checked once more, as it may have been changed."""
+    match asked:
+        case Later():
+            return Postponed(0.0, 0.0, Later(asked.seconds).seconds)
+        case Await():
+            return Parked(0.0, 0.0, Await(asked.timeout).timeout, token)
+        case GiveUp():
+            why = " ".join(utf8(GiveUp(asked.reason).reason).split())[:MAX_ERROR_CHARACTERS]
+            cause = format_traceback(asked) if asked.__cause__ else None
+            return Failed(0.0, 0.0, why, cause, Advice.NEVER)
+    raise TypeError(f"{type(asked).__name__} is none of Later, GiveUp and Await")
+
+
 def failure(error: BaseException) -> Failed:
-    """What a job's exception comes to; its times are still to be set."""
+    """What a job's exception comes to as a failure; its times are still to be set."""
     if isinstance(error, Steered):
         why = utf8(str(error))[:MAX_ERROR_CHARACTERS]
         return Failed(0.0, 0.0, why, None, error.advice, error.exit_code)

@@ -16,15 +16,16 @@ from msgspec.json import decode
 
 from prokerja import running
 from prokerja.model.result import MAX_RESULT_BYTES
-from prokerja.verdicts import Completed, Ended, Failed
+from prokerja.verdicts import Completed, Ended
 from prokerja.worker.realizer.event_loop import cancel_tasks
 from prokerja.worker.realizer.misfit import refusal
 from prokerja.worker.realizer.outcome import (
     cut_result,
     encode_result,
-    failure,
     follow_ups,
+    unfinished,
 )
+from prokerja.worker.realizer.performing import perform
 from prokerja.worker.realizer.process_state import ProcessState
 from prokerja.worker.realizer.progress import ProgressReports
 from prokerja.worker.realizer.running_job import RunningJob
@@ -231,23 +232,21 @@ class Realizer:
             self._output.announce()
         result: str | None = None
         declared: tuple[Declaration, ...] = ()
-        failed: Failed | None = None
+        ended: Ended | None = None
         job = unfit = None
         try:
             self._running.job = job = self._classes[name](**fields(payload))
-            value = job.handle()
+            extra = self._running.extra
+            value = job.handle() if extra is None else perform(job, extra)
             result = None if value is None else encode_result(value)
             declared = follow_ups(job, self._directory)
         except Interrupted:
             self._exit_if_forked()
             self._die()
         except BaseException as error:  # noqa: BLE001  it ends this attempt, and no more
-            self._exit_if_forked()
-            if self._cancelled:
-                self._die()
+            ended = self._unfinished(error)  # the exception itself would keep the job alive
             if job is None and isinstance(error, TypeError):
                 unfit = refusal(self._specs.get(name), fields(payload))
-            failed = failure(error)  # the exception itself would keep the job alive
         self._exit_if_forked()
         self._running.job = None
         self._output.end()
@@ -256,14 +255,12 @@ class Realizer:
             self._refused.unfit.append((sequence, unfit))
             return now
         times = self._epoch + began / 1e9, self._epoch + now / 1e9
-        ended: Ended
-        if failed is None:
+        if ended is None:
             ended = Completed(*times, result, declared)
             if result and len(result) > MAX_RESULT_BYTES:
                 cut_result(ended)
         else:
-            failed.started_at, failed.finished_at = times
-            ended = failed
+            ended.started_at, ended.finished_at = times
         self._journal.add((claim, ended))
         self._unreported.append((sequence, ended))
         if (result and len(result) > LARGE_BYTES) or (declared and _are_large(declared)):
@@ -273,6 +270,13 @@ class Realizer:
         else:
             self._slow.discard(name)
         return now
+
+    def _unfinished(self, error: BaseException) -> Ended:
+        """What an exception of the running job comes to."""
+        self._exit_if_forked()
+        if self._cancelled:
+            self._die()
+        return unfinished(error, self._running.token)
 
     def _restore(self, name: str) -> None:
         """Put back what this job has changed in this process, or have it replaced."""

@@ -272,13 +272,15 @@ CREATE TRIGGER declare_standing AFTER INSERT ON declare
 WHEN EXISTS (SELECT 1 FROM declare WHERE coalesce = NEW.id)
 BEGIN
     UPDATE pending SET due_at = (SELECT due_at FROM declare WHERE id = NEW.id - 1)
-    WHERE NEW.replace AND (lane, due_at, declaration) = (
+    WHERE NEW.replace AND NOT EXISTS (SELECT 1 FROM answer WHERE declaration = NEW.id)
+        AND (lane, due_at, declaration) = (
         SELECT lane, due_at, id FROM declaration WHERE id = NEW.id
     );
     UPDATE declaration SET
         payload = coalesce(NEW.payload, '{}'),
         due_at = (SELECT due_at FROM declare WHERE id = NEW.id - 1)
-    WHERE NEW.replace AND id = NEW.id AND (
+    WHERE NEW.replace AND id = NEW.id
+        AND NOT EXISTS (SELECT 1 FROM answer WHERE declaration = NEW.id) AND (
         EXISTS (SELECT 1 FROM blocked WHERE declaration = NEW.id)
         OR EXISTS (
             SELECT 1 FROM pending JOIN declare ON pending.due_at = declare.due_at
@@ -388,7 +390,7 @@ BEGIN
 END;
 
 -- What became of every job, for plain SQL. A job that has not ended and stands in no queue, and is
--- not kept out of one, is in a worker's hands.
+-- not kept out of one, is in a worker's hands, or waits to be resolved.
 CREATE VIEW report AS
 SELECT
     declaration.id, lane.name AS job, lane.queue,
@@ -410,6 +412,7 @@ SELECT
     declaration.declared_at, declaration.due_at,
     coalesce(
         (SELECT started_at FROM running WHERE running.declaration = declaration.id),
+        (SELECT started_at FROM awaiting WHERE awaiting.declaration = declaration.id),
         declaration.started_at
     ) AS started_at,
     declaration.finished_at, declaration.attempt AS attempts,
@@ -455,6 +458,27 @@ CREATE TABLE refusal (
     why TEXT NOT NULL,
     PRIMARY KEY (worker, lane)
 ) STRICT, WITHOUT ROWID;
+
+-- Declarations that an outside party is to resolve, until some moment if there is one: processing,
+-- and in no claim. The token is that of the attempt, if the job has asked for it.
+ALTER TABLE lane ADD COLUMN awaiting INTEGER NOT NULL DEFAULT 0 CHECK (awaiting >= 0);
+CREATE TABLE awaiting (
+    declaration INTEGER PRIMARY KEY,
+    lane INTEGER NOT NULL,
+    token TEXT,
+    started_at REAL NOT NULL,
+    since REAL NOT NULL,
+    until REAL
+) STRICT;
+CREATE INDEX awaiting_lane ON awaiting (lane, declaration);
+CREATE INDEX awaiting_until ON awaiting (until) WHERE until IS NOT NULL;
+
+-- What declarations were resolved with, as JSON, until an attempt has used it.
+CREATE TABLE answer (
+    declaration INTEGER PRIMARY KEY,
+    data TEXT NOT NULL,
+    token TEXT
+) STRICT;
 
 -- The door for one declaration: a single statement writes its row, queues it and counts it.
 -- The next migration closes it, and makes one with its own number.
