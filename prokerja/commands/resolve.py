@@ -25,7 +25,7 @@ def run(
 ) -> None:
     """Hand an awaiting job its answer; a worker then goes on with it.
 
-    An example: prokerja resolve 12 --data '{"paid": true}'.
+    Example: prokerja resolve 12 --data '{"paid": true}'
     """
     answer = None if data is None else parse_json(read_all(data), f"job {id}: --data")
     with Queue.of(place, create=False) as source:
