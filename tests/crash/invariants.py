@@ -22,7 +22,8 @@ def faults(connection: sqlite3.Connection) -> Iterator[str]:
     pending = [id for (id,) in connection.execute("SELECT declaration FROM pending")]
     claimed = claims(connection)
     awaiting = [id for (id,) in connection.execute("SELECT declaration FROM awaiting")]
-    yield from _places(rows, Counter(pending), Counter([*claimed, *awaiting]))
+    blocked = [id for (id,) in connection.execute("SELECT declaration FROM blocked")]
+    yield from _places(rows, Counter([*pending, *blocked]), Counter([*claimed, *awaiting]))
     yield from _leftovers(connection)
     yield from _tally(connection, {*claimed, *awaiting})
 
@@ -39,7 +40,7 @@ def _places(rows: dict[int, int], pending: Counter[int], claimed: Counter[int]) 
         if status > 0 and places:
             yield f"job {id} is finished ({status}) and runnable: it could run twice"
         elif status == 0 and not places:
-            yield f"job {id} is open, but neither pending, claimed nor awaiting: it is lost"
+            yield f"job {id} is open, but neither pending, blocked, claimed nor awaiting: lost"
         elif places > 1:
             yield f"job {id} is in {places} places: it could run twice"
     for id in (pending.keys() | claimed.keys()) - rows.keys():
@@ -66,6 +67,20 @@ def _leftovers(connection: sqlite3.Connection) -> Iterator[str]:
             SELECT declaration FROM answer WHERE declaration NOT IN (
                 SELECT id FROM declaration WHERE status = 0)
             OR declaration IN (SELECT declaration FROM awaiting)""",
+        "blocked, and by nothing": """
+            SELECT declaration FROM blocked WHERE NOT held AND declaration NOT IN (
+                SELECT child FROM dependency WHERE NOT met)
+            AND declaration NOT IN (SELECT declaration FROM successor WHERE completed IS NULL)""",
+        "not blocked, and waiting for another": """
+            SELECT child FROM dependency JOIN declaration ON id = child
+            WHERE status = 0 AND NOT met AND child NOT IN (SELECT declaration FROM blocked)""",
+        "waiting for what has completed": """
+            SELECT child FROM dependency AS one JOIN declaration AS d ON d.id = one.parent
+            WHERE NOT met AND d.status = 1
+            AND child IN (SELECT declaration FROM blocked)""",
+        "it has ended, and stands for its key": """
+            SELECT declaration FROM coalescing WHERE open AND declaration NOT IN (
+                SELECT id FROM declaration WHERE status = 0)""",
         "an attempt without its declaration": """
             SELECT declaration FROM attempt
             WHERE declaration NOT IN (SELECT id FROM declaration)""",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import random
@@ -45,6 +46,8 @@ class Acknowledged:
         self.steps: set[tuple[int, str]] = set()
         self.resolved: dict[int, tuple[float, int, str]] = {}
         """Since when they had been waiting, after how many attempts, and the last answer."""
+        self.parents: dict[int, list[int]] = {}
+        """Of those that wait for others to complete: the others."""
         self.doomed: set[int] = set()
         """A purge of these has begun, so they may be gone."""
         self.gone: set[int] = set()
@@ -64,6 +67,8 @@ class Acknowledged:
             self.cancelled |= set(about)
         elif what == "stepped":
             self.steps.add(tuple(about))
+        elif what == "depends":
+            self.parents[about[0]] = about[1]
         elif what == "resolved":
             self.resolved[about[0]] = tuple(about[1])
         elif what == "reopening":
@@ -85,9 +90,17 @@ class Acknowledged:
         told["cancelled and forgotten"] = sorted(self.cancelled.intersection(runnable(repository)))
         done = {*repository.database.execute("SELECT declaration, name FROM step")}
         told["step forgotten"] = [id for id, _ in self.steps - done if id in found]
+        told["waiting and forgotten"] = self._too_early(repository)
         told["resolved and forgotten"] = self._unresolved(repository)
         faults = [f"acknowledged, but {what}: jobs {ids}" for what, ids in told.items() if ids]
         return faults + self._reused(repository)
+
+    def _too_early(self, repository: SQLiteRepository) -> list[int]:
+        """Of those that wait for others to complete: the ones that would run before that."""
+        query = "SELECT id FROM declaration WHERE status <> 1"
+        missing = {id for (id,) in repository.database.execute(query)}
+        early = missing.intersection(runnable(repository))
+        return [id for id in early if missing.intersection(self.parents.get(id, ()))]
 
     def _unresolved(self, repository: SQLiteRepository) -> list[int]:
         """Of those that were resolved: the ones that wait as before, or are without an answer.
@@ -214,10 +227,17 @@ def drained(repository: SQLiteRepository) -> None:
     recover(repository, later)
     for (id,) in repository.database.execute("SELECT declaration FROM awaiting").fetchall():
         repository.resolve(id, "null", None, later)
-    with repository.database.writing():
-        taken = take(repository, TURNS, later)
-        done = [(claimed.id, claimed.lane, Completed(later, later, None)) for claimed in taken]
-        repository.claims.settle(TURNS, done, later, random.random)
+    for turn in itertools.count():  # of a chain, one after the other
+        with repository.database.writing():
+            taken = take(repository, TURNS + turn, later)
+            done = [(claimed.id, claimed.lane, Completed(later, later, None)) for claimed in taken]
+            repository.claims.settle(TURNS + turn, done, later, random.random)
+        if not taken:
+            break
+    patient = """SELECT DISTINCT child FROM dependency LEFT JOIN declaration ON id = parent
+        WHERE NOT met AND status IS NOT 0 AND child IN (SELECT declaration FROM blocked)"""
+    for (id,) in repository.database.execute(patient).fetchall():
+        repository.cancel([id], "its parent has failed", later, skip_ended=True)
     [(left,)] = repository.database.execute("SELECT sum(pending + processing) FROM lane")
     if left:
         raise Broken(f"{left} jobs cannot be realized any more")

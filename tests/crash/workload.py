@@ -14,8 +14,9 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from prokerja.errors import RequestError
 from prokerja.model.claim import Reported
-from prokerja.model.declaration import Declaration, Lane, Status
+from prokerja.model.declaration import Conditions, Declaration, Ids, Lane, Status
 from prokerja.model.worker import Taking
 from prokerja.repository.sqlite.codes import TURNS
 from prokerja.repository.sqlite.repository import SQLiteRepository
@@ -55,7 +56,7 @@ class Life:
         acts: dict[Callable[[], None], int] = {
             self._declare: 6, self._take: 5, self._settle: 6, self._start: 2, self._retry: 1,
             self._retry_all: 1, self._purge: 1, self._chores: 1, self._die: 1, self._shorten: 1,
-            self._reopen: 1, self._cancel: 1, self._step: 3, self._resolve: 4,
+            self._reopen: 1, self._cancel: 1, self._step: 3, self._resolve: 4, self._depend: 3,
         }  # fmt: skip
         for act in self._random.choices(list(acts), list(acts.values()), k=steps):
             self._now += self._random.random()
@@ -91,6 +92,19 @@ class Life:
             ids = declarations.add(made, self._now)
         payloads = (declaration.payload for declaration in made)
         self._note("declared", dict(zip(ids, payloads, strict=True)))
+
+    def _depend(self) -> None:
+        """A job that waits for others, and perhaps stands for a key."""
+        ids = self._ids("1")
+        parents = tuple(self._random.sample(ids, min(len(ids), self._random.randint(1, 3))))
+        policy = self._random.choice(("cancel", "wait"))
+        key = self._random.choice((None, None, "key"))
+        asked = Conditions(coalesce=key, after=parents, if_parent_fails=policy)
+        made = self._declaration()._replace(conditions=asked)
+        declared = self._front.declare((made,), self._now)
+        if not (isinstance(declared, Ids) and declared.coalesced):
+            self._note("declared", {declared[0]: made.payload})
+            self._note("depends", [declared[0], parents])
 
     def _declaration(self) -> Declaration:
         size = self._random.choice((0, 20, 200, 5000))
@@ -180,7 +194,10 @@ class Life:
 
     def _retried(self, ids: Sequence[int]) -> None:
         self._note("reopening", list(ids))
-        self._front.fresh_starts.retry(ids, self._now)
+        try:
+            self._front.fresh_starts.retry(ids, self._now)
+        except RequestError:  # another stands for its key
+            return
         query = "SELECT attempt FROM declaration WHERE id = ?"
         attempts = {id: self._front.database.execute(query, (id,)).fetchone()[0] for id in ids}
         self._note("retried", attempts)
@@ -206,7 +223,8 @@ class Life:
 
     def _doomed(self, status: Status, before: float) -> list[int]:
         if status is Status.PENDING:
-            where = "id IN (SELECT declaration FROM pending WHERE due_at < ?)"
+            where = """id IN (SELECT declaration FROM pending UNION
+                SELECT declaration FROM blocked) AND due_at < ?"""
             return self._ids(where, before)
         code = 1 if status is Status.COMPLETED else 2
         return self._ids(f"status = {code} AND finished_at < ?", before)
