@@ -115,6 +115,16 @@ class JobParked:
 
 
 @dataclass(frozen=True)
+class HookFailed:
+    """A hook of a job raised, or could not be run; it has changed nothing."""
+
+    id: int
+    name: str
+    hook: str
+    error: str
+
+
+@dataclass(frozen=True)
 class JobsSettled:
     """One turn's harvest."""
 
@@ -194,6 +204,7 @@ Event = (
     | JobFailed
     | JobPostponed
     | JobParked
+    | HookFailed
     | JobsSettled
     | RealizerDied
     | RealizerReplaced

@@ -58,6 +58,7 @@ def record_json(record: Record) -> dict[str, Any]:
         "attempts": record.attempts,
         "suspended_at": None if record.suspended_at is None else iso(record.suspended_at),
         "label": record.label,
+        "description": record.description,
         "batch": record.batch,
         "progress": None if record.progress is None else progress_json(record.progress),
         "command": command_of(record),
@@ -98,8 +99,8 @@ def command_of(record: Record) -> str | None:
 
 
 def what_of(record: Record) -> str:
-    """What tells a job from others of its kind, for lists: its label, or its command."""
-    return record.label or command_of(record) or ""
+    """What tells a job from others of its kind, for lists: its label, or what it calls itself."""
+    return record.label or record.description or command_of(record) or ""
 
 
 def detail_json(detail: Detail) -> dict[str, Any]:
@@ -120,6 +121,7 @@ def detail_json(detail: Detail) -> dict[str, Any]:
         "why_not_running": detail.why,
         "stopping": detail.stopping,
         "steps": [{"step": one.name, "done_at": iso(one.done_at)} for one in detail.steps],
+        "hooks_due": not detail.is_told,
         "history": [attempt_json(attempt) for attempt in detail.attempts],
     }
 

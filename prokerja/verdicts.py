@@ -27,6 +27,16 @@ class Advice(IntEnum):
     """It would fail as well: no other."""
 
 
+class Told(IntEnum):
+    """What an end says of the hooks that are to hear of it."""
+
+    NOT = 0
+    """There are none, or the end came from elsewhere."""
+    OWED = 1
+    """They have not run yet: their process may die of them."""
+    ALL = 2
+
+
 class Completed(Struct, array_like=True, tag=0, gc=False):
     """`handle()` returned."""
 
@@ -37,6 +47,7 @@ class Completed(Struct, array_like=True, tag=0, gc=False):
     follow_ups: tuple[Declaration, ...] = ()
     cut: tuple[Length, str] | None = None
     """How many bytes the result has, and how they begin, if it is too long to be kept whole."""
+    told: Told = Told.NOT
 
 
 class Failed(Struct, array_like=True, tag=1, gc=False):
@@ -49,6 +60,9 @@ class Failed(Struct, array_like=True, tag=1, gc=False):
     advice: Advice = Advice.NONE
     exit_code: int | None = None
     """Of a command; below zero for the number of the signal that killed it."""
+    told: Told = Told.NOT
+    retry_in: Seconds | None = None
+    """When the job wants its next attempt; None for when its declaration says."""
 
 
 class Refusal(NamedTuple):
@@ -87,8 +101,18 @@ class Parked(Struct, array_like=True, tag=4, gc=False):
     """The secret that the outside party was given, if it was."""
 
 
-Ended = Completed | Failed | Postponed | Parked
+class HooksEnded(Struct, array_like=True, tag=5, gc=False):
+    """The hooks of a job that had ended elsewhere have run, or were to."""
+
+    started_at: Moment
+    finished_at: Moment
+    have_run: bool = True
+    counted: bool = True
+    """Whether that was a try, if they have not."""
+
+
+Ended = Completed | Failed | Postponed | Parked | HooksEnded
 """What a realizer tells of a job that it has run."""
-Verdict = Completed | Failed | Released | Postponed | Parked
+Verdict = Completed | Failed | Released | Postponed | Parked | HooksEnded
 Settlement = tuple[int, int, Verdict]
 """A declaration's id, its lane's, and what came of it."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +33,7 @@ class Pay(Job):
     amount: int = 1
     timeout_after: float | None = None
     slowly: bool = False
+    pause: float = 0.0
 
     retry_after = 0.0
 
@@ -41,6 +41,7 @@ class Pay(Job):
         note(f"asked {{self.token}}")
         while self.slowly and not os.path.exists("{home}/gate"):
             time.sleep(0.005)
+        time.sleep(self.pause)
         return Await(self.timeout_after)
 
     def resolved(self, data):
@@ -261,12 +262,9 @@ def test_it_fails_in_time_though_its_worker_is_full_or_has_died(pay: Home) -> No
 
 def test_a_job_that_is_about_to_wait_is_waited_for(pay: Home) -> None:
     pay.worker()
-    pay.declare("pay", "slowly:=true")
+    pay.declare("pay", "pause=0.4")
     wait_until(lambda: pay.running(1))
-    resolving = threading.Thread(target=pay.queue.resolve, args=(1, 3, token(pay)))
-    resolving.start()
-    pay.open("gate")
-    resolving.join()
+    pay.queue.resolve(1, 3, token(pay))
     assert pay.wait(1)["result"] == {"paid": 3, "amount": 1}
 
 

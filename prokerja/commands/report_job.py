@@ -65,6 +65,7 @@ def _asked(detail: Detail, now: float) -> Iterator[tuple[str, str | None]]:
     if record.status is Status.PENDING and detail.expires_at is not None:
         yield "expires", iso(detail.expires_at)
     yield "label", record.label
+    yield "about", record.description
     yield "batch", record.batch
     if detail.parents:
         yield "after", ", ".join(map(_parent, detail.parents[:MAX_PARENTS])) + _more(detail)
@@ -88,6 +89,8 @@ def _stands(detail: Detail, now: float) -> Iterator[tuple[str, str | None]]:
     if record.progress is not None:
         ago = human(max(now - record.progress.reported_at, 0.0))
         yield "progress", f"{report.progress_of(record)}, {ago} ago"
+    if not detail.is_told:
+        yield "hooks", "a worker has yet to run those that hear of its end"
     if detail.stopping is not None:
         yield "stopping", f"its worker has yet to end it: {detail.stopping}"
 

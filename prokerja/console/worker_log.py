@@ -109,6 +109,10 @@ class WorkerLog:
         self.say(f"job {event.id} {event.name}: waits to be resolved{limit}")
 
     @tell.register
+    def _(self, event: events.HookFailed) -> None:
+        self.say(f"job {event.id} {event.name}: {event.hook} went wrong: {event.error}")
+
+    @tell.register
     def _(self, event: events.JobsSettled) -> None:
         self.settled(event.completed, event.failed)
 

@@ -21,6 +21,26 @@ class Claimed(NamedTuple):
     timeout: float | None
 
 
+class Ending(NamedTuple):
+    """How a declaration ended whose job has not been told."""
+
+    was: str
+    """Its status before."""
+    status: str
+    error: str | None
+
+
+class Hooking(NamedTuple):
+    """What an attempt is given whose class has hooks."""
+
+    retries_left: int = 0
+    """After this attempt."""
+    is_described: bool = True
+    """Whether the job has said what it calls itself."""
+    ended: Ending | None = None
+    """If the job is to be told of this, and not to be run."""
+
+
 class Extra(NamedTuple):
     """What an attempt is given beside its payload, if anything."""
 
@@ -34,6 +54,7 @@ class Extra(NamedTuple):
     """What it was resolved with, as JSON; `resolved()` is called then, not `handle()`."""
     token: str | None = None
     """That which the attempt was given before it was resolved."""
+    hooks: Hooking | None = None
 
 
 class Reported(NamedTuple):
@@ -43,6 +64,8 @@ class Reported(NamedTuple):
     """Steps that they have done: the name, and the value as JSON."""
     progress: Sequence[tuple[tuple[int, int], Progress]] = ()
     """How far they have come."""
+    descriptions: Sequence[tuple[tuple[int, int], str]] = ()
+    """What the jobs call themselves."""
 
 
 class Overdue(NamedTuple):

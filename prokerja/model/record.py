@@ -63,6 +63,8 @@ class Record(NamedTuple):
     """Since when it is to stand still; None if it is not."""
     awaiting: Awaiting | None = None
     """If it waits to be resolved."""
+    description: str | None = None
+    """What its class calls it, if it says and once it has been begun."""
 
 
 class Parent(NamedTuple):
@@ -114,6 +116,8 @@ class Detail(NamedTuple):
     """Its result, if that was too long to be kept whole."""
     steps: list[Step] = []  # noqa: RUF012  nobody changes it
     """Those that are done, first to last."""
+    is_told: bool = True
+    """Whether the hooks have run that hear of its end, if it has ended."""
 
 
 class Running(NamedTuple):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from prokerja.model.change import Change
     from prokerja.model.claim import Claimed, Extra, FailedAttempt, Reported, Requests
@@ -43,6 +43,10 @@ class Want(NamedTuple):
     assign: Assign
     """Given due jobs in their order, returns those that it takes from the front, and whether it
     wants no more. It may be called several times in a turn."""
+    assign_ended: Assign | None = None
+    """The same for jobs that are only to be told of their end; None if it takes none of those."""
+    hooked: frozenset[str] = frozenset()
+    """The jobs that have hooks."""
 
 
 class Turn(NamedTuple):
@@ -221,8 +225,11 @@ class Repository(Protocol):
         take the last of it, as settling may be repeated.
         """
 
-    def learn(self, worker: int, names: Sequence[str]) -> None:
-        """Remember the jobs that a worker has loaded; it refuses none of those from before."""
+    def learn(self, worker: int, names: Sequence[str], told: Collection[str] = ()) -> None:
+        """Remember the jobs that a worker has loaded; it refuses none of those from before.
+
+        Those that are `told` have hooks that hear of their end.
+        """
 
     def turn(
         self,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from prokerja.catalog.refresh import record, record_classes
 from prokerja.errors import Busy, Outdated, StoreError, TryAgain
 from prokerja.events import Event, FileBroken, QueueEmptied, StoreTroubled, WorkerStarted
+from prokerja.hooks import ENDING
 from prokerja.model.worker import Taking
 from prokerja.repository.verbs import Want
 from prokerja.verdicts import Released
@@ -76,6 +77,8 @@ class Supervisor:
         """How many jobs may still be claimed; None for any number."""
         self._names: set[str] = set()
         """Of the jobs that realizers have loaded."""
+        self._hooks: dict[str, list[str]] = {}
+        """Of those that have any."""
         self._next_due: float | None = None
         """When the next job is due, in seconds since the epoch."""
         self._deadline: float | None = None
@@ -184,7 +187,8 @@ class Supervisor:
 
     def _want(self) -> Want:
         options = self._options
-        return Want(Taking(options.queues, self._names, options.directories), self._assign)
+        taking = Taking(options.queues, self._names, options.directories)
+        return Want(taking, self._assign, self._pool.assign, frozenset(self._hooks))
 
     def _assign(self, offered: Iterator[Claimed]) -> tuple[list[Claimed], bool]:
         """As many as the pool has room for and the options allow."""
@@ -243,18 +247,24 @@ class Supervisor:
             loaded = pool.loaded[0]
             names = {spec.name for spec in loaded.specs}
             if names != self._names or not pool.has_loaded:
-                self._repository.learn(self._membership.worker, sorted(names))
+                self._hooks = loaded.hooks
+                self._repository.learn(self._membership.worker, sorted(names), self._told)
                 self._record(loaded)
                 for broken in loaded.broken:
                     self._tell(FileBroken(broken.file, broken.error))
                 started = (self._membership.worker, self._options.realizers, self._options.queues)
                 self._tell(WorkerStarted(*started, tuple(sorted(names))))
             elif pool.results.refused:  # it may have what the others lacked
-                self._repository.learn(self._membership.worker, sorted(names))
+                self._repository.learn(self._membership.worker, sorted(names), self._told)
             self._names = names
             pool.results.refused.clear()
             pool.has_loaded = True
             del pool.loaded[0]
+
+    @property
+    def _told(self) -> list[str]:
+        """The jobs that have hooks that hear of an end."""
+        return sorted(name for name, hooks in self._hooks.items() if set(ENDING) & set(hooks))
 
     def _record(self, loaded: Loaded) -> None:
         repository, options = self._repository, self._options

@@ -81,6 +81,9 @@ def _leftovers(connection: sqlite3.Connection) -> Iterator[str]:
         "it has ended, and stands for its key": """
             SELECT declaration FROM coalescing WHERE open AND declaration NOT IN (
                 SELECT id FROM declaration WHERE status = 0)""",
+        "to be told of an end that it has not had": """
+            SELECT declaration FROM untold WHERE declaration NOT IN (
+                SELECT id FROM declaration WHERE status <> 0)""",
         "an attempt without its declaration": """
             SELECT declaration FROM attempt
             WHERE declaration NOT IN (SELECT id FROM declaration)""",

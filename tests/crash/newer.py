@@ -21,7 +21,7 @@ NEXT = schema.VERSION + 1
 TABLES = ("lane", "declaration", "purged", "pending", "claim", "running", "attempt", "worker",
           "catalog", "source", "histogram", "cancellation", "coalescing", "blocked", "dependency",
           "expiry", "cut_result", "progress", "step", "suspension", "refusal", "awaiting",
-          "answer")  # fmt: skip
+          "answer", "hooked", "untold", "description")  # fmt: skip
 
 
 def migrate(path: str) -> None:

@@ -65,7 +65,7 @@ def verbs(repository: SQLiteRepository) -> dict[str, Callable[[], object]]:
         progress = [(claim, Progress(1, 1, 2, "", START)) for claim in claims]
         with repository.database.writing():
             repository.claims.report(Reported(done, progress), START)
-            repository.claims._extras(claims[0][0])
+            repository.claims.extras.of(claims[0][0], [id for _, id in claims])
         settle(repository, claimed, 1)
 
     def recover() -> None:

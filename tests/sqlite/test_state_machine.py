@@ -211,14 +211,15 @@ class Machine(RuleBasedStateMachine):
         for id in ids:
             self.jobs[id].status, self.jobs[id].token = PROCESSING, token
             self.old.append((token, id, self.lanes[self.jobs[id].place]))
-        assert self.current.awaiting.answers(token) == [
-            (id, *answer) for id in ids if (answer := self.jobs[id].answer)
-        ]
         if ids:
             self.claims[token] = ids
-        extras = self.current.claims._extras(token)
+        extras = self.current.claims.extras.of(token, ids)
         given = {id: self.jobs[id].steps for id in ids if self.jobs[id].steps}
-        assert {id: extra.steps for (_, id), extra in extras.items()} == given
+        assert {id: extra.steps for (_, id), extra in extras.items() if extra.steps} == given
+        answers = {id: answer for id in ids if (answer := self.jobs[id].answer)}
+        assert {
+            id: (extra.answer, extra.token) for (_, id), extra in extras.items() if extra.answer
+        } == answers
 
     @precondition(lambda self: self.claims)
     @rule(data=st.data())

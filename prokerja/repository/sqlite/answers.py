@@ -58,6 +58,7 @@ class Answers(Nouns):
                 self.history.expires_at(id),
                 self.history.cut_result(id),
                 self.history.steps(id),
+                is_told=not self.hooks.is_owed(id),
             )
 
     def conditions(self, id: int, now: float) -> list[Condition] | None:

@@ -14,7 +14,6 @@ from prokerja.model.declaration import Status
 from prokerja.repository.sqlite.awaiting import Awaiting
 from prokerja.repository.sqlite.codes import FAILED, TURNS, UNSETTLED
 from prokerja.repository.sqlite.endings import Endings
-from prokerja.repository.sqlite.histogram import Histogram
 from prokerja.repository.sqlite.places import place_of
 from prokerja.repository.sqlite.slices import SLICE_ROWS, in_slices
 
@@ -155,6 +154,8 @@ class Cancellations:
 
     def _fail_parked(self, rows: Sequence[tuple[float, int, int]], error: str, now: float) -> None:
         """Awaiting ones, by when they began, id and lane; inside a write transaction."""
+        from prokerja.repository.sqlite.histogram import Histogram
+
         self._awaiting.remove((id, lane) for _, id, lane in rows)
         histogram = Histogram(self._database)
         for began, id, lane in rows:

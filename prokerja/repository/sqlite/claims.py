@@ -24,11 +24,13 @@ from prokerja.repository.sqlite.cancellations import Cancellations
 from prokerja.repository.sqlite.codes import TURNS
 from prokerja.repository.sqlite.endings import Endings
 from prokerja.repository.sqlite.expiry import Expiry
+from prokerja.repository.sqlite.extras import Extras
+from prokerja.repository.sqlite.hooks import Hooks
 from prokerja.repository.sqlite.outcomes import Outcomes
 from prokerja.repository.sqlite.progress import write_progress
 from prokerja.repository.sqlite.steps import Steps
 from prokerja.repository.verbs import Recovered, Turn
-from prokerja.verdicts import Advice, Completed, Failed, Parked, Postponed, Released
+from prokerja.verdicts import Advice, Completed, Failed, HooksEnded, Parked, Postponed, Released
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -44,11 +46,6 @@ READY = """
     SELECT ?, p.due_at, d.id, d.lane, d.payload, d.attempt + 1, d.timeout
     FROM pending AS p CROSS JOIN declaration AS d ON d.id = p.declaration
     WHERE p.lane = ? AND p.due_at <= ? ORDER BY p.due_at, p.declaration"""
-
-HAVE_EXTRAS = """
-    SELECT EXISTS (SELECT 1 FROM dependency) OR EXISTS (SELECT 1 FROM successor)
-        OR EXISTS (SELECT 1 FROM step WHERE result IS NOT NULL)
-        OR EXISTS (SELECT 1 FROM answer)"""
 
 
 class Held(NamedTuple):
@@ -72,8 +69,9 @@ class Claims:
         self._awaiting = Awaiting(database, lanes)
         self._outcomes = Outcomes(database, lanes, declarations, self._endings, self._awaiting)
         self._cancellations = Cancellations(database, lanes)
+        self._hooks = Hooks(database)
         self._expiry = Expiry(database, self._endings)
-        self._blocks = Blocks(database, self._endings)
+        self.extras = Extras(database, Blocks(database, self._endings), self._awaiting, self._hooks)
         self._steps = Steps(database)
         self._turns = itertools.count(1)
         self.chance: Callable[[], float] = random.random
@@ -115,9 +113,12 @@ class Claims:
                 ranks = self._lanes.waiting(want.taking, worker)
                 lanes = list(itertools.chain(*ranks))
                 names |= {waiting.id: waiting.lane.name for waiting in lanes}
+                told, told_names = self._hooks.claim(self.next_token(worker), want, now)
+                names |= told_names
                 token = self.next_token(worker)
                 enough = self.take(token, ranks, now, want.assign)
-                extras = self._extras(token)
+                hooked = [one.id for one in lanes if one.lane.name in want.hooked]
+                extras = {**told, **self.extras.of(token, self._held(token), hooked)}
                 next_due = self._lanes.next_due(lanes)
                 if next_due is not None and next_due <= now and not enough:
                     raise StoreError(
@@ -141,27 +142,18 @@ class Claims:
         [name] = self._database.execute("SELECT name FROM lane WHERE id = ?", (lane,)).fetchone()
         return str(name)
 
-    def _extras(self, token: int) -> dict[tuple[int, int], Extra]:
-        """What else some of a claim's declarations are given."""
-        if not self._database.execute(HAVE_EXTRAS).fetchone()[0]:
-            return {}
-        extras = self._blocks.extras(token)
-        for id, results in self._steps.results(self._held(token)).items():
-            extras[id] = extras.get(id, Extra())._replace(steps=results)
-        for id, answer, secret in self._awaiting.answers(token):
-            extras[id] = extras.get(id, Extra())._replace(answer=answer, token=secret)
-        return {(token, id): extra for id, extra in extras.items()}
-
     def report(self, reported: Reported, now: float) -> list[tuple[int, int]]:
         """Write down what running jobs have told; returns those of the steps that are not held."""
-        steps, progress = reported
-        claims = {*(claim for claim, _, _ in steps), *(claim for claim, _ in progress)}
+        steps, progress, descriptions = reported
+        claims = {claim for claim, _, _ in steps}
+        claims |= {claim for claim, _ in (*progress, *descriptions)}
         held = {token: self._held(token) for token in {token for token, _ in claims}}
         lost = {(token, id) for token, id in claims if id not in held[token]}
         done = [(claim[1], name, result) for claim, name, result in steps if claim not in lost]
         self._steps.keep(done, now)
         latest = [(claim[1], one) for claim, one in progress if claim not in lost]
         write_progress(self._database, latest)
+        self._hooks.describe([(claim[1], one) for claim, one in descriptions if claim not in lost])
         return [claim for claim, _, _ in steps if claim in lost]
 
     def next_token(self, worker: int) -> int:
@@ -223,6 +215,8 @@ class Claims:
         the attempts that failed. `chance` gives random numbers in [0, 1) for jitter.
         """
         held = self._held(token)
+        if not held:
+            self._hooks.settle(token, settlements)
         valid = [one for one in settlements if held.pop(one[0], False) is None]
         self._outcomes.complete([one for one in valid if type(one[2]) is Completed], now)
         worker = token // TURNS
@@ -236,6 +230,8 @@ class Claims:
                 failed.append(self._outcomes.fail(id, lane, verdict, worker, now, chance()))
             elif id in cancelled:
                 failed.append(self._outcomes.cancel(id, lane, cancelled[id], worker, now))
+            elif isinstance(verdict, HooksEnded):  # no realizer of ours says so of a job that runs
+                self._outcomes.release(id, lane, worker, now, counted=True)
             elif isinstance(verdict, Released):
                 counted, refusal = verdict.counted, verdict.refusal
                 self._outcomes.release(id, lane, worker, now, counted=counted, refusal=refusal)
@@ -297,6 +293,7 @@ class Claims:
             self._cancellations.forget(cancelled)
             self._keep(token, {})
             count += len(held.keys() - cancelled)
+        self._hooks.put_back(worker)
         self._outcomes.write_counts()
         self._endings.write(now)
         return count

@@ -9,6 +9,7 @@ from prokerja import lifecycle
 from prokerja.model.claim import FailedAttempt
 from prokerja.model.declaration import Status
 from prokerja.repository.sqlite.codes import FAILED, QUEUE
+from prokerja.repository.sqlite.hooks import Hooks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -74,8 +75,13 @@ class Endings:
         self._lanes = lanes
         self._completed: list[int] = []
         self._failed: list[int] = []
+        self._hooks = Hooks(database)
+        self._untold: dict[int, Status] = {}
+        """What those were whose jobs have not heard of their end."""
         self._tell = tell
-        database.on_rollback += [self._completed.clear, self._failed.clear]
+        database.on_rollback += [
+            self._completed.clear, self._failed.clear, self._untold.clear,
+        ]  # fmt: skip
         if tell is not None:
             database.on_rollback.append(tell.clear)
 
@@ -83,9 +89,15 @@ class Endings:
         """These have completed."""
         self._completed += ids
 
-    def failed(self, id: int) -> None:
-        """It has failed for good."""
+    def failed(self, id: int, *, told: bool = False) -> None:
+        """It has failed for good, and its job is `told` of that."""
         self._failed.append(id)
+        if not told:
+            self.untold(id)
+
+    def untold(self, id: int, was: Status = Status.PROCESSING) -> None:
+        """It has ended, and its job has not heard of that."""
+        self._untold[id] = was
 
     def fail_waiting(self, rows: Sequence[Waiting], now: float) -> None:
         """End open declarations that nobody has claimed."""
@@ -101,6 +113,7 @@ class Endings:
         for status, sign in ((Status.PENDING, -1), (Status.FAILED, 1)):
             self._lanes.add_counts({(lane, status): sign * n for lane, n in counts.items()})
         self._failed += [id for id, *_ in rows]
+        self._untold |= {id: Status.PENDING for id, *_ in rows}
         if self._tell is not None:
             self._tell += [FailedAttempt(id, lane, 0, error, None) for id, lane, _, error in rows]
 
@@ -122,6 +135,8 @@ class Endings:
             if have_batches:
                 for (batch,) in execute(ENDED_BATCHES, (ended,)).fetchall():
                     self.succeed(batch)
+        self._hooks.owe(self._untold)
+        self._untold.clear()
 
     def succeed(self, batch: str) -> None:
         """Let begin what waits until no other of a batch is open, if that is so."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 FRESH = f"""
     UPDATE declaration SET status = {UNSETTLED}, due_at = ?, forgiven = attempt, returns = 0,
         postponed = 0, started_at = NULL, finished_at = NULL WHERE id = ?"""
+UNTOLD = "DELETE FROM untold WHERE declaration = ?"
 USED = """
     SELECT EXISTS (SELECT 1 FROM coalescing),
         EXISTS (SELECT 1 FROM dependency WHERE NOT met)
@@ -110,6 +111,7 @@ class FreshStarts:
         if coalesce:
             rows = [(id, lane) for id, lane in rows if self._coalescing.reopen(id)]
         self._database.executemany(FRESH, [(now, id) for id, _ in rows])
+        self._database.executemany(UNTOLD, [(id,) for id, _ in rows])
         self._database.executemany(QUEUE, [(lane, now, id) for id, lane in rows])
         counts = Counter(lane for _, lane in rows)
         for status, sign in ((Status.FAILED, -1), (Status.PENDING, 1)):

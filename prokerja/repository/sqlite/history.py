@@ -33,6 +33,7 @@ COLUMNS = f"""
     (SELECT bytes FROM cut_result WHERE declaration = d.id), {COLUMN},
     (SELECT since FROM suspension AS s JOIN running AS r USING (declaration, token)
         WHERE s.declaration = d.id),
+    (SELECT text FROM description WHERE declaration = d.id),
     (SELECT since FROM awaiting WHERE declaration = d.id),
     (SELECT until FROM awaiting WHERE declaration = d.id)"""
 MATCHES = """
@@ -237,8 +238,8 @@ class History:
         return low
 
     def _record(self, row: Any, lanes: Mapping[int, Lane], claimed: Collection[int]) -> Record:
-        id, lane, code, declared, due, started, finished, *rest, running, error = row[:-5]
-        cut, progress, suspended, since, until = row[-5:]
+        id, lane, code, declared, due, started, finished, *rest, running, error = row[:-6]
+        cut, progress, suspended, described, since, until = row[-6:]
         attempts, retries, retry_after, timeout, returns, payload, result, label, batch = rest
         if code == UNSETTLED:
             in_hand = id in claimed or since is not None
@@ -249,7 +250,7 @@ class History:
             id, lanes[lane], status, declared, due, running or started, finished, attempts,
             retries, retry_after, timeout, returns, payload, result, error, label, batch, cut,
             _current(progress, attempts + (status is Status.PROCESSING)), suspended,
-            None if since is None else Awaiting(since, until),
+            None if since is None else Awaiting(since, until), described,
         )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from prokerja.repository.sqlite.claims import Claims
     from prokerja.repository.sqlite.fresh_starts import FreshStarts
     from prokerja.repository.sqlite.history import History
+    from prokerja.repository.sqlite.hooks import Hooks
     from prokerja.repository.sqlite.purging import Purging
     from prokerja.repository.sqlite.retention import Retention
     from prokerja.repository.sqlite.suspensions import Suspensions
@@ -74,6 +75,13 @@ class Nouns:
         from prokerja.repository.sqlite.awaiting import Awaiting
 
         return Awaiting(self.database, self.lanes)
+
+    @cached_property
+    def hooks(self) -> Hooks:
+        """Who is yet to be told of an end."""
+        from prokerja.repository.sqlite.hooks import Hooks
+
+        return Hooks(self.database)
 
     @cached_property
     def cancelling(self) -> Cancellations:

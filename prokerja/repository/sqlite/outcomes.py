@@ -11,7 +11,7 @@ from prokerja.model.declaration import Status
 from prokerja.repository.sqlite.codes import COMPLETED, FAILED, QUEUE
 from prokerja.repository.sqlite.histogram import Histogram
 from prokerja.repository.sqlite.steps import Steps
-from prokerja.verdicts import Advice, Failed, Postponed
+from prokerja.verdicts import Advice, Failed, Postponed, Told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -74,6 +74,8 @@ class Outcomes:
         for lane, durations in took.items():
             self.move(lane, Status.PROCESSING, Status.COMPLETED, len(durations))
             self._histogram.add(lane, durations, completed=True)
+        for id in [id for id, _, verdict in settlements if verdict.told is Told.OWED]:
+            self._endings.untold(id)
         follow_ups = [one for _, _, verdict in settlements for one in verdict.follow_ups]
         if follow_ups:
             self._endings.write(now)  # a job may declare the next of its own key
@@ -104,7 +106,8 @@ class Outcomes:
         if not again or verdict.advice is Advice.NEVER:
             self._fail_for_good(id, lane, attempt, verdict)
             return FailedAttempt(id, lane, attempt, verdict.error, None)
-        retry_at = now + lifecycle.retry_pause(retry_after, waits, chance)
+        pause = lifecycle.retry_pause(retry_after, waits, chance)
+        retry_at = now + (pause if verdict.retry_in is None else verdict.retry_in)
         self._requeue(id, lane, attempt, retry_at)
         return FailedAttempt(id, lane, attempt, verdict.error, retry_at)
 
@@ -207,15 +210,23 @@ class Outcomes:
         self.move(lane, Status.PROCESSING, Status.PENDING)
 
     def _fail_for_good(self, id: int, lane: int, attempt: int, verdict: Failed) -> None:
-        self._end(id, lane, attempt, verdict.started_at, verdict.finished_at)
+        times = verdict.started_at, verdict.finished_at
+        self._end(id, lane, attempt, *times, told=verdict.told is Told.ALL)
 
     def _end(
-        self, id: int, lane: int, attempt: int, started_at: float | None, finished_at: float
+        self,
+        id: int,
+        lane: int,
+        attempt: int,
+        started_at: float | None,
+        finished_at: float,
+        *,
+        told: bool = False,
     ) -> None:
         self._awaiting.drop_answers([id])
         self._database.execute(FAIL, (attempt, started_at, finished_at, id))
         self.move(lane, Status.PROCESSING, Status.FAILED)
-        self._endings.failed(id)
+        self._endings.failed(id, told=told)
 
     def _insert_attempt(
         self, id: int, attempt: int, verdict: Failed, worker: int, *, crashed: bool

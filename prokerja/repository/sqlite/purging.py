@@ -26,6 +26,8 @@ KEPT_WITH = {
     "progress": "declaration",
     "step": "declaration",
     "answer": "declaration",
+    "untold": "declaration",
+    "description": "declaration",
 }
 """Rarely used tables whose rows go with their declaration, and the column that says which it is."""
 

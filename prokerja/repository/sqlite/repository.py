@@ -9,7 +9,7 @@ from prokerja.model.declaration import Status
 from prokerja.repository.sqlite.answers import Answers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from prokerja.model.change import Change
     from prokerja.model.claim import Claimed, Reported
@@ -109,9 +109,9 @@ class SQLiteRepository(Answers):
         self.database.durable(False)
         return self.registry.register(pid, now, realizers, taking)
 
-    def learn(self, worker: int, names: Sequence[str]) -> None:
+    def learn(self, worker: int, names: Sequence[str], told: Collection[str] = ()) -> None:
         """See the protocol."""
-        self.registry.set_names(worker, names)
+        self.registry.set_names(worker, names, told)
 
     def turn(
         self,

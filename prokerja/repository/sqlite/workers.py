@@ -11,7 +11,7 @@ from prokerja.repository import is_path
 from prokerja.repository.sqlite import lock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from prokerja.repository.sqlite.database import Database
     from prokerja.repository.verbs import Membership
@@ -46,12 +46,19 @@ class Workers:
             # Locked before the row is seen by anyone, so that no one takes it for dead.
             return Membership(id, self._lock(id))
 
-    def set_names(self, id: int, names: Sequence[str]) -> None:
-        """Remember the jobs a worker knows, and nothing of what it could not run before."""
+    def set_names(self, id: int, names: Sequence[str], told: Collection[str] = ()) -> None:
+        """Remember the jobs a worker knows, and nothing of what it could not run before.
+
+        Those that are `told` have hooks that hear of their end.
+        """
+        from prokerja.repository.sqlite.hooks import Hooks
+
         with self._database.writing():
-            update = "UPDATE worker SET names = ? WHERE id = ?"
-            self._database.execute(update, (json.dumps(names), id))
+            update = "UPDATE worker SET names = ? WHERE id = ? RETURNING directories"
+            found = self._database.execute(update, (json.dumps(names), id)).fetchall()
             self._database.execute(FORGET, (id,))
+            for (directories,) in found:
+                Hooks(self._database).learn(names, told, json.loads(directories))
 
     def unregister(self, membership: Membership) -> None:
         """Strike a worker off, its lock file with it."""

@@ -5,7 +5,14 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from prokerja.events import JobCancelled, JobResumed, JobStarted, JobSuspended, RealizerReplaced
+from prokerja.events import (
+    HookFailed,
+    JobCancelled,
+    JobResumed,
+    JobStarted,
+    JobSuspended,
+    RealizerReplaced,
+)
 from prokerja.verdicts import Advice, Released
 from prokerja.worker.pool.durations import SECONDS_PER_BYTE
 from prokerja.worker.pool.ending import Ending
@@ -237,7 +244,8 @@ class Pool:
         if long is not None:
             job, since = long
             self.results.take_started(job, since)
-            self._tell(JobStarted(job.id, self.results.name(job), job.attempt))
+            if not self.results.has_ended(job):
+                self._tell(JobStarted(job.id, self.results.name(job), job.attempt))
             process.revoke()
         process.request_report()
         self.results.unassigned += process.take_back()
@@ -286,6 +294,8 @@ class Pool:
             # Whoever sees that a job has ended can read all it has printed.
             process.drain_output(sequence for sequence, _ in report.ended)
         self.reported.take(process, report)
+        for told in report.hook_errors:
+            self._tell(HookFailed(*told))
         self.results.take_ended(process, report.ended)
         if report.spoiled is not None:
             self._replace(process, *report.spoiled)

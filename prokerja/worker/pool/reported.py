@@ -25,13 +25,14 @@ NOT_OURS = "its worker does not hold its job any more"
 
 
 class ReportedSoFar:
-    """Steps, which somebody waits for, and the latest progress of each job, which can wait."""
+    """Steps, which somebody waits for; progress and descriptions of jobs, which can wait."""
 
     def __init__(self) -> None:
         self._steps: list[tuple[Claim, str, str]] = []
         self._waiting: list[tuple[RealizerProcess, Claim | None]] = []
         """Who waits for each of the steps that has come, and whose it is."""
         self._progress: dict[Claim, Progress] = {}
+        self._descriptions: dict[Claim, str] = {}
         self._written_at = 0.0
 
     @property
@@ -39,7 +40,8 @@ class ReportedSoFar:
         """When to write it, in monotonic seconds; None if there is nothing."""
         if self._steps or self._waiting:
             return 0.0
-        return self._written_at + INTERVAL_SECONDS if self._progress else None
+        can_wait = self._progress or self._descriptions
+        return self._written_at + INTERVAL_SECONDS if can_wait else None
 
     def is_due(self, now: float) -> bool:
         """Whether to write it by now."""
@@ -48,9 +50,10 @@ class ReportedSoFar:
     @property
     def reported(self) -> Reported | None:
         """All that there is to write."""
-        if not (self._steps or self._progress):
+        if not (self._steps or self._progress or self._descriptions):
             return None
-        return Reported(self._steps, [*self._progress.items()])
+        progress, descriptions = self._progress.items(), self._descriptions.items()
+        return Reported(self._steps, [*progress], [*descriptions])
 
     def take(self, process: RealizerProcess, report: Report) -> None:
         """Take in what a realizer tells; raises WireError for what no realizer says."""
@@ -66,6 +69,10 @@ class ReportedSoFar:
             job = process.jobs.get(sequence)
             if job is not None:
                 self._progress[job.token, job.id] = Progress(job.attempt, *told, time.time())
+        for sequence, text in report.descriptions:
+            job = process.jobs.get(sequence)
+            if job is not None:
+                self._descriptions[job.token, job.id] = text
 
     def forget(self, process: RealizerProcess) -> None:
         """It is dead, and waits for nothing."""
@@ -79,5 +86,5 @@ class ReportedSoFar:
                 process.kill()
             else:
                 process.confirm_step()
-        self._steps, self._waiting, self._progress = [], [], {}
+        self._steps, self._waiting, self._progress, self._descriptions = [], [], {}, {}
         self._written_at = now

@@ -6,8 +6,8 @@ import time
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from prokerja.events import JobRefused, RealizerDied
-from prokerja.verdicts import Refusal, Released, Settlement, Verdict
+from prokerja.events import HookFailed, JobRefused, RealizerDied
+from prokerja.verdicts import Failed, HooksEnded, Refusal, Released, Settlement, Told, Verdict
 from prokerja.worker.pool.durations import Durations
 from prokerja.worker.pool.ending import Ending
 from prokerja.worker.pool.exits import (
@@ -57,9 +57,27 @@ class Results:
 
     def settle(self, job: Claimed, verdict: Verdict) -> None:
         """Keep what came of a job."""
-        self.settlements[job.token].append((job.id, job.lane, verdict))
         if self.extras:
-            self.extras.pop((job.token, job.id), None)
+            extra = self.extras.pop((job.token, job.id), None)
+            if extra is not None and extra.hooks is not None and extra.hooks.ended is not None:
+                verdict = self._hooks_ended(job, verdict)
+        self.settlements[job.token].append((job.id, job.lane, verdict))
+
+    def has_ended(self, job: Claimed) -> bool:
+        """Whether it is only to be told of its end."""
+        extra = self.extras.get((job.token, job.id))
+        return extra is not None and extra.hooks is not None and extra.hooks.ended is not None
+
+    def _hooks_ended(self, job: Claimed, verdict: Verdict) -> HooksEnded:
+        """What came of the hooks of a job that had ended before."""
+        if isinstance(verdict, HooksEnded):
+            return verdict
+        now, counted = time.time(), True
+        if isinstance(verdict, Released):
+            counted = verdict.counted or verdict.refusal is not None
+        elif isinstance(verdict, Failed):
+            self._tell(HookFailed(job.id, self.name(job), "hooks", verdict.error))
+        return HooksEnded(now, now, have_run=False, counted=counted)
 
     def clear_written(self) -> None:
         """All that came back, or has started, is written down."""
@@ -132,7 +150,10 @@ class Results:
         self, process: RealizerProcess, sequence: int, job: Claimed, ended: Ended
     ) -> None:
         if process.cut is not None and sequence == process.cut.sequence:
-            ended = process.cut.verdict(ended)
+            if getattr(ended, "told", None) is Told.OWED:  # it had ended before
+                self._tell(HookFailed(job.id, self.name(job), "hooks", process.cut.error))
+            else:
+                ended = process.cut.verdict(ended)
             process.kill()  # what it has started may go on as well
         self.settle(job, ended)
 

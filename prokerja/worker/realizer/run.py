@@ -10,19 +10,23 @@ import sys
 import threading
 import time
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from msgspec.json import decode
 
 from prokerja import running
+from prokerja.hooks import hooks_of
 from prokerja.model.result import MAX_RESULT_BYTES
-from prokerja.verdicts import Completed, Ended
+from prokerja.verdicts import Completed, Ended, Failed, HooksEnded, Told
 from prokerja.worker.realizer.event_loop import cancel_tasks
+from prokerja.worker.realizer.hooks import Hooks
 from prokerja.worker.realizer.misfit import refusal
 from prokerja.worker.realizer.outcome import (
     cut_result,
     encode_result,
     follow_ups,
+    format_error,
     unfinished,
 )
 from prokerja.worker.realizer.performing import perform
@@ -46,12 +50,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import FrameType
 
-    from prokerja.model.claim import Extra
+    from prokerja.model.claim import Extra, Hooking
     from prokerja.model.declaration import Declaration
     from prokerja.spec import JobSpec
     from prokerja.worker.output.capture import OutputCapture
     from prokerja.worker.wire.channel import Channel
-    from prokerja.worker.wire.journal import Journal
+    from prokerja.worker.wire.journal import Claim, Journal
 
 REPORT_AFTER_NS, REPORT_AFTER_JOBS = 12_000_000, 500
 """After which results are reported, even if there is more to do."""
@@ -105,6 +109,12 @@ class Realizer:
         self._sending = threading.Lock()
         self._sent_steps = 0
         self._slow: set[str] = set(self._classes)
+        found = {name: hooks_of(cls) for name, cls in classes.items() if isinstance(cls, type)}
+        self._hook_names = {name: names for name, names in found.items() if names}
+        self._hooks: Hooks | None = None
+        """Those of the running job."""
+        self._descriptions: deque[tuple[int, str]] = deque()
+        """What jobs call themselves, where that is not reported yet."""
         self._poll = select.poll()
         self._poll.register(self._channel.socket, select.POLLIN)
         self._epoch = 0.0
@@ -224,7 +234,7 @@ class Realizer:
         if not jobs:
             cells[RUNNING] = IDLE
 
-    def _realize(
+    def _realize(  # noqa: C901  in one piece: a call takes a part of what a short job does
         self, sequence: int, claim: tuple[int, int], name: str, payload: str, began: int
     ) -> int:
         """Run one job from `began` on; returns when it ended, both in monotonic ns."""
@@ -233,11 +243,11 @@ class Realizer:
         result: str | None = None
         declared: tuple[Declaration, ...] = ()
         ended: Ended | None = None
+        extra = self._running.extra
         job = unfit = None
         try:
             self._running.job = job = self._classes[name](**fields(payload))
-            extra = self._running.extra
-            value = job.handle() if extra is None else perform(job, extra)
+            value = job.handle() if extra is None else self._perform(claim, name, job, extra)
             result = None if value is None else encode_result(value)
             declared = follow_ups(job, self._directory)
         except Interrupted:
@@ -248,6 +258,9 @@ class Realizer:
             if job is None and isinstance(error, TypeError):
                 unfit = refusal(self._specs.get(name), fields(payload))
         self._exit_if_forked()
+        if extra is not None and extra.hooks is not None:
+            ended = ended or Completed(0.0, 0.0, result, declared)
+            ended = self._end_with_hooks(claim, name, extra.hooks, ended, began)
         self._running.job = None
         self._output.end()
         now = time.monotonic_ns()
@@ -259,7 +272,7 @@ class Realizer:
             ended = Completed(*times, result, declared)
             if result and len(result) > MAX_RESULT_BYTES:
                 cut_result(ended)
-        else:
+        elif not ended.finished_at:
             ended.started_at, ended.finished_at = times
         self._journal.add((claim, ended))
         self._unreported.append((sequence, ended))
@@ -276,7 +289,61 @@ class Realizer:
         self._exit_if_forked()
         if self._cancelled:
             self._die()
-        return unfinished(error, self._running.token)
+        ended = unfinished(error, self._running.token)
+        if self._hooks is not None and isinstance(ended, Failed):
+            self._hooks.decide(ended, self._running.number, error)
+        return ended
+
+    def _perform(self, claim: Claim, name: str, job: Any, extra: Extra) -> Any:
+        """Run a job that is given more than its payload."""
+        if extra.hooks is None:
+            return perform(job, extra)
+        tell = partial(self._tell_hook_error, claim[1], name)
+        self._hooks = hooks = Hooks(job, self._hook_names.get(name, ()), extra.hooks, tell)
+        if extra.hooks.ended is not None:
+            self._running.id = 0  # it does not run
+            return hooks.tell_end(*extra.hooks.ended)
+        if text := hooks.begin(self._running.number):
+            self._descriptions.append((self._page.cells[RUNNING], text))
+            if name in self._slow:
+                self._send(refused=False)
+        return perform(job, extra)
+
+    def _end_with_hooks(
+        self, claim: Claim, name: str, given: Hooking, ended: Ended, began: int
+    ) -> Ended:
+        """Run the hooks that are to hear of an end, which is written down before they do."""
+        hooks, self._hooks = self._hooks, None
+        if isinstance(ended, Completed) and len(ended.result or "") > MAX_RESULT_BYTES:
+            cut_result(ended)
+        now = time.monotonic_ns()
+        times = ended.started_at, ended.finished_at = (
+            self._epoch + began / 1e9,
+            self._epoch + now / 1e9,
+        )
+        if given.ended is not None:
+            if isinstance(ended, Failed):
+                self._refused.hook_errors.append((claim[1], name, "hooks", ended.error))
+            return HooksEnded(*times)
+        if hooks is not None:
+            if hooks.is_final(ended):
+                ended.told = Told.OWED
+            end = (claim, ended)
+            self._journal.add(end)
+            self._journal.write()
+            self._page.cells[SINCE] = now  # their own time limit begins
+            hooks.end(ended)
+            self._exit_if_forked()
+            if hooks.is_final(ended):
+                ended.told = Told.ALL
+        return ended
+
+    def _tell_hook_error(self, id: int, name: str, hook: str, error: BaseException) -> None:
+        """Also how a hook learns that its time is over."""
+        self._exit_if_forked()
+        if isinstance(error, Interrupted) or self._cancelled:
+            self._die()
+        self._refused.hook_errors.append((id, name, hook, format_error(error)))
 
     def _restore(self, name: str) -> None:
         """Put back what this job has changed in this process, or have it replaced."""
@@ -329,6 +396,8 @@ class Realizer:
                 report, self._refused = self._refused, report
             if self._progress.latest:
                 report.progress = self._progress.take()
+            while self._descriptions:
+                report.descriptions.append(self._descriptions.popleft())
             while self._unreported:
                 report.ended.append(self._unreported.popleft())
             if report != EMPTY:

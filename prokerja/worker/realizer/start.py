@@ -14,6 +14,7 @@ from msgspec import json
 
 from prokerja.catalog.loading import load, load_classes
 from prokerja.catalog.package import install_in_pools
+from prokerja.hooks import hooks_of
 from prokerja.model.declaration import SHELL
 from prokerja.spec import Broken
 from prokerja.text import utf8
@@ -69,7 +70,9 @@ def command(output: OutputCapture, **payload: Any) -> Any:
 def _loaded(catalog: Catalog) -> Loaded:
     broken = [Broken(one.file, utf8(one.error)) for one in catalog.broken]
     specs = [*catalog.specs.values(), *catalog.shadowed]
-    return Loaded(os.getpid(), specs, broken, catalog.stamps)
+    found = {name: sorted(hooks_of(cls)) for name, cls in catalog.classes.items()}
+    hooks = {name: names for name, names in found.items() if names}
+    return Loaded(os.getpid(), specs, broken, catalog.stamps, hooks)
 
 
 def close_in_children(descriptors: list[int]) -> None:

@@ -75,6 +75,10 @@ class Report(Struct, array_like=True, omit_defaults=True):
     """The job file that is about to be imported."""
     loaded: Loaded | None = None
     """In the first report of all: the jobs are loaded."""
+    descriptions: list[tuple[int, str]] = []
+    """What jobs call themselves, by sequence number."""
+    hook_errors: list[tuple[int, str, str, str]] = []
+    """The declaration's id, the job's name, the hook's, and what went wrong in it."""
     spoiled: tuple[str, str] | None = None
     """The job that has changed its process for good, and what: it drops what it was sent."""
     steps: list[tuple[int, str, str]] = []
@@ -92,3 +96,5 @@ class Loaded(Struct, array_like=True):
     broken: list[Broken]
     stamps: dict[str, str]
     """Of the files, from before they were imported."""
+    hooks: dict[str, list[str]] = {}
+    """Of the jobs that have any, by name."""

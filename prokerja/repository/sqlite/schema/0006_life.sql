@@ -480,6 +480,28 @@ CREATE TABLE answer (
     token TEXT
 ) STRICT;
 
+-- Jobs whose classes want to hear of an end, by their workers' word.
+CREATE TABLE hooked (
+    name TEXT NOT NULL,
+    directory TEXT NOT NULL,
+    PRIMARY KEY (name, directory)
+) STRICT, WITHOUT ROWID;
+
+-- Ended declarations of such jobs that have not heard of it: what they were before, and the token
+-- of the claim under which a worker is about to tell them.
+CREATE TABLE untold (
+    declaration INTEGER PRIMARY KEY,
+    was TEXT NOT NULL,
+    token INTEGER,
+    tries INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+-- What a job calls itself, if its class says.
+CREATE TABLE description (
+    declaration INTEGER PRIMARY KEY,
+    text TEXT NOT NULL
+) STRICT;
+
 -- The door for one declaration: a single statement writes its row, queues it and counts it.
 -- The next migration closes it, and makes one with its own number.
 CREATE VIEW register_6 AS
