@@ -10,31 +10,27 @@ import sys
 import threading
 import time
 from collections import deque
-from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from msgspec.json import decode
 
 from prokerja import running
-from prokerja.hooks import hooks_of
 from prokerja.model.result import MAX_RESULT_BYTES
-from prokerja.verdicts import Completed, Ended, Failed, HooksEnded, Told
-from prokerja.worker.realizer.event_loop import cancel_tasks
-from prokerja.worker.realizer.hooks import Hooks
+from prokerja.verdicts import Completed, Ended, Failed
+from prokerja.worker.realizer.interruption import Interrupted, Interruption
 from prokerja.worker.realizer.misfit import refusal
+from prokerja.worker.realizer.outbox import Outbox
 from prokerja.worker.realizer.outcome import (
     cut_result,
     encode_result,
     follow_ups,
-    format_error,
     unfinished,
 )
-from prokerja.worker.realizer.performing import perform
+from prokerja.worker.realizer.performing import Performer
 from prokerja.worker.realizer.process_state import ProcessState
 from prokerja.worker.realizer.progress import ProgressReports
 from prokerja.worker.realizer.running_job import RunningJob
 from prokerja.worker.realizer.steps import Steps
-from prokerja.worker.wire.messages import Batch, Launch, Report
 from prokerja.worker.wire.shared_page import (
     IDLE,
     JOURNALLING,
@@ -48,14 +44,14 @@ from prokerja.worker.wire.shared_page import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from types import FrameType
 
-    from prokerja.model.claim import Extra, Hooking
+    from prokerja.model.claim import Extra
     from prokerja.model.declaration import Declaration
     from prokerja.spec import JobSpec
     from prokerja.worker.output.capture import OutputCapture
     from prokerja.worker.wire.channel import Channel
-    from prokerja.worker.wire.journal import Claim, Journal
+    from prokerja.worker.wire.journal import Journal
+    from prokerja.worker.wire.messages import Batch, Launch
 
 REPORT_AFTER_NS, REPORT_AFTER_JOBS = 12_000_000, 500
 """After which results are reported, even if there is more to do."""
@@ -67,12 +63,6 @@ QUICK_JOB_NS = 200_000
 """A job slower than this may start processes, so it is announced beforehand."""
 LARGE_BYTES = 2**16
 """A result, or follow-ups, of more than this are reported by themselves: frames stay small."""
-
-EMPTY = Report()
-
-
-class Interrupted(SystemExit):
-    """The running job is to end: its time limit, or the worker's grace, is over."""
 
 
 class Realizer:
@@ -93,38 +83,30 @@ class Realizer:
         self._classes = classes
         self._specs = specs
         self._directory = launch.jobs
+        self._journal = journal
+        self._outbox = outbox = Outbox(channel)
+        self._interruption = Interruption(self._page, output)
         self._running = running.current = running.Running()
         job = RunningJob(self._running, self._page)
-        self._progress = ProgressReports(job, self._send_reportable)
-        self._steps = Steps(job, self._page, self._send_step)
-        self._running.steps, self._running.progress = self._steps, self._progress
+        self._steps = Steps(job, self._page, outbox.send_step)
+        outbox.progress = ProgressReports(job, outbox.send_reportable)
+        self._running.steps, self._running.progress = self._steps, outbox.progress
+        self._performer = Performer(
+            classes, self._running, self._page, outbox, journal, self._interruption
+        )
+        self._perform = self._performer.perform
         self._extras: dict[int, Extra] = {}
         """What some jobs are given beside their payloads, by sequence number."""
         self._jobs: deque[tuple[int, tuple[int, int], int, str, str]] = deque()
         """Sequence number, the claim's token with the declaration's id, attempt, name, payload."""
-        self._unreported: deque[tuple[int, Ended]] = deque()
-        self._journal = journal
-        self._refused = Report()
-        """What else is to be reported: jobs that were not started."""
-        self._sending = threading.Lock()
-        self._sent_steps = 0
         self._slow: set[str] = set(self._classes)
-        found = {name: hooks_of(cls) for name, cls in classes.items() if isinstance(cls, type)}
-        self._hook_names = {name: names for name, names in found.items() if names}
-        self._hooks: Hooks | None = None
-        """Those of the running job."""
-        self._descriptions: deque[tuple[int, str]] = deque()
-        """What jobs call themselves, where that is not reported yet."""
         self._poll = select.poll()
         self._poll.register(self._channel.socket, select.POLLIN)
         self._epoch = 0.0
-        self._process = os.getpid()
         self._name = ""
         """Of the last job that was run."""
         self._spoiled = False
         """Whether it was changed for good, so that it has to be replaced."""
-        self._cancelled = False
-        """Whether the running job's tasks were cancelled, because it is to end."""
         listener = threading.Thread(
             target=self._report_on_request, args=(launch.requests,), daemon=True
         )
@@ -132,13 +114,7 @@ class Realizer:
 
     def run(self) -> None:
         """Work until the supervisor hangs up."""
-        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, self._on_term)
-            os.register_at_fork(
-                before=self._block_term,
-                after_in_child=self._end_at_term,
-                after_in_parent=self._unblock_term,
-            )
+        self._interruption.install()
         self._state = ProcessState()
         while self._read(wait=not self._jobs):
             # Monotonic time orders what happens here; this turns it into the time of day.
@@ -146,39 +122,12 @@ class Realizer:
             try:
                 self._work()
             except Interrupted:  # a moment before or after the job itself
-                self._die()
-            self._send()
+                self._interruption.die()
+            self._outbox.send()
             self._restore(self._name)
-            self._send()
+            self._outbox.send()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         self._channel.socket.detach()  # closed by this process's end, and not before
-
-    def _block_term(self) -> None:
-        """Keep a TERM from a child that is being made: Python forgets what it hears before."""
-        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
-
-    def _unblock_term(self) -> None:
-        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
-
-    def _end_at_term(self) -> None:
-        """What a job forks ends at a TERM, as any process does."""
-        if signal.getsignal(signal.SIGTERM) == self._on_term:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        self._unblock_term()
-
-    def _on_term(self, number: int, frame: FrameType | None) -> None:
-        if self._page.cells[RUNNING] <= 0 or os.getpid() != self._process:
-            self._die()
-        if self._cancelled or not cancel_tasks(frame):
-            raise Interrupted("the job was asked to end")
-        self._cancelled = True
-
-    def _die(self) -> NoReturn:
-        """End as any process does that is asked to, now that the job's own clean-up is done."""
-        self._output.flush()
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGTERM)
-        os._exit(1)
 
     def _read(self, *, wait: bool) -> bool:
         while wait or self._poll.poll(0):
@@ -200,7 +149,7 @@ class Realizer:
 
     def _work(self) -> None:
         """Run jobs until there are none or it is time to report."""
-        cells, jobs, unreported = self._page.cells, self._jobs, self._unreported
+        cells, jobs, unreported = self._page.cells, self._jobs, self._outbox.ended
         state, path, usual_path = self._state, sys.path, sys.path.copy()
         name, attempted, extras = self._name, self._running, self._extras
         now = time.monotonic_ns()
@@ -212,10 +161,10 @@ class Realizer:
             cells[SINCE] = now
             cells[RUNNING] = sequence
             if cells[REVOKED] and revoked(cells[REVOKED], sequence):
-                self._refused.dropped.append(sequence)
+                self._outbox.report.dropped.append(sequence)
                 extras.pop(sequence, None)
             elif name not in self._classes:
-                self._refused.unknown.append(sequence)
+                self._outbox.report.unknown.append(sequence)
                 extras.pop(sequence, None)
             else:
                 self._output.speaker = (claim[1], attempt)
@@ -251,21 +200,22 @@ class Realizer:
             result = None if value is None else encode_result(value)
             declared = follow_ups(job, self._directory)
         except Interrupted:
-            self._exit_if_forked()
-            self._die()
+            self._interruption.exit_if_forked()
+            self._interruption.die()
         except BaseException as error:  # noqa: BLE001  it ends this attempt, and no more
             ended = self._unfinished(error)  # the exception itself would keep the job alive
             if job is None and isinstance(error, TypeError):
                 unfit = refusal(self._specs.get(name), fields(payload))
-        self._exit_if_forked()
+        self._interruption.exit_if_forked()
         if extra is not None and extra.hooks is not None:
             ended = ended or Completed(0.0, 0.0, result, declared)
-            ended = self._end_with_hooks(claim, name, extra.hooks, ended, began)
+            times = self._epoch + began / 1e9, self._epoch + time.monotonic_ns() / 1e9
+            ended = self._performer.end(claim, name, extra.hooks, ended, times)
         self._running.job = None
         self._output.end()
         now = time.monotonic_ns()
         if unfit is not None:
-            self._refused.unfit.append((sequence, unfit))
+            self._outbox.report.unfit.append((sequence, unfit))
             return now
         times = self._epoch + began / 1e9, self._epoch + now / 1e9
         if ended is None:
@@ -275,9 +225,9 @@ class Realizer:
         elif not ended.finished_at:
             ended.started_at, ended.finished_at = times
         self._journal.add((claim, ended))
-        self._unreported.append((sequence, ended))
+        self._outbox.ended.append((sequence, ended))
         if (result and len(result) > LARGE_BYTES) or (declared and _are_large(declared)):
-            self._send(refused=False)
+            self._outbox.send_reportable()
         if now - began > QUICK_JOB_NS:
             self._slow.add(name)
         else:
@@ -286,75 +236,24 @@ class Realizer:
 
     def _unfinished(self, error: BaseException) -> Ended:
         """What an exception of the running job comes to."""
-        self._exit_if_forked()
-        if self._cancelled:
-            self._die()
+        self._interruption.exit_if_forked()
+        if self._interruption.tasks_cancelled:
+            self._interruption.die()
         ended = unfinished(error, self._running.token)
-        if self._hooks is not None and isinstance(ended, Failed):
-            self._hooks.decide(ended, self._running.number, error)
+        if isinstance(ended, Failed):
+            self._performer.decide(ended, error)
         return ended
-
-    def _perform(self, claim: Claim, name: str, job: Any, extra: Extra) -> Any:
-        """Run a job that is given more than its payload."""
-        if extra.hooks is None:
-            return perform(job, extra)
-        tell = partial(self._tell_hook_error, claim[1], name)
-        self._hooks = hooks = Hooks(job, self._hook_names.get(name, ()), extra.hooks, tell)
-        if extra.hooks.ended is not None:
-            self._running.id = 0  # it does not run
-            return hooks.tell_end(*extra.hooks.ended)
-        if text := hooks.begin(self._running.number):
-            self._descriptions.append((self._page.cells[RUNNING], text))
-            if name in self._slow:
-                self._send(refused=False)
-        return perform(job, extra)
-
-    def _end_with_hooks(
-        self, claim: Claim, name: str, given: Hooking, ended: Ended, began: int
-    ) -> Ended:
-        """Run the hooks that are to hear of an end, which is written down before they do."""
-        hooks, self._hooks = self._hooks, None
-        if isinstance(ended, Completed) and len(ended.result or "") > MAX_RESULT_BYTES:
-            cut_result(ended)
-        now = time.monotonic_ns()
-        times = ended.started_at, ended.finished_at = (
-            self._epoch + began / 1e9,
-            self._epoch + now / 1e9,
-        )
-        if given.ended is not None:
-            if isinstance(ended, Failed):
-                self._refused.hook_errors.append((claim[1], name, "hooks", ended.error))
-            return HooksEnded(*times)
-        if hooks is not None:
-            if hooks.is_final(ended):
-                ended.told = Told.OWED
-            end = (claim, ended)
-            self._journal.add(end)
-            self._journal.write()
-            self._page.cells[SINCE] = now  # their own time limit begins
-            hooks.end(ended)
-            self._exit_if_forked()
-            if hooks.is_final(ended):
-                ended.told = Told.ALL
-        return ended
-
-    def _tell_hook_error(self, id: int, name: str, hook: str, error: BaseException) -> None:
-        """Also how a hook learns that its time is over."""
-        self._exit_if_forked()
-        if isinstance(error, Interrupted) or self._cancelled:
-            self._die()
-        self._refused.hook_errors.append((id, name, hook, format_error(error)))
 
     def _restore(self, name: str) -> None:
         """Put back what this job has changed in this process, or have it replaced."""
         if not self._spoiled and (lost := self._state.restore()):
             self._spoiled = True
-            self._refused.spoiled = (name, ", ".join(lost))
+            self._outbox.report.spoiled = (name, ", ".join(lost))
             self._drop_all()
 
     def _drop_all(self) -> None:
         """Give back what may not be run in this process any more."""
-        self._refused.dropped += [sequence for sequence, *_ in self._jobs]
+        self._outbox.report.dropped += [sequence for sequence, *_ in self._jobs]
         self._jobs.clear()
         self._extras.clear()
 
@@ -367,41 +266,11 @@ class Realizer:
         self._journal.write()
         return time.monotonic_ns()
 
-    def _exit_if_forked(self) -> None:
-        """End a child that the job has forked and that came back from it like its parent."""
-        if os.getpid() != self._process:
-            os._exit(0)
-
     def _report_on_request(self, requests: int) -> None:
         """Report what has ended while the running job goes on: the supervisor asks for it."""
         while os.read(requests, 64):
             self._steps.wake()
-            self._send_reportable()
-
-    def _send_reportable(self) -> None:
-        """What any thread may send at any time."""
-        self._send(refused=False)
-
-    def _send_step(self, sequence: int, name: str, result: str) -> int:
-        """Returns how many have been sent by then."""
-        with self._sending:
-            self._channel.post(Report(steps=[(sequence, name, result)]))
-            self._sent_steps += 1
-            return self._sent_steps
-
-    def _send(self, *, refused: bool = True) -> None:
-        with self._sending:
-            report = Report()
-            if refused:
-                report, self._refused = self._refused, report
-            if self._progress.latest:
-                report.progress = self._progress.take()
-            while self._descriptions:
-                report.descriptions.append(self._descriptions.popleft())
-            while self._unreported:
-                report.ended.append(self._unreported.popleft())
-            if report != EMPTY:
-                self._channel.post(report)
+            self._outbox.send_reportable()
 
 
 def _are_large(declared: tuple[Declaration, ...]) -> bool:
