@@ -116,6 +116,17 @@ def test_what_expires_fails_though_nobody_declares_anything(home: Home) -> None:
     wait_until(lambda: "failed unstarted: expired" in worker.said())
 
 
+def test_what_expires_fails_though_every_realizer_is_busy(home: Home) -> None:
+    busy = home.run("wait_for('go')")
+    home.worker()
+    wait_until(lambda: home.running(busy))
+    late = home.run("pass", expires=0.3)
+    home.wait(late, "failed")
+    assert home.running(busy)
+    (home.path / "go").touch()
+    home.wait(busy)
+
+
 def test_the_last_job_of_a_batch_is_told_what_came_of_it(shell: Home) -> None:
     lines = '{"job": "noop"}\n{"job": "fail"}\n{"shell": ["true"]}\n'
     then = "-- sh -c 'echo $PROKERJA_COMPLETED $PROKERJA_FAILED > told'"

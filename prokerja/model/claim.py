@@ -94,6 +94,8 @@ class Requests(NamedTuple):
     cancelled: list[Cancellation]
     suspended: set[tuple[int, int]]
     """What is to stand still, by token and id."""
+    deadline: float | None
+    """When the next of what nobody holds may fail, because nobody resolves or starts it."""
 
 
 class FailedAttempt(NamedTuple):

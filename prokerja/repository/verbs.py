@@ -59,7 +59,7 @@ class Turn(NamedTuple):
     next_due: float | None
     """When the next job that this worker takes is due; None if none waits."""
     deadline: float | None
-    """When an awaiting job, of whatever queue, has to be resolved at the latest."""
+    """When a job of whatever queue may fail, because nobody resolves it or starts it by then."""
     extras: dict[tuple[int, int], Extra]
     """What else some of the claimed are given, by token and id."""
     lost: list[tuple[int, int]] = []  # noqa: RUF012  nobody changes it
@@ -213,6 +213,9 @@ class Repository(Protocol):
         Returns when there will be more to delete, `now` if there is, None if nothing has ended.
         """
 
+    def mend(self, now: float) -> None:
+        """Let go on what has waited for declarations that an older program has ended."""
+
     def maintain(self) -> None:
         """Give back what room the store can do without, unless others are using it."""
 
@@ -250,8 +253,8 @@ class Repository(Protocol):
         program has changed.
         """
 
-    def requests(self, worker: int) -> Requests:
-        """What a worker holds and is to stop, or to keep still."""
+    def requests(self, worker: int, now: float) -> Requests:
+        """What a worker holds and is to stop, or to keep still, and the next deadline of all."""
 
     def leave(self, membership: Membership) -> None:
         """Strike a worker off that has settled all it held."""

@@ -121,7 +121,9 @@ class Supervisor:
             repository, self._membership.worker, self._watch, tell, self._look_for_deadlines
         )
         self._upgrade = UpgradeCheck(repository, lambda: not self._has_room)
-        requests = RequestCheck(repository, self._membership.worker, self._pool)
+        requests = RequestCheck(
+            repository, self._membership.worker, self._pool, self._hear_of_deadline
+        )
         self._writes = Writes(self._watch, self._recovery, self._upgrade, requests, tell)
         shutdown = Shutdown(self._requests, self._pool, options.grace, self._is_done, tell)
         self._duties: tuple[Duty, ...] = (
@@ -131,6 +133,10 @@ class Supervisor:
         self._usual_patience, repository.patience = repository.patience, TURN_PATIENCE_SECONDS
         self._loop.add(self._requests, self._requests.drain)
         self._loop.add_watched(self._watch, self._writes.hear, self._writes.interest)
+
+    def _hear_of_deadline(self, moment: float | None) -> None:
+        """Others may have declared what expires soon, though no realizer is free."""
+        self._deadline = moment
 
     def _look_for_deadlines(self) -> None:
         """Those of a dead worker's jobs are nobody's but ours."""

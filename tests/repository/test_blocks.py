@@ -10,6 +10,7 @@ from prokerja.errors import NotFound, RequestError
 from prokerja.model.claim import Extra
 from prokerja.model.record import Parent
 from prokerja.model.worker import Taking
+from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.repository.verbs import Want
 from prokerja.verdicts import Completed
 from tests.repository.harness import (
@@ -107,6 +108,8 @@ def test_what_a_failed_parent_means_is_said_when_declaring(
     else:
         store.repository.change([child, grandchild], later(), store.now)
         store.purge(PENDING, store.now + 1)
+    if end == "purge" and if_parent_fails == "wait":
+        status = FAILED  # for what could it wait?
     assert store.one(child).status == status
     ended = "was purged" if end == "purge" else "failed"
     if status is FAILED:
@@ -272,3 +275,83 @@ def test_what_is_blocked_can_be_cancelled_purged_and_listed(store: Store) -> Non
     assert store.counts() == [0, 0, 0, 4]
     with pytest.raises(RequestError, match="is not held"):
         store.repository.release(ids)
+
+
+def test_a_job_that_leaves_its_batch_may_be_the_last_that_was_open(store: Store) -> None:
+    from prokerja.model.change import Change
+
+    [one] = store.declare(asked(batch="b", hold=True))
+    [last] = store.declare(asked(after_batch="b"))
+    store.repository.change([one], Change(columns={"batch": None}), store.now)
+    assert store.take().keys() == {last}
+
+
+def test_a_follow_up_belongs_to_the_batch_before_that_has_ended(store: Store) -> None:
+    [one] = store.declare(asked(batch="b"))
+    [last] = store.declare(asked(after_batch="b"))
+    [(token, lane)] = store.take().values()
+    done = Completed(store.now, store.now, None, (asked(batch="b", coalesce="k"),))
+    store.settle(token, (one, lane, done))
+    [more] = store.take().keys()
+    assert more > last
+    store.recover()
+    store.complete(more)
+    assert extras(store) == {last: Extra(counts={"completed": 2, "failed": 0})}
+
+
+def test_the_name_of_a_batch_may_be_used_again(store: Store) -> None:
+    for _ in range(2):
+        done, lost = store.declare(asked(batch="b"), asked(batch="b"))
+        last = store.declare(asked(after_batch="b"), asked(after_batch="b"))
+        store.complete(done)
+        store.fail(lost)
+        assert extras(store) == {id: Extra(counts={"completed": 1, "failed": 1}) for id in last}
+
+
+@pytest.mark.parametrize("if_parent_fails", ["cancel", "wait"])
+def test_a_failed_parent_that_is_purged_is_waited_for_no_more(
+    store: Store, if_parent_fails: str
+) -> None:
+    [parent] = store.declare()
+    [child] = store.declare(asked(after=(parent,), if_parent_fails=if_parent_fails))
+    store.fail(parent)
+    if if_parent_fails == "cancel":
+        store.repository.retry([child], store.now)
+    assert store.one(child).status is PENDING
+    store.now += 1
+    store.purge(FAILED, store.now)
+    assert store.one(child).error == f"job {parent}, which it waited for, was purged"
+
+
+def test_the_same_parent_twice_is_one(store: Store) -> None:
+    [one] = store.declare()
+    [(token, lane)] = store.take().values()
+    follow_up = asked(after=(one, one))
+    store.settle(token, (one, lane, Completed(store.now, store.now, None, (follow_up,))))
+    assert len(store.take()) == 1
+
+
+def test_what_an_older_program_has_ended_is_followed_all_the_same(store: Store) -> None:
+    database = inside(store).database
+    parent, member, keyed = store.declare(asked(), asked(batch="b"), asked(coalesce="k"))
+    [child] = store.declare(asked(after=(parent,)))
+    [last] = store.declare(asked(after_batch="b"))
+    taken = store.take()
+    with database.writing():  # as a program of schema 5 does
+        for id in (parent, member, keyed):
+            database.execute("UPDATE declaration SET status = 1 WHERE id = ?", (id,))
+            lane = taken[id][1]
+            database.execute(
+                "UPDATE lane SET processing = processing - 1, completed = completed + 1"
+                " WHERE id = ?",
+                (lane,),
+            )
+        database.execute("DELETE FROM claim")
+    store.repository.mend(store.now)
+    assert store.take().keys() == {child, last}
+    assert store.declare(asked(coalesce="k")) != [keyed]
+
+
+def inside(store: Store) -> SQLiteRepository:
+    assert isinstance(store.repository, SQLiteRepository)
+    return store.repository

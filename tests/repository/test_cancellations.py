@@ -25,7 +25,7 @@ def cancel(store: Store, *ids: int) -> int:
 
 def asked_of(store: Store, worker: int) -> list[Cancellation]:
     """What a worker is to stop."""
-    return store.repository.requests(worker).cancelled
+    return store.repository.requests(worker, START).cancelled
 
 
 def test_a_pending_declaration_fails_at_once_and_is_not_retried(store: Store) -> None:

@@ -9,9 +9,10 @@ from prokerja.lifecycle import EXPIRED
 from prokerja.model.change import Change
 from prokerja.model.declaration import Lane
 from prokerja.model.worker import Taking
+from prokerja.repository.sqlite.slices import SLICE_ROWS
 from prokerja.repository.verbs import Want
 from prokerja.verdicts import Released
-from tests.repository.harness import FAILED, LANES, PENDING, START, Store, asked
+from tests.repository.harness import FAILED, LANES, MANY, PENDING, START, Store, asked
 
 NOTHING = Want(Taking(), lambda offered: ([], True))
 
@@ -22,12 +23,12 @@ def test_what_was_not_started_in_time_fails(store: Store) -> None:
         asked(expires_at=START + 5, hold=True),
         asked(due_at=START + 9),
     )
-    assert store.turn(NOTHING).next_due == START + 5
+    assert store.turn(NOTHING).deadline == START + 5
     store.now += 5
     failed = store.turn(NOTHING).failed
     assert [(one.id, one.error) for one in failed] == [(late, EXPIRED), (held, EXPIRED)]
     assert {store.one(id).status for id in (late, held)} == {FAILED}
-    assert store.turn(NOTHING).next_due == START + 9
+    assert store.turn(NOTHING).deadline is None
     assert store.one(free).status is PENDING
 
 
@@ -87,3 +88,22 @@ def test_what_is_not_pending_cannot_change_and_then_none_does(store: Store) -> N
     with pytest.raises(NotFound, match="no job 99"):
         store.repository.change([waits, 99], Change(priority=5), store.now)
     assert store.everything() == before
+
+
+def test_one_that_was_started_and_comes_back_with_its_worker_does_not_expire(store: Store) -> None:
+    [id] = store.declare(asked(expires_at=START + 60))
+    [(token, lane)] = store.take().values()
+    store.begin(token, id)
+    store.now += 300
+    assert store.settle(token, (id, lane, Released(counted=True))) == []
+    assert store.take().keys() == {id}
+
+
+def test_thousands_expire_in_slices(store: Store) -> None:
+    store.declare(*[asked(expires_at=START + 1, due_at=START + 9)] * MANY)
+    store.now += 1
+    turn = store.turn(NOTHING)
+    assert (len(turn.failed), turn.deadline) == (SLICE_ROWS, store.now)
+    while turn.deadline is not None:
+        turn = store.turn(NOTHING)
+    assert store.counts() == [0, 0, 0, MANY]

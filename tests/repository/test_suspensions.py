@@ -23,7 +23,7 @@ def suspend(store: Store, *ids: int) -> None:
 
 def suspended(store: Store) -> set[tuple[int, int]]:
     """What the worker is to keep still."""
-    return store.repository.requests(store.worker).suspended
+    return store.repository.requests(store.worker, START).suspended
 
 
 def test_a_running_one_is_suspended_until_it_is_resumed(store: Store) -> None:
@@ -32,7 +32,7 @@ def test_a_running_one_is_suspended_until_it_is_resumed(store: Store) -> None:
     store.now += 5
     suspend(store, id)
     assert suspended(store) == {(token, id)}
-    assert store.repository.requests(store.join()).suspended == set()
+    assert store.repository.requests(store.join(), START).suspended == set()
     assert store.one(id).suspended_at == START
     store.repository.resume([id])
     assert suspended(store) == set()

@@ -226,8 +226,9 @@ class Machine(RuleBasedStateMachine):
             gone = [id for id in left if self.jobs[id].status is status]
             for id in gone if status is PENDING else ():
                 self.end(id, completed=False)
-            if status is PENDING:
-                self.settle_batches()
+            for id in gone if status is not COMPLETED else ():
+                self.orphan(id)
+            self.settle_batches()
             for id in gone:
                 del self.jobs[id]
 
@@ -297,6 +298,12 @@ class Machine(RuleBasedStateMachine):
             if completed or if_fails == "run":
                 del other.parents[id]
             elif if_fails == "cancel" and other.status is PENDING:
+                self.end(child, completed=False)
+
+    def orphan(self, id: int) -> None:
+        """A purged one is not waited for."""
+        for child, other in list(self.jobs.items()):
+            if id in other.parents and other.status is PENDING:
                 self.end(child, completed=False)
 
     def expire(self) -> None:

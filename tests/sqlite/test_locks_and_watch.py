@@ -229,9 +229,9 @@ def test_a_worker_does_not_look_past_somebody_who_is_just_cancelling(store: SQLi
     with other.database.writing():
         other.database.execute(ASK, (id, token, "cancelled"))
         with pytest.raises(TryAgain):
-            store.repository.requests(store.worker)
+            store.repository.requests(store.worker, START)
     other.close()
-    assert [one.id for one in store.repository.requests(store.worker).cancelled] == [id]
+    assert [one.id for one in store.repository.requests(store.worker, START).cancelled] == [id]
 
 
 def test_what_comes_back_while_all_are_cancelled_does_not_stay(
@@ -258,7 +258,7 @@ def test_what_was_left_of_an_earlier_claim_does_not_keep_a_job_from_being_cancel
     with store.repository.database.writing():  # as after an older worker, which knows no such rows
         store.repository.database.execute(ASK, (id, token - TURNS, "old"))
     assert store.repository.cancel([id], "cancelled", START) == 1
-    assert store.repository.requests(store.worker).cancelled == [(token, id, "cancelled")]
+    assert store.repository.requests(store.worker, START).cancelled == [(token, id, "cancelled")]
 
 
 def test_metrics_leave_nothing_behind_in_the_connection(store: SQLiteStore) -> None:

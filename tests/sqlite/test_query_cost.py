@@ -175,7 +175,7 @@ def claimed_verbs(
         with repository.database.writing():
             repository.claims.started(claimed[0].token, [(claimed[0].id, START)])
         repository.suspend([claimed[0].id], START)
-        repository.requests(claimed[0].token // TURNS)
+        repository.requests(claimed[0].token // TURNS, START)
         repository.resume([claimed[0].id])
         settle(repository, claimed, 1)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 BLOCK = "INSERT OR REPLACE INTO blocked (declaration, lane, held) VALUES (?, ?, ?)"
 UNQUEUE = "DELETE FROM pending WHERE lane = ? AND due_at = ? AND declaration = ?"
-DEPEND = "INSERT INTO dependency (child, parent, if_fails, met) VALUES (?, ?, ?, ?)"
+DEPEND = "INSERT OR IGNORE INTO dependency (child, parent, if_fails, met) VALUES (?, ?, ?, ?)"
 SUCCEED = "INSERT INTO successor (declaration, batch) VALUES (?, ?)"
 WAITS = """
     SELECT EXISTS (SELECT 1 FROM dependency WHERE child = :id AND NOT met)

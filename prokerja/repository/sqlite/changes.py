@@ -28,7 +28,8 @@ class Changes:
     def __init__(self, database: Database, lanes: Lanes) -> None:
         self._database = database
         self._lanes = lanes
-        self._expiry = Expiry(database, Endings(database, lanes))
+        self._endings = Endings(database, lanes)
+        self._expiry = Expiry(database, self._endings)
 
     def change(self, ids: Iterable[int], change: Change, now: float) -> None:
         """Change all or none; see `Repository.change`."""
@@ -38,9 +39,13 @@ class Changes:
                 if not is_pending(self._database, id, lane, status, due_at):
                     raise RequestError(f"job {id} is not pending; only pending jobs can be changed")
                 self._move(id, lane, due_at, change, now)
+                query = "SELECT batch FROM declaration WHERE id = ?"
+                [batch] = self._database.execute(query, (id,)).fetchone()
                 for column, value in change.columns.items():
                     update = f"UPDATE declaration SET {column} = ? WHERE id = ?"
                     self._database.execute(update, (value, id))
+                if batch is not None and "batch" in change.columns:
+                    self._endings.succeed(batch)  # it may have been the last that was open
                 if change.expires_at is not None:
                     self._expiry.set(id, change.expires_at)
 

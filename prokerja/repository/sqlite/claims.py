@@ -103,10 +103,9 @@ class Claims:
             late: list[FailedAttempt] = []
             if not leaving:
                 late, deadline = self._time_out(now)
-            self._expiry.expire(now)
+            deadline = earliest(deadline, self._expiry.expire(now))
             self._endings.write(now)
-            late += self._unbegun
-            self._unbegun.clear()
+            late += self._take_unbegun()
             failed += late
             names = {lane: self._name(lane) for _, lane, *_ in late}
             if want is not None:
@@ -125,8 +124,6 @@ class Claims:
                         f"{self._database.path} is damaged: it queues jobs that are not there;"
                         " restore a backup or try sqlite3's .recover"
                     )
-                moments = next_due, self._expiry.next(now)
-                next_due = min((one for one in moments if one is not None), default=None)
         return Turn(failed, names, next_due, deadline, extras, lost)
 
     def _time_out(self, now: float) -> tuple[list[FailedAttempt], float | None]:
@@ -137,6 +134,19 @@ class Claims:
         failed = self._outcomes.time_out(now, self.chance)
         self._outcomes.write_counts()
         return failed, self._awaiting.next_deadline()
+
+    def deadline(self, now: float) -> float | None:
+        """When the next of those that wait may fail, because nobody resolves or starts it."""
+        return earliest(self._awaiting.next_deadline(), self._expiry.next(now))
+
+    def mend(self, now: float) -> None:
+        """Let go on what has waited for those that an older program has ended."""
+        self._endings.mend(now)
+
+    def _take_unbegun(self) -> list[FailedAttempt]:
+        unbegun = self._unbegun.copy()
+        self._unbegun.clear()
+        return unbegun
 
     def _name(self, lane: int) -> str:
         [name] = self._database.execute("SELECT name FROM lane WHERE id = ?", (lane,)).fetchone()
@@ -197,10 +207,11 @@ class Claims:
         What the claim does not hold (any more) changes nothing.
         """
         held = self._held(token)
+        rows = [(id, token, started_at) for id, started_at in ids if id in held]
         self._database.executemany(
-            "INSERT OR REPLACE INTO running (declaration, token, started_at) VALUES (?, ?, ?)",
-            [(id, token, started_at) for id, started_at in ids if id in held],
+            "INSERT OR REPLACE INTO running (declaration, token, started_at) VALUES (?, ?, ?)", rows
         )
+        self._expiry.started(id for id, _, _ in rows)
 
     def settle(
         self,
@@ -267,7 +278,10 @@ class Claims:
         failed = [self.settle(token, some, now, self.chance) for token, some in settled.items()]
         all_settled = [*itertools.chain(*settled.values())]
         returned = self.put_back(worker, now)
-        return Recovered(worker, all_settled, [*itertools.chain(*failed)], names, returned, None)
+        unbegun = self._take_unbegun()
+        names |= {lane: self._name(lane) for _, lane, *_ in unbegun}
+        told = [*itertools.chain(*failed), *unbegun]
+        return Recovered(worker, all_settled, told, names, returned, None)
 
     def put_back(self, worker: int, now: float) -> int:
         """Put back what a dead worker holds; returns how many declarations that were."""
@@ -326,3 +340,8 @@ class Claims:
                 DELETE FROM {table} WHERE token = ?
                 AND declaration NOT IN (SELECT value FROM json_each(?))"""
             self._database.execute(gone, (token, ids))
+
+
+def earliest(*moments: float | None) -> float | None:
+    """The first of these moments, as far as there are any."""
+    return min((moment for moment in moments if moment is not None), default=None)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from prokerja import lifecycle
 from prokerja.model.claim import FailedAttempt
 from prokerja.model.declaration import Status
-from prokerja.repository.sqlite.codes import FAILED, QUEUE
+from prokerja.repository.sqlite.codes import COMPLETED, FAILED, QUEUE, UNSETTLED
 from prokerja.repository.sqlite.hooks import Hooks
 
 if TYPE_CHECKING:
@@ -29,32 +29,43 @@ FREE = """
     WHERE open AND declaration IN (SELECT value FROM json_each(?))"""
 MEET = """
     UPDATE dependency SET met = 1
-    WHERE NOT met AND parent IN (SELECT value FROM json_each(?)) AND (? OR if_fails = 'run')
+    WHERE NOT met AND parent IN (SELECT value FROM json_each(:parents))
+        AND (:completed OR if_fails = 'run')
     RETURNING child"""
 ORPHANED = """
     SELECT child, d.lane, d.due_at, min(parent) FROM dependency
     JOIN declaration AS d ON d.id = child JOIN blocked ON blocked.declaration = child
-    WHERE NOT met AND if_fails = 'cancel' AND parent IN (SELECT value FROM json_each(?))
-    GROUP BY child"""
+    WHERE NOT met AND (if_fails = 'cancel' OR if_fails = 'wait' AND :purged)
+    AND parent IN (SELECT value FROM json_each(:parents)) GROUP BY child"""
 ENDED_BATCHES = """
     SELECT DISTINCT batch FROM declaration WHERE id IN (SELECT value FROM json_each(?))
     AND batch IN (SELECT batch FROM successor WHERE completed IS NULL)"""
-SUCCEED = """
-    UPDATE successor SET (completed, failed) = (
-        SELECT coalesce(sum(status = 1), 0), coalesce(sum(status = 2), 0) FROM declaration
-        WHERE batch = :batch
+SUCCEED = f"""
+    UPDATE successor SET (completed, failed, latest) = (
+        SELECT coalesce(sum(status = {COMPLETED}), 0), coalesce(sum(status = {FAILED}), 0),
+            coalesce(max(id), 0)
+        FROM declaration WHERE batch = :batch AND id > (
+            SELECT coalesce(max(latest), 0) FROM successor WHERE batch = :batch
+        )
     )
     WHERE batch = :batch AND completed IS NULL AND NOT EXISTS (
-        SELECT 1 FROM declaration WHERE batch = :batch AND status = 0 AND id NOT IN (
+        SELECT 1 FROM declaration WHERE batch = :batch AND status = {UNSETTLED} AND id NOT IN (
             SELECT declaration FROM successor WHERE batch = :batch AND completed IS NULL
         )
     )
     RETURNING declaration"""
+"""A name may be used again: what was counted by an earlier successor is of an earlier batch."""
 FREED = """
     SELECT blocked.lane, due_at, id FROM blocked JOIN declaration ON id = blocked.declaration
     WHERE id IN (SELECT value FROM json_each(?)) AND NOT held
     AND NOT EXISTS (SELECT 1 FROM dependency WHERE child = id AND NOT met)
     AND NOT EXISTS (SELECT 1 FROM successor WHERE declaration = id AND completed IS NULL)"""
+OVERLOOKED = f"""
+    SELECT DISTINCT parent FROM dependency JOIN declaration ON id = parent
+    WHERE NOT met AND (status = {COMPLETED} OR status = {FAILED} AND if_fails = 'run')"""
+OVERLOOKED_KEYS = f"""
+    UPDATE coalescing SET open = 0 WHERE open AND declaration IN (
+        SELECT id FROM declaration WHERE id = declaration AND status <> {UNSETTLED})"""
 UNBLOCK = "DELETE FROM blocked WHERE declaration = ?"
 FAIL = f"""
     UPDATE declaration SET status = {FAILED}, attempt = attempt + 1, started_at = NULL,
@@ -128,7 +139,7 @@ class Endings:
             execute = self._database.execute
             have_keys, have_parents, have_batches = execute(USED).fetchone()
             if have_keys:
-                execute(FREE, (ended,))
+                self._free(ended)
             if have_parents:
                 self._follow(completed, failed, now, purged=purged)
                 purged = False  # what ends with those is not
@@ -137,6 +148,26 @@ class Endings:
                     self.succeed(batch)
         self._hooks.owe(self._untold)
         self._untold.clear()
+
+    def free_keys(self) -> None:
+        """Have what was noted stand for no key any more, before the rest is written."""
+        if self._database.execute(USED).fetchone()[0]:
+            self._free(str([*self._completed, *self._failed]))
+
+    def mend(self, now: float) -> None:
+        """Write what follows from ends that a program has written which knew of none of this."""
+        execute = self._database.execute
+        have_keys, have_parents, have_batches = execute(USED).fetchone()
+        if have_keys:
+            execute(OVERLOOKED_KEYS)
+        if have_parents:
+            parents = str([parent for (parent,) in execute(OVERLOOKED).fetchall()])
+            met = execute(MEET, {"parents": parents, "completed": True}).fetchall()
+            self.unblock(dict.fromkeys(child for (child,) in met))
+        if have_batches:
+            waiting = "SELECT DISTINCT batch FROM successor WHERE completed IS NULL"
+            for (batch,) in execute(waiting).fetchall():
+                self.succeed(batch)
 
     def succeed(self, batch: str) -> None:
         """Let begin what waits until no other of a batch is open, if that is so."""
@@ -148,12 +179,15 @@ class Endings:
         self._database.executemany(QUEUE, rows)
         self._database.executemany(UNBLOCK, [(id,) for _, _, id in rows])
 
+    def _free(self, ids: str) -> None:
+        self._database.execute(FREE, (ids,))
+
     def _follow(self, completed: str, failed: str, now: float, *, purged: bool) -> None:
         """Meet, or end, what depends on these."""
         execute = self._database.execute
-        orphans = execute(ORPHANED, (failed,)).fetchall()
+        orphans = execute(ORPHANED, {"parents": failed, "purged": purged}).fetchall()
         tell = lifecycle.parent_purged if purged else lifecycle.parent_failed
         self.fail_waiting([(id, lane, due, tell(parent)) for id, lane, due, parent in orphans], now)
-        met = execute(MEET, (completed, True)).fetchall()
-        met += execute(MEET, (failed, False)).fetchall()
+        met = execute(MEET, {"parents": completed, "completed": True}).fetchall()
+        met += execute(MEET, {"parents": failed, "completed": False}).fetchall()
         self.unblock(dict.fromkeys(child for (child,) in met))

@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from prokerja import lifecycle
+from prokerja.repository.sqlite.slices import SLICE_ROWS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from prokerja.repository.sqlite.database import Database
     from prokerja.repository.sqlite.endings import Endings
 
-OVERDUE = "SELECT declaration FROM expiry WHERE expires_at <= ?"
+OVERDUE = f"""
+    SELECT declaration FROM expiry WHERE expires_at <= ? ORDER BY expires_at LIMIT {SLICE_ROWS}"""
 UNSTARTED = """
     SELECT d.lane, d.due_at, d.status, d.attempt, (
         SELECT 1 FROM claim, json_each(claim.declarations) AS held WHERE held.value = d.id
@@ -19,7 +23,7 @@ NEXT = "SELECT min(expires_at) FROM expiry WHERE expires_at > ?"
 
 
 class Expiry:
-    """Inside a worker's transaction."""
+    """Inside the transaction at hand."""
 
     def __init__(self, database: Database, endings: Endings) -> None:
         self._database = database
@@ -30,8 +34,17 @@ class Expiry:
         insert = "INSERT OR REPLACE INTO expiry (declaration, expires_at) VALUES (?, ?)"
         self._database.execute(insert, (id, expires_at))
 
-    def expire(self, now: float) -> None:
-        """Fail those whose time is over; one that a worker holds is about to be started."""
+    def started(self, ids: Iterable[int]) -> None:
+        """These have been started, so they do not expire."""
+        if self._database.execute("SELECT EXISTS (SELECT 1 FROM expiry)").fetchone()[0]:
+            drop = "DELETE FROM expiry WHERE declaration = ?"
+            self._database.executemany(drop, [(id,) for id in ids])
+
+    def expire(self, now: float) -> float | None:
+        """Fail some of those whose time is over; returns when more may have to.
+
+        One that a worker holds is about to be started.
+        """
         overdue = self._database.execute(OVERDUE, (now,)).fetchall()
         expired = []
         for (id,) in overdue:
@@ -43,6 +56,9 @@ class Expiry:
             self._database.execute("DELETE FROM expiry WHERE declaration = ?", (id,))
         if expired:
             self._endings.fail_waiting(expired, now)
+            if len(overdue) == SLICE_ROWS:
+                return now
+        return self.next(now)
 
     def next(self, now: float) -> float | None:
         """When the next of them may fail; None if none will."""

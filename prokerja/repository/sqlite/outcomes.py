@@ -78,7 +78,7 @@ class Outcomes:
             self._endings.untold(id)
         follow_ups = [one for _, _, verdict in settlements for one in verdict.follow_ups]
         if follow_ups:
-            self._endings.write(now)  # a job may declare the next of its own key
+            self._endings.free_keys()  # a job may declare the next of its own key
             self._declarations.insert(follow_ups, now, strict=False)
         for id, _, verdict in settlements:
             if verdict.cut:

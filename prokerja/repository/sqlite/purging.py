@@ -27,6 +27,7 @@ KEPT_WITH = {
     "step": "declaration",
     "answer": "declaration",
     "untold": "declaration",
+    "suspension": "declaration",
     "description": "declaration",
 }
 """Rarely used tables whose rows go with their declaration, and the column that says which it is."""
@@ -122,6 +123,8 @@ class Purging:
                 delete = "DELETE FROM pending WHERE lane = ? AND due_at = ? AND declaration = ?"
                 self._database.executemany(delete, [(lane, due_at, id) for id, due_at in rows])
                 self._end([id for id, _ in rows], before if now is None else now)
+            elif status is Status.FAILED:
+                self._orphan([id for id, _ in rows], before if now is None else now)
             self._delete([(id,) for id, _ in rows])
             self._lanes.add_counts({(lane, status): -len(rows)})
         self._purged(id for id, _ in rows)
@@ -146,6 +149,10 @@ class Purging:
             " AND id IN (SELECT value FROM json_each(?))",
             (str(list(ids)),),
         )
+        self._orphan(ids, now)
+
+    def _orphan(self, ids: Sequence[int], now: float) -> None:
+        """What waits for these cannot wait for them any more."""
         for id in ids:
-            self._endings.failed(id)
+            self._endings.failed(id, told=True)
         self._endings.write(now, purged=True)

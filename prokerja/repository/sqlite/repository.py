@@ -99,6 +99,11 @@ class SQLiteRepository(Answers):
             raise ValueError("processing declarations cannot be purged")
         return self.purging.purge(self._lanes(queue, None), status, before, most, now)
 
+    def mend(self, now: float) -> None:
+        """See the protocol."""
+        with self.database.writing():
+            self.claims.mend(now)
+
     def purge_old(self, keep: Mapping[Status, float], now: float, seconds: float) -> float | None:
         """See the protocol."""
         return self.retention.purge_old(keep, now, seconds)
@@ -131,12 +136,12 @@ class SQLiteRepository(Answers):
         with self.database.syncing():
             return turn(worker, settlements, started, want, now, reported, leaving=leaving)
 
-    def requests(self, worker: int) -> Requests:
+    def requests(self, worker: int, now: float) -> Requests:
         """See the protocol."""
         # A write wakes us before it can be seen; whoever has the lock sees all that was written.
         with self.database.writing(draining=True):
             asked = self.cancelling.asked_of(worker), self.suspensions.asked_of(worker)
-        return Requests(*asked)
+            return Requests(*asked, self.claims.deadline(now))
 
     def leave(self, membership: Membership) -> None:
         """See the protocol."""

@@ -62,7 +62,8 @@ class Retention:
                 return now
         with self._database.reading():
             expire = [one.finished_at + one.keep for one in self._oldest(keep)]
-        return min(expire, default=None)
+        # What is over and still there is kept for those who wait for it.
+        return min((moment for moment in expire if moment >= now), default=None)
 
     def _oldest(self, keep: Mapping[Status, float]) -> Iterator[Oldest]:
         for status, usual in keep.items():

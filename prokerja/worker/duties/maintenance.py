@@ -53,6 +53,7 @@ class Maintenance:
         """One slice; raises StoreError if the store refuses it."""
         began, today = time.monotonic(), time.time()
         try:
+            self._repository.mend(today)
             more_at = self._repository.purge_old(self._keep, today, SLICE_SECONDS)
         except Busy:
             self.due = began + RETRY_SECONDS

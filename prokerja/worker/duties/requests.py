@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from prokerja.errors import TryAgain
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from prokerja.repository.verbs import Repository
     from prokerja.worker.pool.pool import Pool
 
@@ -18,7 +21,15 @@ CHECK_SECONDS = 0.2
 class RequestCheck:
     """Looks for requests after others have written, while there are jobs in hand."""
 
-    def __init__(self, repository: Repository, worker: int, pool: Pool) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        worker: int,
+        pool: Pool,
+        heard_of: Callable[[float | None], object],
+    ) -> None:
+        """`heard_of` takes the next deadline of what nobody holds."""
+        self._heard_of = heard_of
         self._repository = repository
         self._worker = worker
         self._pool = pool
@@ -44,7 +55,8 @@ class RequestCheck:
         """Do what is asked for; if somebody else is writing, look again soon."""
         self._checked_at, self._check_at = now, now + CHECK_SECONDS
         with suppress(TryAgain):
-            requests = self._repository.requests(self._worker)
+            requests = self._repository.requests(self._worker, time.time())
             self._pool.cancel(requests.cancelled, now)
             self._pool.suspend(requests.suspended)
+            self._heard_of(requests.deadline)
             self._check_at = None

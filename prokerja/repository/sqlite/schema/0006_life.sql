@@ -39,7 +39,8 @@ CREATE TABLE successor (
     declaration INTEGER PRIMARY KEY,
     batch TEXT NOT NULL,
     completed INTEGER,
-    failed INTEGER
+    failed INTEGER,
+    latest INTEGER                       -- the highest id of the batch then
 ) STRICT;
 CREATE INDEX succeeding ON successor (batch) WHERE completed IS NULL;
 
@@ -251,7 +252,6 @@ BEGIN
     WHERE coalesce(NEW.if_parent_fails, 'cancel') <> 'cancel'
         AND NOT EXISTS (SELECT 1 FROM json_each(NEW.after));
 
-
     UPDATE declare SET
         due_at = max(
             (julianday('now') - 2440587.5) * 86400.0,
@@ -362,9 +362,11 @@ BEGIN
     FROM json_each(NEW.after) AS named JOIN declaration AS parent ON parent.id = named.value;
     INSERT INTO successor (declaration, batch)
     SELECT NEW.id, NEW.after_batch WHERE NEW.after_batch IS NOT NULL;
-    UPDATE successor SET (completed, failed) = (
-        SELECT coalesce(sum(status = 1), 0), coalesce(sum(status = 2), 0)
-        FROM declaration WHERE batch = NEW.after_batch
+    UPDATE successor SET (completed, failed, latest) = (
+        SELECT coalesce(sum(status = 1), 0), coalesce(sum(status = 2), 0), coalesce(max(id), 0)
+        FROM declaration WHERE batch = NEW.after_batch AND id > (
+            SELECT coalesce(max(latest), 0) FROM successor WHERE batch = NEW.after_batch
+        )
     )
     WHERE declaration = NEW.id AND NOT EXISTS (
         SELECT 1 FROM declaration AS other
@@ -418,6 +420,7 @@ SELECT
     declaration.finished_at, declaration.attempt AS attempts,
     (SELECT bytes FROM cut_result WHERE cut_result.declaration = declaration.id) AS cut_bytes
 FROM declaration JOIN lane ON lane.id = declaration.lane;
+
 -- Claimed declarations that are to stand still, and since when. A row counts for the claim of that
 -- token only.
 CREATE TABLE suspension (
