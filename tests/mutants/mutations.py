@@ -390,7 +390,7 @@ MUTATIONS = (
     Mutation("a token is an attempt's own", "running.py",
              "if self._token is not None and self._token[:2] == (self.id, self.number):",
              "if self._token is not None:",
-             "test_awaiting.py -k token_of_its_own"),
+             "test_awaiting.py -k tokens_of_their_own"),
     Mutation("an answer is kept when its worker dies", f"{SQLITE}outcomes.py",
              "        if lifecycle.survives_crash(crashes):\n",
              "        self._awaiting.drop_answers([id])\n"
