@@ -213,7 +213,8 @@ class Life:
         ids = self._doomed(status, before)
         self._note("purging", ids)
         self._front.purging.purge(self._front.lanes.matching(None, None), status, before)
-        self._note("purged", ids)
+        kept = {*self._ids("1")}  # such as those that others wait for
+        self._note("purged", [id for id in ids if id not in kept])
 
     def _chores(self) -> None:
         """By the worker, which does not wait for the disk."""
