@@ -10,7 +10,7 @@ from prokerja.model.claim import Ending, Extra, Hooking, Reported
 from prokerja.model.declaration import Lane
 from prokerja.model.worker import Taking
 from prokerja.repository.verbs import Want
-from prokerja.verdicts import Completed, Failed, HooksEnded, Released, Told
+from prokerja.verdicts import OWED, TOLD, Completed, Failed, HooksEnded, Released
 from tests.repository.harness import FAILED, NAMES, PENDING, START, Store, asked
 
 if TYPE_CHECKING:
@@ -76,11 +76,11 @@ def test_what_fails_elsewhere_is_to_be_told_once(hooked: Store) -> None:
 @pytest.mark.parametrize(
     ("verdict", "is_due"),
     [
-        (Failed(START, START, "no", told=Told.ALL), False),
-        (Failed(START, START, "no", told=Told.OWED), True),
+        (Failed(START, START, "no", told=TOLD), False),
+        (Failed(START, START, "no", told=OWED), True),
         (Completed(START, START), False),
-        (Completed(START, START, told=Told.ALL), False),
-        (Completed(START, START, told=Told.OWED), True),
+        (Completed(START, START, told=TOLD), False),
+        (Completed(START, START, told=OWED), True),
     ],
 )
 def test_what_its_realizer_has_told_is_not_told_again(

@@ -11,7 +11,7 @@ from prokerja.model.declaration import Status
 from prokerja.repository.sqlite.codes import COMPLETED, FAILED, QUEUE
 from prokerja.repository.sqlite.histogram import Histogram
 from prokerja.repository.sqlite.steps import Steps
-from prokerja.verdicts import Advice, Failed, Postponed, Told
+from prokerja.verdicts import OWED, TOLD, Advice, Failed, Postponed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -74,8 +74,6 @@ class Outcomes:
         for lane, durations in took.items():
             self.move(lane, Status.PROCESSING, Status.COMPLETED, len(durations))
             self._histogram.add(lane, durations, completed=True)
-        for id in [id for id, _, verdict in settlements if verdict.told is Told.OWED]:
-            self._endings.untold(id)
         follow_ups = [one for _, _, verdict in settlements for one in verdict.follow_ups]
         if follow_ups:
             self._endings.free_keys()  # a job may declare the next of its own key
@@ -83,6 +81,8 @@ class Outcomes:
         for id, _, verdict in settlements:
             if verdict.cut:
                 self._database.execute(CUT, (id, *verdict.cut))
+            if verdict.told == OWED:
+                self._endings.untold(id)
         if settlements and self._steps.exist():
             self._steps.close([id for id, _, _ in settlements])
         if settlements and self._awaiting.has_answers():
@@ -211,7 +211,7 @@ class Outcomes:
 
     def _fail_for_good(self, id: int, lane: int, attempt: int, verdict: Failed) -> None:
         times = verdict.started_at, verdict.finished_at
-        self._end(id, lane, attempt, *times, told=verdict.told is Told.ALL)
+        self._end(id, lane, attempt, *times, told=verdict.told == TOLD)
 
     def _end(
         self,

@@ -7,7 +7,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from prokerja.events import HookFailed, JobRefused, RealizerDied
-from prokerja.verdicts import Failed, HooksEnded, Refusal, Released, Settlement, Told, Verdict
+from prokerja.verdicts import OWED, Failed, HooksEnded, Refusal, Released, Settlement, Verdict
 from prokerja.worker.pool.durations import Durations
 from prokerja.worker.pool.ending import Ending
 from prokerja.worker.pool.exits import (
@@ -150,7 +150,7 @@ class Results:
         self, process: RealizerProcess, sequence: int, job: Claimed, ended: Ended
     ) -> None:
         if process.cut is not None and sequence == process.cut.sequence:
-            if getattr(ended, "told", None) is Told.OWED:  # it had ended before
+            if getattr(ended, "told", None) == OWED:  # it had ended before
                 self._tell(HookFailed(job.id, self.name(job), "hooks", process.cut.error))
             else:
                 ended = process.cut.verdict(ended)

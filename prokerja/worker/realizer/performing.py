@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from prokerja.hooks import hooks_of
 from prokerja.model.result import MAX_RESULT_BYTES
-from prokerja.verdicts import Completed, Failed, HooksEnded, Told
+from prokerja.verdicts import OWED, TOLD, Completed, Failed, HooksEnded
 from prokerja.worker.realizer.hooks import Hooks
 from prokerja.worker.realizer.interruption import Interrupted
 from prokerja.worker.realizer.outcome import cut_result, format_error
@@ -84,14 +84,14 @@ class Performer:
         if hooks is not None:
             is_final = hooks.is_final(ended)
             if is_final:
-                ended.told = Told.OWED  # type: ignore[union-attr]
+                ended.told = OWED  # type: ignore[union-attr]
             self._journal.add((claim, ended))
             self._journal.write()
             self._page.cells[SINCE] = time.monotonic_ns()  # their own time limit begins
             hooks.end(ended)
             self._interruption.exit_if_forked()
             if is_final:
-                ended.told = Told.ALL  # type: ignore[union-attr]
+                ended.told = TOLD  # type: ignore[union-attr]
         return ended
 
     def _tell_error(self, id: int, name: str, hook: str, error: BaseException) -> None:
