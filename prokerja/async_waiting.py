@@ -93,11 +93,13 @@ class Waiters:
 
     def _add(self, waiter: Waiter) -> None:
         self._waiters.add(waiter)
-        self._changed.set()
-        if self._task is None or self._task.done():
+        loop = asyncio.get_running_loop()
+        if self._task is None or self._task.done() or self._task.get_loop() is not loop:
+            self._changed = asyncio.Event()  # of this loop; another may have been used before
             self._task = asyncio.create_task(self._watch())
             self._tasks.add(self._task)
             self._task.add_done_callback(self._tasks.discard)
+        self._changed.set()
 
     def _remove(self, waiter: Waiter) -> None:
         self._waiters.discard(waiter)

@@ -220,10 +220,10 @@ def test_a_declaration_within_the_callers_transaction_may_wait_too(home: Home) -
     child = home.run("pass", connection=connection, after=parent, coalesce="k")
     assert home.run("pass", connection=connection, coalesce="k") == child
     with pytest.raises(RequestError, match="no job 99"):
-        home.run("pass", connection=connection, after=99)
-    connection.rollback()
+        home.run("pass", connection=connection, after=99, batch="b", coalesce="l")
+    connection.commit()  # what was refused is not in it
     connection.close()
-    assert home.report() == [1, 0, 0, 0]
+    assert home.report() == [2, 0, 0, 0]
 
 
 def test_a_running_job_is_told_apart_from_one_that_waits(home: Home) -> None:

@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NEXT = schema.VERSION + 1
-TABLES = ("lane", "declaration", "purged", "pending", "claim", "running", "attempt", "worker",
-          "catalog", "source", "histogram", "cancellation", "coalescing", "blocked", "dependency",
-          "expiry", "cut_result", "progress", "step", "suspension", "refusal", "awaiting",
-          "answer", "hooked", "untold", "description")  # fmt: skip
+TABLES = (
+    "lane", "declaration", "purged", "pending", "claim", "running", "attempt", "worker",
+    "catalog", "source", "histogram", "cancellation", "coalescing", "blocked", "held_before",
+    "dependency", "expiry", "cut_result", "progress", "step", "suspension", "refusal",
+    "awaiting", "answer", "hooked", "untold", "description",
+)  # fmt: skip
 
 
 def migrate(path: str) -> None:

@@ -156,7 +156,7 @@ class Store:
 
     def purge(self, status: Status, before: float, most: int | None = None) -> int:
         """Purge all queues."""
-        return self.repository.purge(status, before, None, most)
+        return self.repository.purge(status, before, None, most, self.now)
 
     def one(self, id: int) -> Record:
         """A declaration that is there."""

@@ -8,6 +8,7 @@ import pytest
 
 from prokerja.errors import NotFound, RequestError
 from prokerja.model.claim import Extra
+from prokerja.model.declaration import Lane
 from prokerja.model.record import Parent
 from prokerja.model.worker import Taking
 from prokerja.repository.sqlite.repository import SQLiteRepository
@@ -355,3 +356,53 @@ def test_what_an_older_program_has_ended_is_followed_all_the_same(store: Store) 
 def inside(store: Store) -> SQLiteRepository:
     assert isinstance(store.repository, SQLiteRepository)
     return store.repository
+
+
+def test_what_was_held_when_it_failed_is_held_again(store: Store) -> None:
+    [parent] = store.declare()
+    [child] = store.declare(asked(after=(parent,), hold=True))
+    store.fail(parent)
+    assert store.repository.retry_failed(None, None, store.now) == 2
+    store.complete(parent)
+    assert store.take() == {}
+    store.repository.release([child])
+    assert store.take().keys() == {child}
+
+
+def test_a_chain_that_waits_is_purged_to_its_end(store: Store) -> None:
+    ids = store.declare(asked(hold=True))
+    for _ in range(MANY):
+        ids += store.declare(asked(after=(ids[-1],)))
+    store.now += 1
+    assert store.purge(PENDING, store.now) == len(ids)
+    assert store.counts() == [0, 0, 0, 0]
+
+
+def test_what_is_to_be_counted_is_not_purged_before(store: Store) -> None:
+    done, lost, _ = store.declare(*[asked(batch="b")] * 2, asked(batch="b", due_at=START + 9))
+    [last] = store.declare(asked(after_batch="b"))
+    store.complete(done)
+    store.fail(lost)
+    store.now += 9
+    assert [store.purge(status, store.now) for status in (COMPLETED, FAILED)] == [0, 0]
+    store.complete(*store.newest(PENDING))
+    assert extras(store) == {last: Extra(counts={"completed": 2, "failed": 1})}
+
+
+def test_one_that_waited_for_what_is_gone_fails_again(store: Store) -> None:
+    [parent] = store.declare(asked(Lane("mail", "noop", 0)))
+    [child] = store.declare(asked(after=(parent,)))
+    store.fail(parent)
+    store.repository.purge(FAILED, store.now + 1, "mail")
+    assert store.repository.find(parent, store.now) is None
+    store.repository.retry([child], store.now)
+    assert store.one(child).error == f"job {parent}, which it waited for, was purged"
+
+
+def test_hundreds_that_waited_for_what_is_gone_fail_again_once(store: Store) -> None:
+    [parent] = store.declare(asked(Lane("mail", "noop", 0)))
+    children = store.declare(*[asked(after=(parent,))] * MANY)
+    store.fail(parent)
+    store.repository.purge(FAILED, store.now + 1, "mail")
+    assert store.repository.retry_failed(None, None, store.now) == MANY
+    assert [store.one(id).attempts for id in children[:2]] == [2, 2]

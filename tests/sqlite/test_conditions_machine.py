@@ -45,6 +45,8 @@ class Model:
     batch: str | None = None
     key: str | None = None
     held: bool = False
+    was_held: bool = False
+    """When it ended."""
     parents: dict[int, str] = field(default_factory=dict)
     """Those that it waits for, and what it means if they fail."""
     follows: str | None = None
@@ -119,7 +121,7 @@ class Machine(RuleBasedStateMachine):
                 job.held, job.expires_at = wanted.hold, wanted.expires_at
                 job.follows = wanted.after_batch
                 self.depend(id, wanted.after, wanted.if_parent_fails)
-        self.settle_batches()
+            self.settle_batches()
 
     @rule(room=st.integers(1, 3))
     def claim(self, room: int) -> None:
@@ -197,33 +199,50 @@ class Machine(RuleBasedStateMachine):
                 self.store.repository.retry([id], self.store.now)
             return
         self.store.repository.retry([id], self.store.now)
-        job.status, job.due_at, job.started = PENDING, self.store.now, True
-        job.stands = job.key is not None
+        self.start_afresh(id)
+        if not job.parents.keys() <= self.jobs.keys():
+            self.end(id, completed=False)  # it waits for what was purged
 
     @rule()
     def retry_all(self) -> None:
-        count = self.store.repository.retry_failed(None, None, self.store.now)
-        free = {key for key in KEYS if self.standing(key) is None}
+        self.store.now += 0.001  # what an earlier one has failed again is of the past
         failed = self.of(FAILED)
+        before = {id: self.store.one(id).attempts for id in failed}
+        free = {key for key in KEYS if self.standing(key) is None}
+        count = self.store.repository.retry_failed(None, None, self.store.now)
+        after = {id: self.store.one(id) for id in failed}
+        again = [
+            id for id, one in after.items() if one.status is PENDING or one.attempts > before[id]
+        ]
+        # What waits for what was purged has failed again at once, and others with it; then the
+        # next of the same key may have been tried.
         keys = {self.jobs[id].key for id in failed} & free
-        assert count == sum(self.jobs[id].key is None for id in failed) + len(keys)
-        for id in failed:
-            [record] = [one for one in [self.store.one(id)] if one.id == id]
-            if record.status is PENDING:
-                job = self.jobs[id]
-                job.status, job.due_at, job.started = PENDING, self.store.now, True
-                job.stands = job.key is not None
+        expected = sum(self.jobs[id].key is None for id in failed) + len(keys)
+        lost = [id for id in again if after[id].status is FAILED]
+        assert count == len(again)
+        assert expected <= count <= expected + len(lost)
+        for lane in self.lanes():
+            mine = [id for id in again if self.jobs[id].lane == lane]
+            for id in mine:
+                self.start_afresh(id)
+            for id in mine:
+                if not self.jobs[id].parents.keys() <= self.jobs.keys():
+                    self.end(id, completed=False)
 
     @rule(status=st.sampled_from([PENDING, COMPLETED, FAILED]))
     def purge(self, status: Status) -> None:
-        ids = self.of(status)
-        if status is PENDING:
-            ids = [id for id in ids if self.jobs[id].due_at < self.store.now]
-        self.store.purge(status, self.store.now if status is PENDING else self.store.now + FAR)
-        for lane in self.store.repository.lanes.matching(None, None).values():  # type: ignore[attr-defined]
+        now = self.store.now
+        self.store.purge(status, now if status is PENDING else now + FAR)
+        lanes = self.lanes()
+        for blocked, lane in itertools.product(
+            [True, False] if status is PENDING else [None], lanes
+        ):
             # What ends with those of another lane is not purged with its own.
-            left = [id for id in ids if id in self.jobs and self.jobs[id].lane == lane]
-            gone = [id for id in left if self.jobs[id].status is status]
+            left = [id for id in self.of(status) if self.jobs[id].lane == lane]
+            gone = [id for id in left if not self.counts(id)]
+            if blocked is not None:
+                gone = [id for id in gone if self.jobs[id].blocked == blocked]
+                gone = [id for id in gone if self.jobs[id].due_at < now]
             for id in gone if status is PENDING else ():
                 self.end(id, completed=False)
             for id in gone if status is not COMPLETED else ():
@@ -290,7 +309,8 @@ class Machine(RuleBasedStateMachine):
 
     def end(self, id: int, *, completed: bool) -> None:
         job = self.jobs[id]
-        job.status, job.stands, job.held = COMPLETED if completed else FAILED, False, False
+        job.status, job.stands = COMPLETED if completed else FAILED, False
+        job.was_held, job.held = job.held, False
         for child, other in list(self.jobs.items()):
             if_fails = other.parents.get(id)
             if if_fails is None:
@@ -299,6 +319,22 @@ class Machine(RuleBasedStateMachine):
                 del other.parents[id]
             elif if_fails == "cancel" and other.status is PENDING:
                 self.end(child, completed=False)
+
+    def lanes(self) -> list[Lane]:
+        """In the order in which the store goes through them."""
+        matching = self.store.repository.lanes.matching  # type: ignore[attr-defined]
+        return list(matching(None, None).values())
+
+    def counts(self, id: int) -> bool:
+        """Whether somebody waits to be told what came of it."""
+        job = self.jobs[id]
+        waiting = (other.follows for other in self.jobs.values() if other.status is PENDING)
+        return job.status is not PENDING and job.batch is not None and job.batch in waiting
+
+    def start_afresh(self, id: int) -> None:
+        job = self.jobs[id]
+        job.status, job.due_at, job.started = PENDING, self.store.now, True
+        job.stands, job.held = job.key is not None, job.was_held
 
     def orphan(self, id: int) -> None:
         """A purged one is not waited for."""

@@ -157,7 +157,7 @@ def waiting_verbs(repository: SQLiteRepository) -> dict[str, Callable[[], object
     return {
         "hold and release": hold_and_release,
         "change": lambda: repository.change([waits()], Change(due_at=START + 1), START),
-        "coalesce": lambda: declare(coalesce="k"),
+        "coalesce": lambda: declare(coalesce=f"k{waits()}"),
         "depend": lambda: declare(after=(waits(),)),
         "follow": follow,
         "why": lambda: repository.conditions(waits(), START),

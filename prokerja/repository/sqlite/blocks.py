@@ -31,6 +31,9 @@ PARENTS = f"""
         UNION ALL SELECT 1 FROM awaiting WHERE declaration = one.parent
     ) FROM dependency AS one LEFT JOIN declaration AS d ON d.id = one.parent
     WHERE child = ? ORDER BY met, status IS {FAILED} DESC, one.parent"""
+PURGED = """
+    SELECT min(parent) FROM dependency WHERE child = ? AND NOT met
+    AND NOT EXISTS (SELECT 1 FROM declaration WHERE id = parent)"""
 GIVEN_PARENTS = """
     SELECT child, one.parent, d.result
     FROM claim JOIN json_each(claim.declarations) AS held ON token = ?
@@ -68,10 +71,17 @@ class Blocks:
             self._block(id, lane, due_at, held=wanted.hold)
         return error
 
-    def block_again(self, id: int, lane: int, due_at: float) -> None:
-        """Keep one that has got a fresh start out of the queue, if its parents have not ended."""
-        if self._waits(id):
-            self._block(id, lane, due_at, held=False)
+    def block_again(self, id: int, lane: int, due_at: float) -> str | None:
+        """Keep one that has got a fresh start out of the queue, if it waits as it did before.
+
+        Returns the error of one that waits for what was purged, and can never begin.
+        """
+        drop = "DELETE FROM held_before WHERE declaration = ?"
+        held = self._database.execute(drop, (id,)).rowcount > 0
+        if held or self._waits(id):
+            self._block(id, lane, due_at, held=held)
+        [purged] = self._database.execute(PURGED, (id,)).fetchone()
+        return None if purged is None else lifecycle.parent_purged(purged)
 
     def hold(self, ids: Iterable[int]) -> None:
         """Keep pending declarations out of the queue until they are released, all or none.

@@ -9,7 +9,7 @@ import time
 from _thread import RLock  # `threading` imports more than a command needs
 from typing import TYPE_CHECKING, Any
 
-from prokerja.errors import Busy, Outdated, ProkerjaError, StoreError, TryAgain
+from prokerja.errors import Busy, Outdated, ProkerjaError, RequestError, StoreError, TryAgain
 from prokerja.repository.sqlite import schema
 
 if TYPE_CHECKING:
@@ -175,6 +175,8 @@ class Transaction:
         self.database.make_room(error)
         if isinstance(error, (sqlite3.Error, UnicodeDecodeError)):
             raise as_store_error(error, self.database.path) from error
+        if self.begin == READ and isinstance(error, (UnicodeEncodeError, OverflowError)):
+            raise RequestError(f"cannot look for that: {error}; correct it") from None
         if self.begin == READ and isinstance(error, UNREADABLE):
             why = f"{self.database.path} is damaged: it holds what cannot be read ({error})"
             raise StoreError(f"{why}; restore a backup") from error

@@ -67,6 +67,9 @@ OVERLOOKED_KEYS = f"""
     UPDATE coalescing SET open = 0 WHERE open AND declaration IN (
         SELECT id FROM declaration WHERE id = declaration AND status <> {UNSETTLED})"""
 UNBLOCK = "DELETE FROM blocked WHERE declaration = ?"
+REMEMBER_HOLD = """
+    INSERT OR IGNORE INTO held_before (declaration)
+    SELECT declaration FROM blocked WHERE declaration = ? AND held"""
 FAIL = f"""
     UPDATE declaration SET status = {FAILED}, attempt = attempt + 1, started_at = NULL,
         finished_at = ? WHERE id = ?"""
@@ -116,6 +119,7 @@ class Endings:
         execute, executemany = self._database.execute, self._database.executemany
         executemany(drop, [(lane, due_at, id) for id, lane, due_at, _ in rows])
         if execute("SELECT EXISTS (SELECT 1 FROM blocked)").fetchone()[0]:
+            executemany(REMEMBER_HOLD, [(id,) for id, *_ in rows])
             executemany(UNBLOCK, [(id,) for id, *_ in rows])
         executemany("DELETE FROM answer WHERE declaration = ?", [(id,) for id, *_ in rows])
         executemany(FAIL, [(now, id) for id, *_ in rows])

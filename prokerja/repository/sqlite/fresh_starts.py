@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,8 @@ UNTOLD = "DELETE FROM untold WHERE declaration = ?"
 USED = """
     SELECT EXISTS (SELECT 1 FROM coalescing),
         EXISTS (SELECT 1 FROM dependency WHERE NOT met)
-        OR EXISTS (SELECT 1 FROM successor WHERE completed IS NULL)"""
+        OR EXISTS (SELECT 1 FROM successor WHERE completed IS NULL)
+        OR EXISTS (SELECT 1 FROM held_before)"""
 REPLACEABLE = """
     NOT EXISTS (
         SELECT 1 FROM coalescing AS one JOIN coalescing AS other ON other.key = one.key
@@ -44,7 +46,8 @@ class FreshStarts:
         self._database = database
         self._lanes = lanes
         self._coalescing = Coalescing(database)
-        self._blocks = Blocks(database, Endings(database, lanes))
+        self._endings = Endings(database, lanes)
+        self._blocks = Blocks(database, self._endings)
 
     def retry(self, ids: Sequence[int], now: float) -> None:
         """Put failed declarations back with their attempts counted anew; all of them or none.
@@ -116,6 +119,10 @@ class FreshStarts:
         counts = Counter(lane for _, lane in rows)
         for status, sign in ((Status.FAILED, -1), (Status.PENDING, 1)):
             self._lanes.add_counts({(lane, status): sign * n for lane, n in counts.items()})
+        later = math.nextafter(now, math.inf)  # or what fails now would be put back once more
         for id, lane in rows if depend else ():
-            self._blocks.block_again(id, lane, now)
+            error = self._blocks.block_again(id, lane, now)
+            if error is not None:
+                self._endings.fail_waiting([(id, lane, now, error)], later)
+        self._endings.write(later)
         return len(rows)

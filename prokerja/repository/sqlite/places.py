@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from prokerja.errors import NotFound
+from prokerja.errors import NotFound, RequestError
 from prokerja.repository.sqlite.codes import HIGHEST_ID, UNSETTLED
+from prokerja.text import shown
 
 if TYPE_CHECKING:
     from prokerja.repository.sqlite.database import Database
@@ -17,6 +18,8 @@ WAITS = """
 
 def place_of(database: Database, id: int) -> tuple[int, int, float]:
     """A declaration's lane, the code of its status, and its due time; raises NotFound."""
+    if not isinstance(id, int) or isinstance(id, bool):
+        raise RequestError(f"{shown(id)} is not the id of a job; give a whole number")
     query = "SELECT lane, status, due_at FROM declaration WHERE id = ?"
     row: tuple[int, int, float] | None
     row = database.execute(query, (min(id, HIGHEST_ID),)).fetchone()

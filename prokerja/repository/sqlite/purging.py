@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 from prokerja.errors import TryAgain
 from prokerja.model.declaration import Status
-from prokerja.repository.sqlite.codes import CODES, FAILED
+from prokerja.repository.sqlite.codes import CODES, FAILED, UNSETTLED
 from prokerja.repository.sqlite.endings import Endings
 from prokerja.repository.sqlite.slices import SLICE_ROWS, in_slices
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 KEPT_WITH = {
     "coalescing": "declaration",
     "blocked": "declaration",
+    "held_before": "declaration",
     "dependency": "child",
     "successor": "declaration",
     "expiry": "declaration",
@@ -32,14 +34,23 @@ KEPT_WITH = {
 }
 """Rarely used tables whose rows go with their declaration, and the column that says which it is."""
 
-UNNEEDED = """
+UNCOUNTED = f"""
+    AND NOT EXISTS (
+        SELECT 1 FROM successor JOIN declaration AS last ON last.id = successor.declaration
+        WHERE successor.batch = declaration.batch AND completed IS NULL
+            AND last.status = {UNSETTLED}
+    )"""
+"""Nothing waits to be told how many of its batch have ended how."""
+UNNEEDED = f"""{UNCOUNTED}
     AND NOT EXISTS (
         SELECT 1 FROM dependency JOIN declaration AS child ON child.id = dependency.child
-        WHERE parent = declaration.id AND child.status = 0
-    )
-    AND NOT EXISTS (
-        SELECT 1 FROM successor WHERE batch = declaration.batch AND completed IS NULL
+        WHERE parent = declaration.id AND child.status = {UNSETTLED}
     )"""
+"""Nor is there a child to be given its result."""
+
+BLOCKED = """
+    SELECT declaration, due_at FROM blocked JOIN declaration ON id = declaration
+    WHERE blocked.lane = ? AND due_at < ? ORDER BY declaration DESC LIMIT ?"""
 
 
 class Purging:
@@ -67,11 +78,13 @@ class Purging:
         the most. Those that a worker holds are not to be purged. What depends on pending ones
         fails, `now` if it is not `before`.
         """
-        done = 0
-        for lane in lanes:
+        lanes, done = list(lanes), 0
+        # What is blocked goes first, and the newest of it: children before their parents.
+        kinds = (True, False) if status is Status.PENDING else (False,)
+        for blocked, lane in itertools.product(kinds, lanes):
             for _ in in_slices():
                 limit = SLICE_ROWS if most is None else min(SLICE_ROWS, most - done)
-                gone = self._purge_with_room(lane, status, before, limit, now=now)
+                gone = self._purge_with_room(lane, status, before, limit, now=now, blocked=blocked)
                 done += gone
                 if gone < limit or done == most:
                     break
@@ -102,16 +115,17 @@ class Purging:
         limit: int,
         *,
         now: float | None = None,
-        condition: str = "",
+        condition: str = UNCOUNTED,
+        blocked: bool = False,
     ) -> int:
-        if status is Status.PENDING:
-            query = """
-                SELECT declaration, due_at FROM pending WHERE lane = ?1 AND due_at < ?2
-                UNION ALL
-                SELECT declaration, due_at FROM blocked JOIN declaration ON id = declaration
-                WHERE blocked.lane = ?1 AND due_at < ?2
-                ORDER BY 2, 1 LIMIT ?3"""
+        if blocked:
+            query = BLOCKED
             given: tuple[object, ...] = (lane, before, limit)
+        elif status is Status.PENDING:
+            query = """
+                SELECT declaration, due_at FROM pending WHERE lane = ? AND due_at < ?
+                ORDER BY due_at, declaration LIMIT ?"""
+            given = (lane, before, limit)
         else:
             query = f"""
                 SELECT id, due_at FROM declaration WHERE lane = ? AND status = ?

@@ -48,7 +48,15 @@ def _insert(database: Database, declarations: Sequence[Declaration], now: float)
     # patient they are, if another process wrote in between.
     database.execute("UPDATE purged SET id = id WHERE 0")
     database.refuse_newer()
-    return Declarations(database, Lanes(database)).insert(declarations, now)
+    database.execute("SAVEPOINT prokerja")
+    try:
+        ids = Declarations(database, Lanes(database)).insert(declarations, now)
+    except BaseException:  # their transaction goes on without what is refused
+        database.execute("ROLLBACK TO prokerja")
+        database.execute("RELEASE prokerja")
+        raise
+    database.execute("RELEASE prokerja")
+    return ids
 
 
 def _ensure_transaction(connection: sqlite3.Connection) -> None:

@@ -22,6 +22,9 @@ CREATE TABLE blocked (
 ) STRICT;
 CREATE INDEX blocked_lane ON blocked (lane, declaration);
 
+-- Declarations that ended while they were held, and are held again when they are tried again.
+CREATE TABLE held_before (declaration INTEGER PRIMARY KEY) STRICT;
+
 -- The declarations that one depends on. Met: the parent has ended as it was to.
 CREATE TABLE dependency (
     child INTEGER NOT NULL,
