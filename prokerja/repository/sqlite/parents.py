@@ -21,7 +21,7 @@ RESULT = "SELECT result FROM declaration WHERE id = ?"
 
 
 class ParentResults:
-    """Each is read once, however many children are given it, and none that nobody is given."""
+    """Those of one claim: each is read once, however many of its children are given it."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
