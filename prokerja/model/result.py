@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 MAX_RESULT_BYTES = 2**16
 """Of JSON text; of a longer one, only the beginning is kept."""
+MAX_GIVEN_BYTES = 16 * 2**20
+"""Of the results of all its parents, as much as a job is given."""
 
 
 class CutResult(NamedTuple):

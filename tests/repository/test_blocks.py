@@ -10,6 +10,7 @@ from prokerja.errors import NotFound, RequestError
 from prokerja.model.claim import Extra
 from prokerja.model.declaration import Lane
 from prokerja.model.record import Parent
+from prokerja.model.result import MAX_GIVEN_BYTES, MAX_RESULT_BYTES
 from prokerja.model.worker import Taking
 from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.repository.verbs import Want
@@ -219,6 +220,19 @@ def test_one_may_wait_for_thousands(store: Store) -> None:
     store.recover()
     store.complete(parents[0])
     assert len(extras(store)[child].parents or ()) == len(parents)
+
+
+def test_of_very_much_a_child_is_given_the_results_that_fit(store: Store) -> None:
+    result = f'"{"x" * (MAX_RESULT_BYTES - 2)}"'
+    fitting = MAX_GIVEN_BYTES // MAX_RESULT_BYTES
+    parents = store.declare(*[asked()] * (fitting + 2))
+    [all_of_them] = store.declare(asked(after=tuple(parents)))
+    [last_two] = store.declare(asked(after=tuple(parents[-2:])))
+    store.complete(*parents, result=result)
+    found = extras(store)
+    given = found[all_of_them].parents or {}
+    assert list(given.values()) == [*[result] * fitting, None, None]
+    assert found[last_two].parents == dict.fromkeys(parents[-2:], result)
 
 
 def test_what_follows_a_batch_runs_when_none_of_it_is_open_and_is_told_how_many(

@@ -9,6 +9,7 @@ from prokerja.errors import RequestError
 from prokerja.model.claim import Extra
 from prokerja.model.record import Blocked, Parent
 from prokerja.repository.sqlite.codes import COMPLETED, FAILED, status_of
+from prokerja.repository.sqlite.parents import ParentResults
 from prokerja.repository.sqlite.places import is_pending, place_of
 
 if TYPE_CHECKING:
@@ -34,11 +35,6 @@ PARENTS = f"""
 PURGED = """
     SELECT min(parent) FROM dependency WHERE child = ? AND NOT met
     AND NOT EXISTS (SELECT 1 FROM declaration WHERE id = parent)"""
-GIVEN_PARENTS = """
-    SELECT child, one.parent, d.result
-    FROM claim JOIN json_each(claim.declarations) AS held ON token = ?
-    JOIN dependency AS one ON child = held.value
-    LEFT JOIN declaration AS d ON d.id = one.parent"""
 GIVEN_COUNTS = """
     SELECT declaration, completed, failed
     FROM claim JOIN json_each(claim.declarations) AS held ON token = ?
@@ -131,11 +127,8 @@ class Blocks:
 
     def extras(self, token: int) -> dict[int, Extra]:
         """What a claim's declarations are given of those they have waited for, by id."""
-        found: dict[int, Extra] = {}
-        for id, parent, result in self._database.execute(GIVEN_PARENTS, (token,)):
-            parents = found.setdefault(id, Extra(parents={})).parents
-            assert parents is not None
-            parents[parent] = result
+        given = ParentResults(self._database).of_claim(token)
+        found = {id: Extra(parents=parents) for id, parents in given}
         for id, completed, failed in self._database.execute(GIVEN_COUNTS, (token,)):
             counts = {"completed": completed, "failed": failed}
             found[id] = found.get(id, Extra())._replace(counts=counts)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from prokerja.worker.pool.batches import split
+from prokerja.worker.pool.durations import SECONDS_PER_BYTE
 from prokerja.worker.wire.messages import Batch
 
 if TYPE_CHECKING:
@@ -49,23 +51,26 @@ class InFlight:
         self.load += cost
         return True
 
-    def take_batch(self, names: Mapping[int, str], extras: Mapping[Claim, Extra]) -> Batch | None:
+    def take_batches(
+        self, names: Mapping[int, str], extras: Mapping[Claim, Extra]
+    ) -> Sequence[Batch]:
         """What is to be sent now, if anything.
 
         `names` are those of jobs by lane, `extras` what else some of them are given.
         """
         batch, self._batch = self._batch, []
         if not batch:
-            return None
+            return ()
         first = self._next
         self._next += len(batch)
         self.jobs.update(enumerate(batch, first))
         jobs = [((job.token, job.id), job.attempt, job.lane, job.payload) for job in batch]
-        given = {}
-        if extras:
-            claims = (claim for claim, *_ in jobs)
-            given = {n: extras[claim] for n, claim in enumerate(claims, first) if claim in extras}
-        return Batch(first, {job.lane: names[job.lane] for job in batch}, jobs, given)
+        whole = Batch(first, {job.lane: names[job.lane] for job in batch}, jobs)
+        if not extras:
+            return (whole,)
+        batches, given = split(whole, extras)
+        self.load += given * SECONDS_PER_BYTE
+        return batches
 
     def clear_batch(self) -> None:
         """Forget what was assigned and not taken."""

@@ -143,8 +143,7 @@ class RealizerProcess:
 
     def send(self, names: Mapping[int, str], extras: Mapping[Claim, Extra]) -> None:
         """Send the batch, with the jobs' names by lane, and what else they are given by claim."""
-        batch = self.in_flight.take_batch(names, extras)
-        if batch is not None:
+        for batch in self.in_flight.take_batches(names, extras):
             self.channel.post(batch)
             if self.check_at is None:
                 self.check_at = time.monotonic() + LONG_JOB_SECONDS

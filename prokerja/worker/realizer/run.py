@@ -137,7 +137,7 @@ class Realizer:
             for batch in batches:
                 for sequence, (claim, attempt, lane, payload) in enumerate(batch.jobs, batch.first):
                     self._jobs.append((sequence, claim, attempt, batch.names[lane], payload))
-                self._extras.update(batch.extras)
+                self._extras.update(batch.given())
                 wait = False
         if self._spoiled:
             self._drop_all()

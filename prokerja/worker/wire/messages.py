@@ -57,7 +57,17 @@ class Batch(Struct, array_like=True):
     jobs: list[tuple[tuple[int, int], int, int, str]]
     """The claim's token with the declaration's id, attempt, lane, payload."""
     extras: dict[int, Extra] = {}
-    """What else some of them are given, by sequence number."""
+    """What else some of them are given, by sequence number; parents' results are not in here."""
+    results: dict[int, str] = {}
+    """Those results by the parent's id, each once; "" stands for it in `extras`."""
+
+    def given(self) -> dict[int, Extra]:
+        """The extras, with the parents' results in them."""
+        for extra in self.extras.values() if self.results else ():
+            parents = extra.parents or {}
+            for id in [id for id, text in parents.items() if text == ""]:
+                parents[id] = self.results[id]
+        return self.extras
 
 
 class Report(Struct, array_like=True, omit_defaults=True):
