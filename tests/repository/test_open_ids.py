@@ -88,7 +88,7 @@ def test_an_old_member_of_a_large_batch_is_open_and_waited_for(store: Store) -> 
     assert wait_for_batch(store.repository, "b", 0.0) == {"completed": MANY, "failed": 1}
 
 
-def test_statuses_are_those_of_each_job_and_cost_as_little_as_their_rows(store: Store) -> None:
+def test_statuses_are_those_of_each_job_in_the_order_of_the_ids(store: Store) -> None:
     found, ended = one_of_each(store)
     ids = [*found, *ended]
     statuses = store.repository.statuses(ids)

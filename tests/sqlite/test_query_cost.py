@@ -375,6 +375,10 @@ def cost(repository: SQLiteRepository, action: Callable[[], object]) -> int:
     return steps
 
 
+def test_many_statuses_are_read_by_one_query(small: SQLiteRepository) -> None:
+    assert len(statements(small, lambda: small.statuses(range(1, 200)))) == 1
+
+
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.usefixtures("narrow")
 def test_a_verb_costs_no_more_in_a_file_with_fifty_times_the_jobs(
