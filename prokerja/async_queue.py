@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import wraps
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar, overload
 
 from prokerja.async_waiting import Waiters
+from prokerja.errors import NotFound
 from prokerja.queue import Queue
-from prokerja.waiting import ids_of
+from prokerja.waiting import counts_of_batch, ids_of, seconds_left
 
 if TYPE_CHECKING:
     import os
@@ -88,6 +89,7 @@ class AsyncQueue:
     why = _awaitable(Queue.why)
     summary = _awaitable(Queue.summary)
     metrics = _awaitable(Queue.metrics)
+    open_ids = _awaitable(Queue.open_ids)
 
     @overload
     async def wait(self, ids: int, timeout: float | None = None) -> Status: ...
@@ -112,11 +114,11 @@ class AsyncQueue:
 
     async def wait_for_batch(self, batch: str, timeout: float | None = None) -> dict[str, int]:
         """See `Queue.wait_for_batch`."""
-        give_up = None if timeout is None else time.monotonic() + timeout
-        while ids := await self._run(lambda queue: queue.open_ids(batch=batch)):
-            left = None if give_up is None else max(give_up - time.monotonic(), 0.0)
-            await self.wait(ids, left)
-        return await self._run(lambda queue: queue.wait_for_batch(batch, 0.0))
+        left = seconds_left(timeout)
+        while (counts := await self._run(lambda it: counts_of_batch(it.repository, batch))) is None:
+            with suppress(NotFound):  # one of them was purged meanwhile
+                await self.wait(await self.open_ids(batch=batch), left())
+        return counts
 
     async def result(
         self,

@@ -10,6 +10,7 @@ import atexit
 import inspect
 import os
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, ParamSpec
 
 from prokerja import running
@@ -22,13 +23,17 @@ from prokerja.settings import settings
 from prokerja.text import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Unpack
 
+    from prokerja.model.declaration import Declaration
     from prokerja.queue import Queue
+    from prokerja.repository.verbs import Repository
     from prokerja.types import Declarable, Terms
 
     Asked = tuple[Queue, str, Declarable, Terms]
+    Made = tuple[Asked, Declaration]
+    Late = tuple[Asked, TryAgain]
 
 P = ParamSpec("P")
 PATIENCE_SECONDS, CHILD_PATIENCE_SECONDS = 0.1, 30.0
@@ -81,12 +86,16 @@ class _Todo:
 
     def declare(self, patience: float, *, final: bool = False) -> None:
         """Declare the jobs; unless it is final, keep those whose queue is busy for so long."""
-        jobs, self.jobs = self.jobs, []
-        for queue in dict.fromkeys(queue for queue, *_ in jobs):
-            usual, queue.repository.patience = queue.repository.patience, patience
-            mine = [asked for asked in jobs if asked[0] is queue]
-            self.jobs += _declare(queue, mine, final=final)
-            queue.repository.patience = usual
+        now = time.time()
+        for queue in dict.fromkeys(queue for queue, *_ in self.jobs):
+            mine = [asked for asked in self.jobs if asked[0] is queue]
+            late = _register(queue, _declarations(mine, now), now, patience)
+            self.jobs = [asked for asked in self.jobs if asked[0] is not queue]
+            if not final:
+                self.jobs += [asked for asked, _ in late]
+                continue
+            for asked, error in late:
+                _refuse(asked, error)
 
     def in_child(self) -> None:
         """Do what is left, and what that asks for in its turn."""
@@ -117,28 +126,59 @@ def _todo() -> _Todo:
 def _end() -> None:
     if _here is None or _here.process != os.getpid():
         return
-    _here.declare(PATIENCE_SECONDS)
-    if _here.jobs or _here.calls:
-        fork_detached(_here.in_child)
-
-
-def _declare(queue: Queue, jobs: list[Asked], *, final: bool) -> list[Asked]:
-    """Declare jobs, each for itself if they cannot be declared together; returns the late ones."""
-    now = time.time()
     try:
-        queue.register(
-            [declaration_of(job, options, now, directory) for _, directory, job, options in jobs],
-            now,
-        )
-    except ProkerjaError as error:
-        if isinstance(error, TryAgain) and not final:
-            return jobs
-        if len(jobs) > 1:
-            return [late for one in jobs for late in _declare(queue, [one], final=final)]
-        job = jobs[0][2]
-        name = type(job.job if isinstance(job, ConfiguredJob) else job).__name__
-        complain(f"{name} was not declared at exit: {error}")
+        _here.declare(PATIENCE_SECONDS)
+    finally:
+        if _here.jobs or _here.calls:
+            fork_detached(_here.in_child)
+
+
+def _declarations(jobs: list[Asked], now: float) -> list[Made]:
+    """What the jobs have become, but for those that cannot be declared any more."""
+    made: list[Made] = []
+    for asked in jobs:
+        _, directory, job, options = asked
+        try:
+            made.append((asked, declaration_of(job, options, now, directory)))
+        except Exception as error:  # noqa: BLE001  it runs their code
+            _refuse(asked, error)
+    return made
+
+
+def _register(queue: Queue, made: list[Made], now: float, patience: float) -> list[Late]:
+    """Register all, or each for itself if one is refused; returns those that were too late."""
+    try:
+        with _patience(queue.repository, patience):
+            queue.register([declaration for _, declaration in made], now)
+    except TryAgain as error:
+        return [(asked, error) for asked, _ in made]
+    except Exception as error:  # noqa: BLE001  there is nobody above
+        if len(made) == 1:
+            _refuse(made[0][0], error)
+            return []
+        for n, one in enumerate(made):
+            if late := _register(queue, [one], now, patience):
+                # The others would wait as long, one after the other.
+                return [(asked, late[0][1]) for asked, _ in made[n:]]
     return []
+
+
+@contextmanager
+def _patience(repository: Repository, seconds: float) -> Iterator[None]:
+    usual, repository.patience = repository.patience, seconds
+    try:
+        yield
+    finally:
+        repository.patience = usual
+
+
+def _refuse(asked: Asked, error: Exception) -> None:
+    _, _, job, _ = asked
+    name = type(job.job if isinstance(job, ConfiguredJob) else job).__name__
+    if isinstance(error, ProkerjaError):
+        complain(f"{name} was not declared at exit: {error}")
+    else:
+        complain(f"{name} was not declared at exit", error)
 
 
 def _refuse_in_jobs(what: str) -> None:

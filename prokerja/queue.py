@@ -6,11 +6,10 @@ import atexit
 import os
 import time
 from functools import cache
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 from prokerja import repository
-from prokerja.errors import NotFound
-from prokerja.model.declaration import Status
+from prokerja.answers import Answers
 from prokerja.settings import Settings, settings
 
 if TYPE_CHECKING:
@@ -20,18 +19,12 @@ if TYPE_CHECKING:
     from typing import Any, Unpack
 
     from prokerja.catalog.refresh import KnownJob
-    from prokerja.model.declaration import Declaration, Ids
-    from prokerja.model.job_record import JobRecord
-    from prokerja.model.metrics import Metrics
-    from prokerja.model.record import Condition, Detail, Filter, Record, Running
-    from prokerja.model.summary import Summary
+    from prokerja.model.declaration import Declaration, Ids, Status
     from prokerja.repository.verbs import Repository
-    from prokerja.types import Changes, Declarable, Terms, Wanted
-
-MAX_OPEN = 10**6
+    from prokerja.types import Changes, Declarable, Terms
 
 
-class Queue:
+class Queue(Answers):
     """One database file, with the verbs of `prokerja declare` and its kin.
 
     `path` is the file, `:memory:` for a queue that lives as long as this object, or None for the
@@ -210,119 +203,6 @@ class Queue:
         Returns how many; processing ones are never deleted (ValueError).
         """
         return self.repository.purge(status, before, queue, now=time.time())
-
-    def summary(self, queue: str | None = None, batch: str | None = None) -> Summary:
-        """How many jobs stand where; raises NotFound for a batch that is not there."""
-        return self.repository.summary(queue, time.time(), batch)
-
-    def metrics(self, queue: str | None = None) -> Metrics:
-        """Counts, durations of attempts, and sizes."""
-        return self.repository.metrics(queue, time.time())
-
-    def job(self, id: int) -> JobRecord:
-        """One job as it stands; raises NotFound."""
-        from prokerja import reading
-
-        return reading.read(self.repository, id)
-
-    def find(self, *, limit: int = 100, **wanted: Unpack[Wanted]) -> list[JobRecord]:
-        """The jobs that match, newest first; all of them if nothing is wanted.
-
-        By status, queue, job (the name of its class), label, batch, since and until (of the
-        declaration), and by what the error contains.
-        """
-        from prokerja import reading
-
-        return reading.find(self.repository, wanted, limit)
-
-    def result(self, id: int, timeout: float | None = None) -> Any:
-        """What a completed job has returned; with `timeout`, waits so many seconds for its end.
-
-        Raises NotFound, JobFailed for one that has failed, NotEnded for one that has not ended and
-        was not to be waited for, ResultCut for what was too long to be kept, and WaitedTooLong.
-        """
-        from prokerja import reading
-
-        return reading.result(self.repository, id, timeout)
-
-    def detail(self, id: int) -> Detail:
-        """All about one job, and why it is not running; raises NotFound."""
-        detail = self.repository.find(id, time.time())
-        if detail is None:
-            raise NotFound(f"there is no job {id}; `prokerja report:jobs` lists them")
-        return detail
-
-    def why(self, id: int) -> list[Condition]:
-        """All that has to be so for a worker to claim a job, and what of it is; raises NotFound."""
-        found = self.repository.conditions(id, time.time())
-        if found is None:
-            raise NotFound(f"there is no job {id}; `prokerja report:jobs` lists them")
-        return found
-
-    def newest(self, wanted: Filter | None = None, limit: int = 20) -> list[Record]:
-        """Jobs that match, all if nothing is wanted, newest first."""
-        from prokerja.model.record import Filter
-
-        return self.repository.newest(wanted or Filter(), limit)
-
-    def failures(self, queue: str | None = None, limit: int = 20) -> list[Record]:
-        """Jobs that have failed for good, the latest end first."""
-        return self.repository.failures(queue, limit)
-
-    def running(self, queue: str | None = None, limit: int = 20) -> list[Running]:
-        """Jobs that have been running for a moment at least, the longest first."""
-        return self.repository.running(queue, limit)
-
-    def open_ids(
-        self, queue: str | None = None, label: str | None = None, batch: str | None = None
-    ) -> list[int]:
-        """The jobs of a queue, with a label, of a batch that have not ended, a million at most."""
-        from prokerja.model.record import Filter
-
-        found: list[int] = []
-        for status in (Status.PENDING, Status.PROCESSING):
-            wanted = Filter(status, queue, label=label, batch=batch)
-            found += [record.id for record in self.newest(wanted, MAX_OPEN)]
-        return sorted(set(found))
-
-    @overload
-    def wait(self, ids: int, timeout: float | None = None) -> Status: ...
-
-    @overload
-    def wait(
-        self, ids: Iterable[int], timeout: float | None = None, *, any: bool = False
-    ) -> dict[int, Status]: ...
-
-    def wait(
-        self,
-        ids: int | Iterable[int],
-        timeout: float | None = None,
-        *,
-        any: bool = False,  # as the flag
-    ) -> Status | dict[int, Status]:
-        """How a job has ended, once it has; of several, how each has, once all have.
-
-        With `any`, those that have ended, as soon as one has. Raises NotFound, and WaitedTooLong
-        after `timeout` seconds.
-        """
-        from prokerja.waiting import ids_of, wait
-
-        if hasattr(ids, "__iter__"):
-            return wait(self.repository, ids_of(ids), timeout, any=any)
-        [id] = ids_of((ids,))
-        return wait(self.repository, (id,), timeout)[id]
-
-    def wait_for_batch(self, batch: str, timeout: float | None = None) -> dict[str, int]:
-        """How many of a batch have completed and failed, once none of it is open.
-
-        Raises NotFound, and WaitedTooLong after `timeout` seconds.
-        """
-        give_up = None if timeout is None else time.monotonic() + timeout
-        while ids := self.open_ids(batch=batch):
-            left = None if give_up is None else max(give_up - time.monotonic(), 0.0)
-            self.wait(ids, left)
-        total = self.summary(batch=batch).total
-        return {"completed": total.completed, "failed": total.failed}
 
     def close(self) -> None:
         """Close the file; a forked process that has only inherited it leaves it alone."""

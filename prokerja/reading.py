@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from prokerja.errors import BadOption, JobFailed, NotEnded, NotFound, RequestError, ResultCut
+from prokerja.errors import BadOption, JobFailed, NotEnded, RequestError, ResultCut
 from prokerja.model.declaration import Status
 from prokerja.model.job_record import JobRecord
 from prokerja.model.record import Filter
@@ -58,10 +58,7 @@ def result(repository: Repository, id: int, timeout: float | None) -> Any:
 
 def _record(repository: Repository, id: int) -> Record:
     [id] = ids_of((id,))
-    record = repository.read(id)
-    if record is None:
-        raise NotFound(f"there is no job {id}; `prokerja report:jobs` lists them")
-    return record
+    return repository.read(id)
 
 
 def _filter(wanted: Wanted) -> Filter:

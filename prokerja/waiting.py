@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from operator import index
 from typing import TYPE_CHECKING
 
-from prokerja.errors import RequestError, WaitedTooLong
+from prokerja.errors import NotFound, RequestError, WaitedTooLong
 from prokerja.exit_codes import as_shell, in_words
 from prokerja.model.declaration import SHELL, Status
 from prokerja.text import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from prokerja.model.record import Detail
     from prokerja.repository.verbs import Repository
@@ -51,6 +51,34 @@ def wait(
             time.sleep(min(left, (now - began) * REST_FACTOR, MAX_SLEEP_SECONDS))
             watch.wait(min(max(give_up - time.monotonic(), 0.0), MAX_SLEEP_SECONDS))
             began = time.monotonic()
+
+
+def wait_for_batch(repository: Repository, batch: str, timeout: float | None) -> dict[str, int]:
+    """How many of a batch have completed and failed, as soon as none of it is open.
+
+    Raises NotFound, and WaitedTooLong after `timeout` seconds (None: never).
+    """
+    left = seconds_left(timeout)
+    while (counts := counts_of_batch(repository, batch)) is None:
+        with suppress(NotFound):  # one of them was purged meanwhile
+            wait(repository, repository.open_ids(None, None, batch), left())
+    return counts
+
+
+def counts_of_batch(repository: Repository, batch: str) -> dict[str, int] | None:
+    """How many of a batch have completed and failed; None if some of it is open."""
+    total = repository.summary(None, time.time(), batch).total
+    if total.pending or total.processing:
+        return None
+    return {"completed": total.completed, "failed": total.failed}
+
+
+def seconds_left(timeout: float | None) -> Callable[[], float | None]:
+    """What tells how much is left of a time that begins now; None of a time without end."""
+    if timeout is None:
+        return lambda: None
+    give_up = time.monotonic() + timeout
+    return lambda: max(give_up - time.monotonic(), 0.0)
 
 
 def ids_of(ids: Iterable[int]) -> list[int]:

@@ -7,6 +7,7 @@ import inspect
 import os
 import sqlite3
 import sys
+import textwrap
 import threading
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 FOR_COMMANDS = {
     "of", "repository", "known_job", "register", "detail", "newest", "failures", "running",
-    "open_ids",
 }  # fmt: skip
 """What a Queue has beside the verbs of programs."""
 
@@ -58,7 +58,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 def test_it_has_the_verbs_of_a_queue() -> None:
     def public(cls: type) -> set[str]:
-        return {name for name in vars(cls) if not name.startswith("_")}
+        return {name for name in dir(cls) if not name.startswith("_")}
 
     assert public(AsyncQueue) == public(Queue) - FOR_COMMANDS
     for name in public(AsyncQueue):
@@ -135,6 +135,42 @@ def test_a_batch_is_waited_for(home: Home) -> None:
             assert [job.id for job in await queue.find(batch="b")] == [*ids][::-1]
             with pytest.raises(NotFound):
                 await queue.wait_for_batch("c")
+
+    in_loop(main())
+
+
+def test_a_batch_that_goes_on_by_itself_is_waited_for_to_its_end(home: Home) -> None:
+    code = """
+        n = int(open(LEDGER).readlines()[-1])
+        note(n - 1)
+        if n > 1:
+            self.declare(type(self)(self.code), batch="b")"""
+    home.path.joinpath("ledger").write_text("200\n")
+    home.run(textwrap.dedent(code).strip(), batch="b")
+    home.worker().ready()
+
+    async def main() -> None:
+        async with AsyncQueue(home.db) as queue:
+            both = queue.wait_for_batch("b"), asyncio.to_thread(home.queue.wait_for_batch, "b")
+            for counts in await asyncio.gather(*both):
+                assert counts == {"completed": 200, "failed": 0}
+            assert await queue.open_ids(batch="b") == []
+
+    in_loop(main())
+
+
+def test_a_member_of_a_batch_that_is_purged_meanwhile_is_not_waited_for(home: Home) -> None:
+    ids = [home.run("pass", batch="b", queue=queue) for queue in ("default", "gone")]
+
+    async def main() -> None:
+        async with AsyncQueue(home.db) as queue:
+            asking = asyncio.create_task(queue.wait_for_batch("b"))
+            other = asyncio.create_task(asyncio.to_thread(home.queue.wait_for_batch, "b"))
+            await until(lambda: watches() == 2)
+            assert await queue.open_ids(batch="b") == ids
+            assert await queue.purge(Status.PENDING, 1e12, "gone") == 1
+            home.worker()
+            assert await asking == await other == {"completed": 1, "failed": 0}
 
     in_loop(main())
 

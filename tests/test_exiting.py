@@ -183,6 +183,96 @@ def test_what_cannot_be_declared_any_more_is_told_and_takes_nothing_with_it(home
     assert [job.payload["n"] for job in home.queue.find()] == [3, 2]
 
 
+def test_a_job_whose_own_code_fails_takes_nothing_with_it(home: Home) -> None:
+    process = program(
+        home,
+        """
+        bad = request("run", n=1)
+        for job in (request("run", n=2), bad, request("run", n=3)):
+            prokerja.declare_at_exit(job)
+        prokerja.at_exit(note, "called")
+        del bad.given
+        """,
+    )
+    code, out, err = end(process)
+    assert (code, out) == (0, "")
+    assert err.startswith("prokerja: Request was not declared at exit (")
+    assert "AttributeError: " in err.splitlines()[-1]
+    assert [job.payload["n"] for job in home.queue.find()] == [3, 2]
+    wait_until(lambda: home.ledger() == ["called"])
+
+
+def test_a_job_that_is_refused_takes_nothing_with_it(home: Home) -> None:
+    process = program(
+        home,
+        """
+        for n in range(3):
+            prokerja.declare_at_exit(request("run", n=n), **({"after": [99]} if n == 1 else {}))
+        """,
+    )
+    code, out, err = end(process)
+    assert (code, out) == (0, "")
+    assert err.startswith("prokerja: Request was not declared at exit: there is no job 99")
+    assert err.count("\n") == 1
+    assert [job.payload["n"] for job in home.queue.find()] == [2, 0]
+
+
+def test_what_interrupts_the_end_leaves_its_work_to_the_child(home: Home) -> None:
+    process = program(
+        home,
+        """
+        job, owner = request("run"), os.getpid()
+        prokerja.declare_at_exit(job)
+        prokerja.at_exit(note, "called")
+
+        def payload():
+            if os.getpid() == owner:
+                raise KeyboardInterrupt
+            return {}
+
+        job.payload = payload
+        """,
+    )
+    assert "KeyboardInterrupt" in end(process)[2]
+    wait_until(lambda: home.ledger() == ["called"])
+    assert len(home.queue.find()) == 1
+
+
+def test_a_file_that_stays_locked_is_tried_once_for_all_jobs(home: Home) -> None:
+    home.run("pass")
+    process = program(
+        home,
+        """
+        from prokerja import exiting
+        from prokerja.queue import Queue
+        register = Queue.register
+
+        def noted(*args):
+            note("tried")
+            return register(*args)
+
+        Queue.register = noted
+        exiting.CHILD_PATIENCE_SECONDS = 0.3
+        for n in range(20):
+            prokerja.declare_at_exit(request("run"))
+        prokerja.at_exit(note, "called")
+        print("on", flush=True)
+        wait_for("gate")
+        """,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "on\n"
+    with closing(sqlite3.connect(home.db, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        home.open("gate")
+        assert end(process) == (0, "", "")
+        wait_until(lambda: "called" in home.ledger())
+        other.execute("COMMIT")
+    assert home.ledger() == ["tried", "tried", "called"]
+    assert log(home).count("prokerja: Request was not declared at exit: ") == 20
+    assert len(home.queue.find()) == 1
+
+
 def test_a_locked_queue_does_not_hold_the_program_up(home: Home) -> None:
     home.run("pass")
     code = "prokerja.declare_at_exit(request('run'))\nprint('on', flush=True)\nwait_for('gate')"

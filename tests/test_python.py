@@ -560,6 +560,57 @@ def test_a_forked_child_may_use_the_queue_that_it_inherits(home: Home) -> None:
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
+def test_what_a_forked_child_declares_stays_whoever_closes_the_file_meanwhile(home: Home) -> None:
+    script = """
+        import os, subprocess, sys
+        from prokerja import Queue
+        from tests.harness.home import PROGRAM, request
+
+        queue = Queue(sys.argv[1])
+        queue.declare(request("noop"))
+        closed = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.read(closed[0], 1)
+            for _ in range(3):
+                queue.declare(request("noop"))
+                subprocess.run([PROGRAM, "report", "--db", sys.argv[1]], stdout=sys.stderr)
+            os._exit(0)
+        queue.close()
+        os.write(closed[1], b"x")
+        print(os.waitpid(child, 0)[1])
+        """
+    said, _ = home.python(script, home.db).communicate(timeout=PATIENCE)
+    assert said == "0\n"
+    assert home.counts()["pending"] == 4
+
+
+def test_a_fork_does_not_wait_for_long_for_a_thread_that_declares(home: Home) -> None:
+    script = """
+        import os, sqlite3, sys, threading, time
+        from prokerja import Queue
+        from prokerja.errors import Busy
+        from tests.harness.home import request
+
+        queue = Queue(sys.argv[1])
+        other = sqlite3.connect(sys.argv[1], isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        thread = threading.Thread(target=queue.declare, args=[request("noop")])
+        thread.start()
+        lock = queue.repository.database.lock
+        while lock.acquire(blocking=False):
+            lock.release()
+        if os.fork() == 0:
+            os._exit(0)
+        print(os.wait()[1], thread.is_alive(), flush=True)
+        other.execute("COMMIT")
+        thread.join()
+        """
+    said, _ = home.python(script, home.db).communicate(timeout=PATIENCE)
+    assert said == "0 True\n"
+    assert home.counts()["pending"] == 1
+
+
 # Workers
 
 

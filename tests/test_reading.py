@@ -187,6 +187,16 @@ def test_a_job_that_returns_nothing_has_none_for_its_result(home: Home) -> None:
     assert home.queue.result(id, timeout=0) is None
 
 
+def test_a_purged_job_is_told_so_by_all_who_ask(home: Home) -> None:
+    id = home.run("pass")
+    home.work()
+    home.queue.purge(Status.COMPLETED, time.time() + 1)
+    queue = home.queue
+    for ask in (queue.job, queue.result, queue.wait, queue.detail, queue.why, queue.retry):
+        with pytest.raises(NotFound, match=f"^job {id} has been purged"):
+            ask(id)
+
+
 def test_a_result_that_was_too_long_to_be_kept_is_not_given_in_part(home: Home) -> None:
     id = home.run("return 'x' * 70_000")
     home.work()

@@ -282,17 +282,23 @@ class Repository(Protocol):
     def metrics(self, queue: str | None, now: float) -> Metrics:
         """Counts, durations and sizes, at the same cost for ten jobs and ten million."""
 
-    def find(self, id: int, now: float) -> Detail | None:
-        """All about one declaration, and why it is not running."""
+    def find(self, id: int, now: float) -> Detail:
+        """All about one declaration, and why it is not running; raises NotFound."""
 
-    def conditions(self, id: int, now: float) -> list[Condition] | None:
-        """All that has to be so for a worker to claim a declaration; None if it is not there."""
+    def conditions(self, id: int, now: float) -> list[Condition]:
+        """All that has to be so for a worker to claim a declaration; raises NotFound."""
 
-    def read(self, id: int) -> Record | None:
-        """One declaration as it stands."""
+    def read(self, id: int) -> Record:
+        """One declaration as it stands; raises NotFound."""
 
     def statuses(self, ids: Iterable[int]) -> dict[int, Status]:
         """Where declarations stand; NotFound, naming the first that is not there."""
+
+    def open_ids(self, queue: str | None, label: str | None, batch: str | None) -> list[int]:
+        """All declarations of a queue, with a label, of a batch that have not ended, by their id.
+
+        None stands for any; those with a label are gone through one by one, ended ones too.
+        """
 
     def newest(self, wanted: Filter, limit: int) -> list[Record]:
         """The declarations that match, newest first."""

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from prokerja.errors import NotFound
 from prokerja.model.declaration import Lane, Status
 from prokerja.model.record import Filter
 from tests.repository.harness import COMPLETED, FAILED, PENDING, PROCESSING, START, Store, asked
@@ -139,9 +140,12 @@ def test_how_long_the_first_in_line_has_been_due_is_known_by_queue(store: Store)
 
 
 def test_a_job_that_is_not_there_has_no_record(store: Store) -> None:
-    assert store.repository.find(1, store.now) is None
-    assert store.repository.read(1) is None
-    assert store.repository.read(2**70) is None
+    for id in (1, 2**70):
+        for ask in (store.repository.find, store.repository.conditions):
+            with pytest.raises(NotFound, match=f"^there is no job {id};"):
+                ask(id, store.now)
+        with pytest.raises(NotFound, match=f"^there is no job {id};"):
+            store.repository.read(id)
 
 
 def test_a_record_is_read_alone_as_in_a_list(mixed: Store) -> None:

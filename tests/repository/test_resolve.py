@@ -145,7 +145,7 @@ def test_a_purged_one_takes_its_answer_with_it(store: Store) -> None:
     resolve(store, id)
     assert store.purge(PENDING, START + 1) == 1
     assert store.purge(COMPLETED, START + 1) == 0
-    with pytest.raises(NotFound, match=f"there is no job {id}"):
+    with pytest.raises(NotFound, match=f"job {id} has been purged"):
         resolve(store, id)
 
 

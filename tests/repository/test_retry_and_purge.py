@@ -96,7 +96,8 @@ def test_purging_deletes_what_ended_before_with_all_its_attempts(store: Store) -
     store.complete(new)
     assert store.purge(COMPLETED, START + 10) == 1
     assert store.newest() == [failed, new]
-    assert store.repository.find(old, store.now) is None
+    with pytest.raises(NotFound, match=f"job {old} has been purged"):
+        store.one(old)
     assert len(store.attempts(failed)) == 1
     assert store.purge(FAILED, START + 10) == 1
     assert store.newest() == [new]

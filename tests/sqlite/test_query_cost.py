@@ -146,6 +146,12 @@ def waiting_verbs(repository: SQLiteRepository) -> dict[str, Callable[[], object
         repository.summary(None, START, "rare")
         repository.cancel_matching(Filter(batch="rare"), "", START)
 
+    def open_ids() -> None:
+        declare(batch="rare", hold=True)
+        for called in (("rare", None, None), (None, "rare", None), (None, None, "rare")):
+            repository.statuses(repository.open_ids(*called))
+        repository.cancel_matching(Filter(batch="rare"), "", START)
+
     def hold_and_release() -> None:
         id = waits()
         repository.hold([id])
@@ -160,6 +166,7 @@ def waiting_verbs(repository: SQLiteRepository) -> dict[str, Callable[[], object
         "coalesce": lambda: declare(coalesce=f"k{waits()}"),
         "depend": lambda: declare(after=(waits(),)),
         "follow": follow,
+        "open ids": open_ids,
         "why": lambda: repository.conditions(waits(), START),
     }
 
@@ -228,6 +235,7 @@ VERBS = [
     "cancel awaiting",
     "retry failed", "through the door", "through the door after others", "out of the view",
     "hold and release", "change", "coalesce", "depend", "follow", "why",
+    "open ids",
     *(f"newest {wish}" for wish in FILTERS),
     *(f"purge {status}" for status in ("pending", "completed", "failed")),
     *(
@@ -365,6 +373,10 @@ def cost(repository: SQLiteRepository, action: Callable[[], object]) -> int:
     finally:
         connection.set_progress_handler(None, 0)
     return steps
+
+
+def test_many_statuses_are_read_by_one_query(small: SQLiteRepository) -> None:
+    assert len(statements(small, lambda: small.statuses(range(1, 200)))) == 1
 
 
 @pytest.mark.parametrize("verb", VERBS)

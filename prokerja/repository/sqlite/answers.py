@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from prokerja.errors import NotFound
 from prokerja.repository.sqlite.nouns import Nouns
+from prokerja.repository.sqlite.places import missing
 from prokerja.text import quoted
 
 if TYPE_CHECKING:
@@ -40,15 +41,13 @@ class Answers(Nouns):
             durations = buckets(self.database, queue)
         return Metrics(summary, durations, self._bytes(""), self._bytes("-wal"))
 
-    def find(self, id: int, now: float) -> Detail | None:
+    def find(self, id: int, now: float) -> Detail:
         """See the protocol."""
         from prokerja.model.record import Detail
         from prokerja.repository import why
 
         with self.database.reading():
-            record = self.history.one(id)
-            if record is None:
-                return None
+            record = self._one(id)
             return Detail(
                 record,
                 self.history.attempts(record),
@@ -61,29 +60,31 @@ class Answers(Nouns):
                 is_told=not self.hooks.is_owed(id),
             )
 
-    def conditions(self, id: int, now: float) -> list[Condition] | None:
+    def conditions(self, id: int, now: float) -> list[Condition]:
         """See the protocol."""
         from prokerja.repository import why
 
         with self.database.reading():
-            record = self.history.one(id)
-            return None if record is None else why.conditions(self._answers(), record, now)
+            return why.conditions(self._answers(), self._one(id), now)
 
-    def read(self, id: int) -> Record | None:
+    def read(self, id: int) -> Record:
         """See the protocol."""
         with self.database.reading():
-            return self.history.one(id)
+            return self._one(id)
 
     def statuses(self, ids: Iterable[int]) -> dict[int, Status]:
         """See the protocol."""
-        statuses = {}
+        from prokerja.repository.sqlite.statuses import statuses
+
         with self.database.reading():
-            for id in ids:
-                record = self.history.one(id)
-                if record is None:
-                    raise NotFound(self.history.missing(id))
-                statuses[id] = record.status
-        return statuses
+            return statuses(self.database, list(ids))
+
+    def open_ids(self, queue: str | None, label: str | None, batch: str | None) -> list[int]:
+        """See the protocol."""
+        from prokerja.repository.sqlite.statuses import open_ids
+
+        with self.database.reading():
+            return open_ids(self.database, queue, label, batch)
 
     def newest(self, wanted: Filter, limit: int) -> list[Record]:
         """See the protocol.
@@ -103,6 +104,12 @@ class Answers(Nouns):
         """See the protocol."""
         with self.database.reading():
             return self.history.running(queue, limit)
+
+    def _one(self, id: int) -> Record:
+        record = self.history.one(id)
+        if record is None:
+            raise NotFound(missing(self.database, id))
+        return record
 
     def _summary(self, queue: str | None, now: float) -> Summary:
         from prokerja.model.summary import Summary

@@ -127,8 +127,7 @@ class Awaiting:
 
     def _status(self, id: int) -> Status:
         """That of one that does not wait; raises NotFound."""
-        from prokerja.repository.sqlite.codes import CODES
-        from prokerja.repository.sqlite.history import CLAIMED
+        from prokerja.repository.sqlite.codes import CLAIMED, CODES
 
         _, code, _ = place_of(self._database, id)
         if code != UNSETTLED:

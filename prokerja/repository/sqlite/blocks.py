@@ -10,7 +10,7 @@ from prokerja.model.claim import Extra
 from prokerja.model.record import Blocked, Parent
 from prokerja.repository.sqlite.codes import COMPLETED, FAILED, status_of
 from prokerja.repository.sqlite.parents import ParentResults
-from prokerja.repository.sqlite.places import is_pending, place_of
+from prokerja.repository.sqlite.places import is_pending, missing, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -142,9 +142,7 @@ class Blocks:
         row = self._database.execute(query, (parent,)).fetchone() if parent < id else None
         if row is None:
             if strict:
-                raise RequestError(
-                    f"there is no job {parent} to wait for; `prokerja report:jobs` lists them"
-                )
+                raise RequestError(missing(self._database, parent, " to wait for"))
             return False, lifecycle.parent_missing(parent)
         [status] = row
         if status == FAILED and if_fails == "cancel":

@@ -20,6 +20,9 @@ def status_of(code: int | None, *, claimed: bool) -> Status | None:
     return {COMPLETED: Status.COMPLETED, FAILED: Status.FAILED}.get(code)  # type: ignore[arg-type]
 
 
+CLAIMED = "SELECT value FROM claim, json_each(claim.declarations)"
+IN_HAND = f"(d.id IN ({CLAIMED}) OR d.id IN (SELECT declaration FROM awaiting))"
+"""Of an open declaration: whether it is processing."""
 HIGHEST_ID = 2**63 - 1
 QUEUE = "INSERT INTO pending (lane, due_at, declaration) VALUES (?, ?, ?)"
 TURNS = 2**32

@@ -10,7 +10,16 @@ from prokerja.model.progress import Progress
 from prokerja.model.record import Attempt, Awaiting, Filter, Record, Running
 from prokerja.model.result import CutResult
 from prokerja.model.step import Step
-from prokerja.repository.sqlite.codes import CODES, COMPLETED, FAILED, HIGHEST_ID, TURNS, UNSETTLED
+from prokerja.repository.sqlite.codes import (
+    CLAIMED,
+    CODES,
+    COMPLETED,
+    FAILED,
+    HIGHEST_ID,
+    IN_HAND,
+    TURNS,
+    UNSETTLED,
+)
 from prokerja.repository.sqlite.progress import COLUMN
 
 if TYPE_CHECKING:
@@ -21,9 +30,6 @@ if TYPE_CHECKING:
 
 EXACT_ROWS = 50_000
 """How many of the newest declarations are searched one by one for those that match."""
-CLAIMED = "SELECT value FROM claim, json_each(claim.declarations)"
-IN_HAND = f"(d.id IN ({CLAIMED}) OR d.id IN (SELECT declaration FROM awaiting))"
-"""Of an open declaration: whether it is processing."""
 COLUMNS = f"""
     d.id, d.lane, d.status, d.declared_at, d.due_at, d.started_at, d.finished_at, d.attempt,
     d.retries, d.retry_after, d.timeout, d.returns, d.payload, d.result, d.label, d.batch,
@@ -61,14 +67,6 @@ class History:
         row = self._database.execute(f"{ALL} WHERE d.id = ?", (id,)).fetchone()
         claimed = {id for (id,) in self._database.execute(CLAIMED)}
         return self._record(row, self._lanes.matching(None, None), claimed) if row else None
-
-    def missing(self, id: int) -> str:
-        """What to say of a declaration that is not there."""
-        # No number is left out, so what is missing below the highest that was purged was purged.
-        [highest] = self._database.execute("SELECT id FROM purged").fetchone()
-        if 0 < id <= highest:
-            return f"job {id} has been purged; the class's `keep` and the settings say when"
-        return f"there is no job {id}; `prokerja report:jobs` lists them"
 
     def newest(self, wanted: Filter, limit: int) -> list[Record]:
         """The declarations that match, highest id first.

@@ -11,6 +11,7 @@ from prokerja.errors import NotFound, StoreError
 from prokerja.repository import is_path
 from prokerja.repository.sqlite import schema
 from prokerja.repository.sqlite.database import Database, as_store_error, outdated, retry_while_busy
+from prokerja.repository.sqlite.forks import close_in_children
 
 OLDEST_SQLITE = (3, 37, 0)
 """The first with STRICT tables."""
@@ -60,6 +61,8 @@ def open_database(path: str, *, create: bool = True) -> Database:
         if isinstance(error, (sqlite3.Error, UnicodeDecodeError)):
             raise as_store_error(error, path) from error
         raise
+    if is_path(path):
+        close_in_children(database)
     return database
 
 

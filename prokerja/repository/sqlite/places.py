@@ -24,8 +24,17 @@ def place_of(database: Database, id: int) -> tuple[int, int, float]:
     row: tuple[int, int, float] | None
     row = database.execute(query, (min(id, HIGHEST_ID),)).fetchone()
     if row is None:
-        raise NotFound(f"there is no job {id}; `prokerja report:jobs` lists them")
+        raise NotFound(missing(database, id))
     return row
+
+
+def missing(database: Database, id: int, purpose: str = "") -> str:
+    """What to say of a declaration that is not there, to who has asked for some purpose."""
+    # No number is left out, so what is missing below the highest that was purged was purged.
+    [highest] = database.execute("SELECT id FROM purged").fetchone()
+    if 0 < id <= highest:
+        return f"job {id} has been purged; the class's `keep` and the settings say when"
+    return f"there is no job {id}{purpose}; `prokerja report:jobs` lists them"
 
 
 def is_pending(database: Database, id: int, lane: int, status: int, due_at: float) -> bool:
