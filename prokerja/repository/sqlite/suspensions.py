@@ -67,7 +67,7 @@ class Suspensions:
             return
         if status != UNSETTLED:
             how = "completed" if status == COMPLETED else "failed"
-            raise NotRunning(f"job {id} has {how}; only a running job can be suspended")
+            raise NotRunning(f"job {id} has {how}; only a running job can be suspended or resumed")
         [claimed] = self._database.execute(CLAIMED, (id,)).fetchone()
         if claimed:
             raise NotRunning(f"job {id} is processing, but has only just begun; try again")
