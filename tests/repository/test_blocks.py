@@ -408,7 +408,8 @@ def test_one_that_waited_for_what_is_gone_fails_again(store: Store) -> None:
     [child] = store.declare(asked(after=(parent,)))
     store.fail(parent)
     store.repository.purge(FAILED, store.now + 1, "mail")
-    assert store.repository.find(parent, store.now) is None
+    with pytest.raises(NotFound, match=f"job {parent} has been purged"):
+        store.repository.find(parent, store.now)
     store.repository.retry([child], store.now)
     assert store.one(child).error == f"job {parent}, which it waited for, was purged"
 

@@ -110,7 +110,8 @@ class SQLiteRepository(Answers):
 
     def join(self, pid: int, now: float, realizers: int, taking: Taking) -> Membership:
         """See the protocol."""
-        assert self.claims is not None  # imported now: later there may be no descriptor to do so
+        # Imported now: later there may be no descriptor to do so.
+        assert all((self.claims, self.cancelling, self.suspensions, self.retention))
         self.database.durable(False)
         return self.registry.register(pid, now, realizers, taking)
 
