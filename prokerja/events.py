@@ -50,6 +50,15 @@ class JobStarted:
 
 
 @dataclass(frozen=True)
+class JobDescribed:
+    """An attempt has begun of a job whose class says what to call it."""
+
+    id: int
+    name: str
+    description: str
+
+
+@dataclass(frozen=True)
 class JobCancelled:
     """Somebody has cancelled a job that this worker holds, which is now to end."""
 
@@ -197,6 +206,7 @@ Event = (
     | JobsRecovered
     | LockLeft
     | JobStarted
+    | JobDescribed
     | JobCancelled
     | JobSuspended
     | JobResumed

@@ -321,6 +321,7 @@ def test_a_job_says_what_it_is_about(watched: Home) -> None:
     wait_until(lambda: watched.job(id)["description"] == "the watched one")
     assert watched.cli("report:jobs").split("\t")[-1] == "the watched one\n"
     assert "about:       the watched one" in watched.cli("report:job", id)
+    wait_until(lambda: f"job {id} watched (the watched one): attempt 1 is running" in worker.said())
     worker.send(signal.SIGTERM)
     watched.open("gate")
     assert worker.end() == 0

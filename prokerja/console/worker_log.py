@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 REDRAW_SECONDS = 1.0
 """Seconds between two lines that count settled jobs."""
+MAX_DESCRIBED = 1000
+"""Of the latest jobs it is known what they call themselves."""
 
 
 class WorkerLog:
@@ -26,6 +28,8 @@ class WorkerLog:
     def __init__(self) -> None:
         self._completed = 0
         self._said_at = 0.0
+        self._described: dict[int, str] = {}
+        """What jobs call themselves, by id."""
 
     def __enter__(self) -> WorkerLog:
         return self
@@ -41,6 +45,11 @@ class WorkerLog:
             # All at once: what jobs print is written by another thread.
             sys.stderr.write(f"prokerja: {escaped(line)}\n")
             sys.stderr.flush()
+
+    def _job(self, id: int, name: str) -> str:
+        """A job as lines name it."""
+        text = self._described.get(id)
+        return f"job {id} {name}{f' ({text})' if text else ''}"
 
     @singledispatchmethod
     def tell(self, event: Any) -> None:
@@ -72,45 +81,51 @@ class WorkerLog:
 
     @tell.register
     def _(self, event: events.JobStarted) -> None:
-        self.say(f"job {event.id} {event.name}: attempt {event.attempt} is running")
+        self.say(f"{self._job(event.id, event.name)}: attempt {event.attempt} is running")
+
+    @tell.register
+    def _(self, event: events.JobDescribed) -> None:
+        self._described[event.id] = event.description
+        if len(self._described) > MAX_DESCRIBED:
+            del self._described[next(iter(self._described))]
 
     @tell.register
     def _(self, event: events.JobCancelled) -> None:
-        self.say(f"job {event.id} {event.name}: to be stopped, {event.error}")
+        self.say(f"{self._job(event.id, event.name)}: to be stopped, {event.error}")
 
     @tell.register
     def _(self, event: events.JobSuspended) -> None:
-        self.say(f"job {event.id} {event.name}: suspended")
+        self.say(f"{self._job(event.id, event.name)}: suspended")
 
     @tell.register
     def _(self, event: events.JobResumed) -> None:
-        self.say(f"job {event.id} {event.name}: goes on")
+        self.say(f"{self._job(event.id, event.name)}: goes on")
 
     @tell.register
     def _(self, event: events.JobRefused) -> None:
         self.say(
-            f"job {event.id} {event.name} goes back, and others like it are left alone: this worker"
-            f" {event.why}; restart it"
+            f"{self._job(event.id, event.name)} goes back, and others like it are left alone: this"
+            f" worker {event.why}; restart it"
         )
 
     @tell.register
     def _(self, event: events.JobFailed) -> None:
         again = "for good" if event.retry_in is None else f"again in {human(event.retry_in)}"
         what = f"attempt {event.attempt} failed, {again}" if event.attempt else "failed unstarted"
-        self.say(f"job {event.id} {event.name}: {what}: {event.error}")
+        self.say(f"{self._job(event.id, event.name)}: {what}: {event.error}")
 
     @tell.register
     def _(self, event: events.JobPostponed) -> None:
-        self.say(f"job {event.id} {event.name}: to be run again in {human(event.seconds)}")
+        self.say(f"{self._job(event.id, event.name)}: to be run again in {human(event.seconds)}")
 
     @tell.register
     def _(self, event: events.JobParked) -> None:
         limit = "" if event.timeout is None else f", for {human(event.timeout)} at most"
-        self.say(f"job {event.id} {event.name}: waits to be resolved{limit}")
+        self.say(f"{self._job(event.id, event.name)}: waits to be resolved{limit}")
 
     @tell.register
     def _(self, event: events.HookFailed) -> None:
-        self.say(f"job {event.id} {event.name}: {event.hook} went wrong: {event.error}")
+        self.say(f"{self._job(event.id, event.name)}: {event.hook} went wrong: {event.error}")
 
     @tell.register
     def _(self, event: events.JobsSettled) -> None:

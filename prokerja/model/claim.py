@@ -35,8 +35,6 @@ class Hooking(NamedTuple):
 
     retries_left: int = 0
     """After this attempt."""
-    is_described: bool = True
-    """Whether the job has said what it calls itself."""
     ended: Ending | None = None
     """If the job is to be told of this, and not to be run."""
 

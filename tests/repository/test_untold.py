@@ -166,7 +166,7 @@ def test_an_attempt_is_given_how_many_retries_are_left(store: Store) -> None:
     for left in (2, 1, 0):
         extras = store.turn(Want(Taking(), take, nothing, frozenset(["send"]))).extras
         assert [(one, extra) for (_, one), extra in extras.items()] == [
-            (id, Extra(hooks=Hooking(left, is_described=left < 2)))
+            (id, Extra(hooks=Hooking(left)))
         ]
         texts = [((taken[0].token, id), "the one"), ((taken[0].token, 99), "nobody")]
         settlements = {taken[0].token: [(one.id, one.lane, FAILS) for one in taken]}

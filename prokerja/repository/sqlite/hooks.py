@@ -39,9 +39,8 @@ UNTOLD = f"""
 RETURN = "UPDATE untold SET token = NULL, tries = tries + ?1"
 GIVE_UP = f"DELETE FROM untold WHERE token IS NULL AND tries >= {MAX_TRIES}"
 HOOKED = """
-    SELECT d.id, retries + forgiven - attempt, EXISTS (
-        SELECT 1 FROM description WHERE declaration = d.id
-    ) FROM claim CROSS JOIN json_each(claim.declarations) AS held
+    SELECT d.id, retries + forgiven - attempt
+    FROM claim CROSS JOIN json_each(claim.declarations) AS held
     CROSS JOIN declaration AS d ON d.id = held.value
     WHERE token = ? AND lane IN (SELECT value FROM json_each(?))"""
 
@@ -114,7 +113,7 @@ class Hooks:
     def given(self, token: int, lanes: Iterable[int]) -> dict[int, Hooking]:
         """What the claim's attempts in lanes with hooks are given for them, by id."""
         rows = self._database.execute(HOOKED, (token, str(list(lanes))))
-        return {id: Hooking(left, bool(described)) for id, left, described in rows}
+        return {id: Hooking(left) for id, left in rows}
 
     def describe(self, descriptions: Iterable[tuple[int, str]]) -> None:
         """What jobs call themselves, by id."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from prokerja.events import (
     HookFailed,
     JobCancelled,
+    JobDescribed,
     JobResumed,
     JobStarted,
     JobSuspended,
@@ -294,6 +295,7 @@ class Pool:
             # Whoever sees that a job has ended can read all it has printed.
             process.drain_output(sequence for sequence, _ in report.ended)
         self.reported.take(process, report)
+        self._take_descriptions(process, report)
         for told in report.hook_errors:
             self._tell(HookFailed(*told))
         self.results.take_ended(process, report.ended)
@@ -309,6 +311,11 @@ class Pool:
         if self._suspended:
             self._suspend_or_resume(process)
         process.plan_check()
+
+    def _take_descriptions(self, process: RealizerProcess, report: Report) -> None:
+        for sequence, text in report.descriptions:
+            if (job := process.jobs.get(sequence)) is not None:
+                self._tell(JobDescribed(job.id, self.results.name(job), text))
 
     def _take_loaded(self, process: RealizerProcess, loaded: Loaded) -> None:
         if process.ready:

@@ -33,10 +33,8 @@ class Hooks:
         self._tell = tell
 
     def begin(self, attempt: int) -> str | None:
-        """The attempt begins; returns what the job calls itself, if that is not known yet."""
+        """The attempt begins; returns what the job calls itself, if it does."""
         self._call("status_changed", "pending", "processing", f"attempt {attempt}")
-        if self._given.is_described or "description" not in self._names:
-            return None
         text = self._call("description")
         if text is None or isinstance(text, str):
             return utf8(" ".join((text or "").split()))[:MAX_DESCRIPTION_CHARACTERS] or None
