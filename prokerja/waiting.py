@@ -134,6 +134,6 @@ def too_long(states: dict[int, Status], patience: float) -> str:
     which = f"job {late[0]}" if len(late) == 1 else f"{len(late):,} jobs, the first is {late[0]},"
     has = "has" if len(late) == 1 else "have"
     return (
-        f"waited {patience:g} s and {which} {has} not ended;"
+        f"waited {round(patience, 2):g} s and {which} {has} not ended;"
         f" `prokerja report:job {late[0]}` says why"
     )
