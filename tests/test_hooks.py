@@ -91,6 +91,11 @@ def declare(home: Home, code: str = "pass", **more: Any) -> int:
 FAIL = "raise ValueError('no')"
 
 
+def named(id: int) -> str:
+    """A job as the log names it once it has said what it is about."""
+    return f"job {id} watched (the watched one)"
+
+
 def test_a_completed_job_cleans_up(watched: Home) -> None:
     id = declare(watched, "note('handle')\nreturn 7")
     watched.work()
@@ -123,8 +128,10 @@ def test_a_failing_job_is_asked_before_each_retry_and_told_once_at_the_end(watch
         "description",
         "should_retry 1 ValueError",
         "status_changed processing pending ValueError: no",
+        "description",
         "should_retry 2 ValueError",
         "status_changed processing pending ValueError: no",
+        "description",
         "failed ValueError: no",
         "status_changed processing failed ValueError: no",
         "cleanup",
@@ -151,7 +158,7 @@ def test_a_delay_that_is_none_is_told_and_the_usual_one_holds(watched: Home, del
     id = declare(watched, FAIL, retries=1, delay=delay)
     worker = watched.work()
     assert watched.job(id)["status"] == "pending"
-    assert f"job {id} watched: retry_delay went wrong: ValueError: it returned no" in worker.said()
+    assert f"{named(id)}: retry_delay went wrong: ValueError: it returned no" in worker.said()
 
 
 def test_one_that_gives_up_is_told_and_one_that_waits_is_not(watched: Home) -> None:
@@ -178,7 +185,8 @@ def test_an_error_in_a_hook_is_told_with_the_job_and_changes_nothing(
     worker = watched.work()
     assert (watched.job(id)["status"], watched.job(id)["attempts"]) == ("failed", 2)
     assert watched.job(done)["status"] == "completed"
-    said = f"job {id} watched: {hook} went wrong: RuntimeError: in the hook"
+    name = f"job {id} watched" if hook == "description" else named(id)
+    said = f"{name}: {hook} went wrong: RuntimeError: in the hook"
     assert said in worker.said()
     assert watched.ledger().count("cleanup") == 2
 
@@ -205,7 +213,7 @@ def test_hooks_have_the_time_limit_of_their_job_and_changes_nothing(watched: Hom
     wait_until(lambda: watched.ledger().count("cleanup") >= 2)
     watched.open("gate")
     wait_until(lambda: not watched.job(id)["hooks_due"])
-    assert f"job {id} watched: hooks went wrong: ran longer than 1 s" in worker.said()
+    assert f"{named(id)}: hooks went wrong: ran longer than 1 s" in worker.said()
     next_one = declare(watched)
     watched.wait(next_one)
 
