@@ -49,6 +49,21 @@ def account(path: str, jobs: int, killed: dict[int, float], ledger: Ledger) -> N
         ledger.note(f"repeated, {cause}: {_named(repeats)}")
 
 
+def account_order(path: str, parents: dict[int, int], ledger: Ledger) -> None:
+    """Each job that waited for another began after that had ended; raises Broken."""
+    runs = read(path)
+    early = [
+        child
+        for child, parent in parents.items()
+        if min(run.began for run in runs[child])
+        < min(run.ended for run in runs[parent] if run.ended is not None)
+    ]
+    ledger.require(
+        "no job begins before the one it waits for", holds=not early, otherwise=f"{early}"
+    )
+    ledger.count("jobs that waited for another", len(parents))
+
+
 def account_steps(path: str, ledger: Ledger) -> None:
     """Compare what steps gave to each attempt that has got so far; raises Broken."""
     values = defaultdict[tuple[str, str], list[str]](list)

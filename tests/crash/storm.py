@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sqlite3
 import time
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 from inotify_simple import INotify, flags
 
+from prokerja.errors import RequestError
 from prokerja.queue import Queue
-from tests.crash.book import account, account_steps
+from tests.crash.book import account, account_order, account_steps
 from tests.crash.jobs.mark import Mark
 from tests.crash.ledger import Broken, Ledger
 from tests.crash.site import Site
@@ -46,6 +48,12 @@ class Storm:
         self._kills = kills
         self._ledger = ledger
         self._declared = 0
+        self._ids: list[int] = []
+        """Of the jobs, by their numbers."""
+        self.parents: dict[int, int] = {}
+        """The number of the job that one waits for, by its own."""
+        self.cancelled: list[int] = []
+        """The ids of further jobs that were cancelled, wherever they were by then."""
         self._workers: list[subprocess.Popen[bytes]] = []
         self.killed: dict[int, float] = {}
         """When each process was killed, in monotonic seconds."""
@@ -57,6 +65,7 @@ class Storm:
         with closing(Queue(self._site.db)) as queue:
             for left in range(self._kills, 0, -1):
                 self._declare(queue, (self._jobs - self._declared) // left)
+                self._meddle(queue, self._jobs + left)
                 self._keep_up()
                 self._await_work()
                 time.sleep(self._random.random() * PAUSE)
@@ -68,26 +77,61 @@ class Storm:
         """Let one last worker realize all that is left."""
         for worker in self._workers:
             self._end(worker)
-        for _ in range(ROUNDS):
-            last = self._start("--until-empty")
-            if last.wait(600):
-                raise Broken(f"the last worker left with {last.returncode}: {self._site.said()}")
-            failed = self._site.tally()["failed"]
-            if not failed:
-                return
-            self._ledger.count("set aside after five dead workers, and retried", failed)
-            self._site.run("retry", "--failed")
-        raise Broken(f"{failed} jobs fail however often they are retried")
+        with closing(Queue(self._site.db)) as queue:
+            for _ in range(ROUNDS):
+                last = self._start("--until-empty")
+                if last.wait(600):
+                    told = f"{last.returncode}: {self._site.said()}"
+                    raise Broken(f"the last worker left with {told}")
+                failed = self._failed(queue)
+                resolved = self._resolve(queue)
+                if not (failed or resolved):
+                    return
+                self._ledger.count("set aside after five dead workers, and retried", len(failed))
+                queue.retry(*failed)
+        raise Broken(f"jobs fail or wait however often they are retried: {failed[:5]}")
+
+    def _failed(self, queue: Queue) -> list[int]:
+        """Those that have failed, but for what was cancelled."""
+        found = queue.find(status="failed", limit=self._jobs + self._kills)
+        return sorted({one.id for one in found}.difference(self.cancelled))
 
     def _declare(self, queue: Queue, count: int) -> None:
         first, self._declared = self._declared, self._declared + count
-        queue.declare_many(self._mark(n) for n in range(first, self._declared))
+        self._ids += queue.declare_many(self._mark(n) for n in range(first, self._declared))
+
+    def _meddle(self, queue: Queue, number: int) -> None:
+        """Resolve what waits, cancel a job of its own number, have another wait for one."""
+        self._resolve(queue)
+        doomed = queue.declare(Mark(number, 0.06))
+        if self.cancelled:
+            with suppress(RequestError):  # it has ended
+                queue.cancel(self.cancelled[-1])
+        self.cancelled.append(doomed)
+        if self._declared < self._jobs and self._ids:
+            parent, child = self._random.randrange(len(self._ids)), self._declared
+            self._ids.append(
+                queue.declare(Mark(child), after=self._ids[parent], if_parent_fails="wait")
+            )
+            self.parents[child] = parent
+            self._declared += 1
+
+    def _resolve(self, queue: Queue) -> int:
+        """Resolve all that wait; returns how many."""
+        with closing(sqlite3.connect(self._site.db)) as connection:
+            waiting = connection.execute("SELECT declaration FROM awaiting").fetchall()
+        for (id,) in waiting:
+            queue.resolve(id, "resolved")
+        self._ledger.count("awaiting jobs resolved", len(waiting))
+        return len(waiting)
 
     def _mark(self, n: int) -> Mark:
         chance = self._random.random()
         if chance < 0.9:
             return Mark(n)
-        return Mark(n, 0.002 if chance < 0.995 else 0.06, steps=0 if chance < 0.98 else 2)
+        awaits = 0.91 < chance < 0.93
+        seconds = 0.002 if chance < 0.995 else 0.06
+        return Mark(n, seconds, steps=0 if chance < 0.98 else 2, awaits=awaits)
 
     def _keep_up(self) -> None:
         for worker in [worker for worker in self._workers if worker.poll() is not None]:
@@ -155,7 +199,11 @@ def prove(seed: int, ledger: Ledger, *, short: bool) -> None:
         site.check()
         account(site.book, jobs, storm.killed, ledger)
         account_steps(f"{site.book}.steps", ledger)
+        account_order(site.book, storm.parents, ledger)
         tally = site.tally()
+        ended = jobs + len(storm.cancelled)
         ledger.require(
-            "every job ends completed", holds=tally["completed"] == jobs, otherwise=f"{tally}"
-        )
+            "every job ends completed, or cancelled", otherwise=f"{tally}",
+            holds=tally["completed"] + tally["failed"] == ended and tally["completed"] >= jobs,
+        )  # fmt: skip
+        ledger.count("jobs that were cancelled in time", tally["failed"])

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from functools import cache
 
-from prokerja import Job
+from prokerja import Await, Job
 
 DYING = 0.05
 """Seconds that a killed process may take to let go of its locks."""
@@ -26,11 +26,12 @@ class Mark(Job):
     seconds: float = 0.0
     fails: bool = False
     steps: int = 0
+    awaits: bool = False
     retries = 1000
     retry_after = 0.0
 
-    def handle(self) -> None:
-        """One realization."""
+    def handle(self) -> Await | None:
+        """One realization; perhaps it is resolved from outside then."""
         alone = _locked(self.n)
         _write("begin" if alone else "overlap", self.n)
         for step in range(self.steps):
@@ -42,6 +43,7 @@ class Mark(Job):
         fcntl.lockf(_locks(), fcntl.LOCK_UN, 1, self.n)
         if self.fails:
             raise RuntimeError("as asked")
+        return Await() if self.awaits else None
 
 
 def _write(what: str, n: int) -> None:
