@@ -204,3 +204,13 @@ def test_programs_suspend_by_the_queue(home: Home) -> None:
         queue.resume(id)
         with pytest.raises(NotRunning):
             queue.resume(id)
+
+
+def test_a_job_that_is_suspended_and_cancelled_at_once_ends(home: Home) -> None:
+    id = home.run("wait_for('never')")
+    home.worker()
+    wait_until(lambda: home.running(id))
+    with home.queue.repository.database.lock:  # type: ignore[attr-defined]
+        home.queue.suspend(id)
+        home.queue.cancel(id)
+    assert home.wait(id, "failed")["error"] == "cancelled"

@@ -56,7 +56,8 @@ class RequestCheck:
         self._checked_at, self._check_at = now, now + CHECK_SECONDS
         with suppress(TryAgain):
             requests = self._repository.requests(self._worker, time.time())
+            ending = {(one.token, one.id) for one in requests.cancelled}
+            self._pool.suspend(requests.suspended - ending)  # what is to end goes on before
             self._pool.cancel(requests.cancelled, now)
-            self._pool.suspend(requests.suspended)
             self._heard_of(requests.deadline)
             self._check_at = None
