@@ -32,8 +32,10 @@ from prokerja.model.record import Filter
 from prokerja.model.worker import Taking
 from prokerja.repository.sqlite import history
 from prokerja.repository.sqlite.codes import TURNS
+from prokerja.repository.sqlite.hooks import MAX_TRIES
 from prokerja.repository.sqlite.repository import SQLiteRepository
-from prokerja.verdicts import Completed, Failed, Parked, Postponed, Refusal, Released
+from prokerja.repository.verbs import Want
+from prokerja.verdicts import Completed, Failed, HooksEnded, Parked, Postponed, Refusal, Released
 from tests.repository.harness import (
     COMPLETED,
     DIRECTORIES,
@@ -75,6 +77,9 @@ class Model:
     result: str | None = None
     finished_at: float | None = None
     cancelled: bool = False
+    told: bool = False
+    """Whether its hooks have heard that it has failed, or have been asked too often."""
+    tries: int = 0
     steps: dict[str, str | None] = field(default_factory=dict)
     progress: Progress | None = None
     suspended: float | None = None
@@ -95,6 +100,10 @@ class Model:
     @property
     def crashes(self) -> int:
         return sum(crashed for number, crashed in self.wrong if number > self.forgiven)
+
+
+HOOKED = NAMES[1]
+"""The job whose class has hooks that hear of an end."""
 
 
 class TurnedBackError(Exception):
@@ -350,6 +359,34 @@ class Machine(RuleBasedStateMachine):
         before = self.everything()
         assert self.report(late) == [claim]
         assert self.everything() == before
+
+    @rule(have_run=st.booleans())
+    def tell_of_ends(self, have_run: bool) -> None:
+        token = self.worker * TURNS + next(self.turns)
+        hooks, now = self.current.claims._hooks, self.now
+        want = Want(Taking(), lambda _: ([], True), lambda offered: (list(offered), False))
+        with self.current.database.writing():
+            given, _ = hooks.claim(token, want, now)
+            ids = [id for _, id in given]
+            ended = HooksEnded(now, now, have_run=have_run)
+            hooks.settle(token, [(id, 0, ended) for id in ids])
+        assert set(ids) == self.untold()
+        for id in ids:
+            job = self.jobs[id]
+            job.tries += not have_run
+            job.told = have_run or job.tries == MAX_TRIES
+
+    def untold(self) -> set[int]:
+        """Those that have failed, and whose hooks are yet to hear of it."""
+        return {
+            id
+            for id in self.of(FAILED)
+            if self.jobs[id].lane.name == HOOKED and not self.jobs[id].told
+        }
+
+    @invariant()
+    def who_is_to_be_told_is_who_has_failed_untold(self) -> None:
+        assert {id for (id,) in self.rows("SELECT declaration FROM untold")} == self.untold()
 
     @rule()
     def worker_dies(self) -> None:
@@ -669,6 +706,7 @@ class Machine(RuleBasedStateMachine):
         job = self.jobs[id]
         job.status, job.due_at, job.finished_at = PENDING, self.now, None
         job.forgiven, job.returns, job.postponed = job.attempt, 0, 0
+        job.told, job.tries = False, 0
 
     def leave(self, token: int, id: int) -> None:
         self.claims[token].remove(id)
@@ -860,6 +898,8 @@ def test_no_order_of_events_makes_the_store_and_a_plain_model_differ(
     specs = [NOOP._replace(name=name) for name in NAMES]
     for directory in DIRECTORIES:
         repository.catalog.record(directory, {}, (), specs)
+    with repository.database.writing():
+        repository.claims._hooks.learn([HOOKED], [HOOKED], DIRECTORIES[1:])
     repository.close()
     numbers = itertools.count()
 
