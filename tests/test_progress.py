@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from prokerja import Job
-from prokerja.console.dashboard import FULL
+from prokerja.console.bars import FULL
 from tests.harness.terminal import Terminal, terminal
 from tests.harness.waiting import wait_until
 
@@ -167,7 +167,7 @@ def test_it_is_shown_by_lists_where_there_is_something_to_say(home: Home) -> Non
     home.work()
     _, text = terminal(home, "report:jobs")
     assert "progress" in text
-    assert "340/1,000 (34%) pages" in text
+    assert f"{2 * FULL}\u258a      340/1,000 (34%) pages" in text
     assert "progress:    340/1,000 (34%) pages, 0" in home.cli("report:job", 2)
     assert home.cli("report:jobs", "--columns", "id,progress") == "2\t340/1,000 (34%) pages\n1\t\n"
     assert len(home("report:jobs").cells[0]) == 8, "a pipe has the columns that it always had"

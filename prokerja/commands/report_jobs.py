@@ -29,6 +29,8 @@ AT_TERMINAL = ("id", "job", "queue", "status", "progress", "attempts", "declared
 LONG = ("job", "queue", "error", "what", "label", "batch", "progress")
 COUNTS = ("id", "attempts", "priority")
 MOMENTS = ("declared", "due", "started", "finished")
+BAR_WIDTH = 8
+"""Columns for the bar of a job's progress."""
 Cells = dict[str, Any]
 FAR_SECONDS = 30 * 86400.0
 """From here on a list at a terminal shows the day."""
@@ -117,7 +119,24 @@ def _show(records: Sequence[Record], shown: Sequence[str], now: float) -> None:
         if all(record.lane.queue == DEFAULTS["queue"] for record in records):
             shown = [name for name in shown if name != "queue"]
     rows = [_row(record, shown, lambda at: _short(at, now)) for record in records]
+    if "progress" in shown and any(record.progress for record in records):
+        rows = [_with_bar(record, row, shown) for record, row in zip(records, rows, strict=True)]
     print_table(shown, rows, right=COUNTS, long=LONG)
+
+
+def _with_bar(record: Record, row: tuple[str, ...], shown: Sequence[str]) -> tuple[str, ...]:
+    """The row, with a bar before its progress if the job knows what there is to do."""
+    from prokerja.console.bars import bar
+
+    if record.progress is None or record.progress.part is None:
+        return row
+    drawn = bar(
+        record.progress.part, BAR_WIDTH, ascii_only=not sys.stdout.encoding.startswith("utf")
+    )
+    return tuple(
+        f"{drawn} {cell}" if name == "progress" else cell
+        for name, cell in zip(shown, row, strict=True)
+    )
 
 
 def _short(at: float, now: float) -> str:

@@ -10,6 +10,7 @@ from rich.console import Group
 from rich.text import Text
 
 from prokerja.console import STYLES, plural
+from prokerja.console.bars import bar
 from prokerja.model.declaration import Status
 from prokerja.report import progress_of, what_of
 from prokerja.text import escaped
@@ -26,8 +27,6 @@ MIN_WIDTH = 60
 """Columns, below which there is no room for what matters."""
 WIDE, BAR_WIDTH = 72, 12
 """Columns for which bars are that long; with fewer they are half as long."""
-FULL, PARTS = "\u2588", " \u258f\u258e\u258d\u258c\u258b\u258a\u2589"
-ASCII_FULL = "#"
 MAX_QUEUES, MAX_WORKERS = 6, 4
 """Lines for each, at the most."""
 
@@ -67,7 +66,9 @@ class Dashboard:
     def _rates(self, snapshot: Snapshot, longest: int) -> Text:
         line = Text("ended  ")
         for name, rate in (("1 s", snapshot.last_second), ("1 min", snapshot.last_minute)):
-            line.append(f"{name} ").append(self._bar(rate / self._peak, longest), "green")
+            line.append(f"{name} ").append(
+                bar(rate / self._peak, longest, ascii_only=self._ascii), "green"
+            )
             line.append(f" {rate:>8,.{0 if rate >= 100 else 1}f}/s     ")
         return line
 
@@ -78,17 +79,11 @@ class Dashboard:
         if record.progress is not None:
             part = record.progress.part
             if part is not None:
-                line.append("  ").append(self._bar(part, longest), "green")
+                line.append("  ").append(bar(part, longest, ascii_only=self._ascii), "green")
             line.append(f"  {escaped(progress_of(record))}")
         right = Text("suspended  " if record.suspended_at is not None else "", "yellow")
         right.append(f"worker {worker}  ", "dim").append(f"{_whole(now - since):>8}", "cyan")
         return _spread(line, right, width)
-
-    def _bar(self, part: float, longest: int) -> str:
-        eighths = round(part * longest * 8)
-        if self._ascii:
-            return (ASCII_FULL * (eighths // 8)).ljust(longest)
-        return (FULL * (eighths // 8) + PARTS[eighths % 8].strip()).ljust(longest)
 
 
 def _counts(snapshot: Snapshot, width: int) -> Text:
