@@ -224,7 +224,7 @@ def _merge(name: str, own: Sequence[Any], options: Options, directory: str) -> D
 
 def checked(declaration: Declaration) -> Declaration:
     """The declaration, if all but its payload is fit for the store; raises BadOption."""
-    (queue, name, priority, _), _, due_at, *rest, label, batch, conditions = declaration
+    (queue, name, priority, *_), _, due_at, *rest, label, batch, conditions = declaration
     check_names(label, batch)
     if conditions is not None:
         check_conditions(conditions)

@@ -3,6 +3,8 @@
 from enum import StrEnum
 from typing import NamedTuple
 
+from prokerja.model.flow import Flow
+
 SHELL = "shell"
 """The job of every command, which any worker has; no class may have this name."""
 
@@ -43,13 +45,15 @@ class Status(StrEnum):
 
 
 class Lane(NamedTuple):
-    """Where a declaration waits: one queue, one job name, one priority, one jobs directory."""
+    """Where a declaration waits: one queue, job name, priority, jobs directory and flow."""
 
     queue: str
     name: str
     priority: int
     directory: str = ""
     """The jobs directory that the job was checked against; empty for any."""
+    flow: Flow | None = None
+    """What else all that waits there is subject to."""
 
 
 class Declaration(NamedTuple):

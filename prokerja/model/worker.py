@@ -30,7 +30,7 @@ class Taking(NamedTuple):
 
     def takes(self, lane: Lane) -> bool:
         """Whether what waits there is for it."""
-        queue, name, _, directory = lane
+        queue, name, _, directory, _ = lane
         return self.serves(queue) and self.knows(name) and self.has_jobs_of(directory)
 
 

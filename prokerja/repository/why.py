@@ -132,7 +132,7 @@ def _can_be_taken(
 ) -> Iterator[Condition]:
     """What a worker asks: by the same rule, `Taking`, by which it claims."""
     workers = store.living()
-    queue, name, _, directory = record.lane
+    queue, name, _, directory, _ = record.lane
     why = "no worker is alive; start one with `prokerja realization:start`"
     yield Condition(ALIVE, bool(workers), "" if workers else why)
     taking = [worker for worker in workers if worker.taking.serves(queue)]

@@ -734,7 +734,7 @@ class Machine(RuleBasedStateMachine):
         codes = {PENDING: 0, PROCESSING: 0, COMPLETED: 1, FAILED: 2}
         assert stored == {
             id: (
-                *job.lane, job.fields, codes[job.status], job.due_at, job.payload, job.retries,
+                *job.lane[:4], job.fields, codes[job.status], job.due_at, job.payload, job.retries,
                 job.retry_after, job.timeout, job.attempt, job.forgiven, job.returns,
                 job.finished_at, job.result, job.postponed,
             )

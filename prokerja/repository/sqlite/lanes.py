@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from prokerja.model.declaration import Lane, Status
+from prokerja.repository.sqlite.flows import flow_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -14,16 +15,19 @@ if TYPE_CHECKING:
     from prokerja.model.worker import Taking
     from prokerja.repository.sqlite.database import Database
 
-INSERT = "INSERT OR IGNORE INTO lane (queue, name, priority, directory) VALUES (?, ?, ?, ?)"
+INSERT = (
+    "INSERT OR IGNORE INTO lane (queue, name, priority, directory, flow) VALUES (?, ?, ?, ?, ?)"
+)
 FIND = """
-    SELECT id FROM lane
-    WHERE queue = ? AND name = ? AND priority = ? AND directory = ? AND fields = ''"""
+    SELECT id FROM lane WHERE queue = ? AND name = ? AND priority = ? AND directory = ?
+    AND flow = ? AND fields = ''"""
 APART = """
-    INSERT INTO lane (queue, name, priority, directory, fields)
-    SELECT queue, name, priority, directory, (
+    INSERT INTO lane (queue, name, priority, directory, flow, fields)
+    SELECT queue, name, priority, directory, flow, (
         SELECT iif(count(*) > :most AND NOT max(other.fields = :fields), :rest, :fields)
-        FROM lane AS other WHERE (other.queue, other.name, other.priority, other.directory)
-            = (lane.queue, lane.name, lane.priority, lane.directory)
+        FROM lane AS other
+        WHERE (other.queue, other.name, other.priority, other.directory, other.flow)
+            = (lane.queue, lane.name, lane.priority, lane.directory, lane.flow)
     )
     FROM lane WHERE id = :lane
     ON CONFLICT DO UPDATE SET fields = excluded.fields RETURNING id"""
@@ -59,8 +63,10 @@ class Lanes:
         known = self._ids.get(lane)
         if known is None:
             execute = self._database.execute
-            execute(INSERT, lane)
-            [known] = execute(FIND, lane).fetchone()
+            *place, flow = lane
+            row = (*place, 0 if flow is None else flow_id(self._database, flow))
+            execute(INSERT, row)
+            [known] = execute(FIND, row).fetchone()
             self._ids[lane] = known
         return known
 

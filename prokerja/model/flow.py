@@ -1,0 +1,52 @@
+"""What declarations are subject to beside their queues: limits, rates, resources, turns."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Rate(NamedTuple):
+    """How many may start in any stretch of so many seconds."""
+
+    starts: int
+    seconds: float
+
+
+class Flow(NamedTuple):
+    """What a declaration shares with others; what does not apply is empty, or 0."""
+
+    limit_key: str = ""
+    max_running: int = 0
+    """How many of that key may run at once."""
+    rate_key: str = ""
+    max_starts: int = 0
+    """How many of that key may start in any stretch of `rate_seconds`."""
+    rate_seconds: float = 0.0
+    needs: tuple[tuple[str, int], ...] = ()
+    """How much it takes of each resource while it runs, by the resource's name."""
+    fair_key: str = ""
+    """Jobs of different keys take turns."""
+
+
+class QueueRule(NamedTuple):
+    """What people have said of a queue; times are seconds since the epoch, in UTC."""
+
+    name: str
+    """Empty for all queues."""
+    max_running: int | None = None
+    rate: Rate | None = None
+    paused_at: float | None = None
+    """None if it is not paused."""
+    paused_by: str | None = None
+    paused_why: str | None = None
+    paused_until: float | None = None
+    """None for as long as nobody resumes it."""
+
+    def is_paused(self, now: float) -> bool:
+        """Whether nothing of it may be claimed at that moment."""
+        if self.paused_at is None:
+            return False
+        return self.paused_until is None or now < self.paused_until
+
+
+Resources = Mapping[str, int]
+"""How much there is of each resource, by name."""
