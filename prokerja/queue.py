@@ -47,7 +47,7 @@ class Queue(Answers):
     def _open(self, *, create: bool) -> None:
         self.path = self._settings.db
         self._process = os.getpid()
-        self._repository = repository.open(self.path, create=create)
+        self._repository = repository.open(self.path, create=create, events=self._settings.events)
 
     def __enter__(self) -> Queue:
         return self

@@ -8,6 +8,7 @@ from prokerja import repository
 from prokerja.directories import user_directory
 from prokerja.errors import BadOption
 from prokerja.sizes import size
+from prokerja.text import quoted
 from prokerja.times import duration
 
 FILE = "prokerja.toml"
@@ -15,7 +16,7 @@ T = TypeVar("T")
 UNREACHABLE = "in the memory of a worker"
 """Stands for its database in the environment of a job whose worker keeps it in memory."""
 DAY = 86400.0
-KEYS = ("db", "jobs", "keep_completed", "keep_failed", "keep_output")
+KEYS = ("db", "jobs", "keep_completed", "keep_failed", "keep_output", "events")
 
 
 class Settings(NamedTuple):
@@ -33,16 +34,18 @@ class Settings(NamedTuple):
     """Seconds for which failed jobs are kept."""
     keep_output: int
     """Bytes that are kept of the beginning, and of the end, of what an attempt prints."""
+    events: bool
+    """Whether what happens is written down."""
 
 
 def settings(db: str | None = None, jobs: str | None = None) -> Settings:
     """Settle every setting once.
 
     `db` and `jobs` come from flags; then PROKERJA_DB, PROKERJA_JOBS, PROKERJA_KEEP_COMPLETED,
-    PROKERJA_KEEP_FAILED and PROKERJA_KEEP_OUTPUT; then `prokerja.toml` in the user's configuration
-    directory; then defaults. A user without a home directory has no such file and no default
-    database. Raises BadOption for a file or value that cannot be read, and for a database or path
-    that needs a home.
+    PROKERJA_KEEP_FAILED, PROKERJA_KEEP_OUTPUT and PROKERJA_EVENTS; then `prokerja.toml` in the
+    user's configuration directory; then defaults. A user without a home directory has no such file
+    and no default database. Raises BadOption for a file or value that cannot be read, and for a
+    database or path that needs a home.
     """
     config = user_directory("config")
     given: dict[str, Any] = {**_from_file(config), **_from_environment()}
@@ -54,11 +57,18 @@ def settings(db: str | None = None, jobs: str | None = None) -> Settings:
         keep_completed=_read(given, "keep_completed", duration, 7 * DAY),
         keep_failed=_read(given, "keep_failed", duration, 30 * DAY),
         keep_output=_read(given, "keep_output", size, 2**20),
+        events=_read(given, "events", _switch, True),
     )
 
 
 def _read(given: dict[str, Any], key: str, read: Callable[[str, str], T], usual: T) -> T:
     return read(given[key], key) if key in given else usual
+
+
+def _switch(text: str, what: str) -> bool:
+    if text not in ("on", "off"):
+        raise BadOption(f"{what}: {quoted(text)} is neither on nor off")
+    return text == "on"
 
 
 def _default_db() -> str:

@@ -185,7 +185,7 @@ def worker(number):
         failed += [one.id for one in attempts if one.retry_at is None]
         retried += sum(one.retry_at is not None for one in attempts)
         returned += sum(isinstance(v, Released) for _, _, v in verdicts)
-    repository.registry.unregister(Membership(id, lock))
+    repository.registry.unregister(Membership(id, lock), 2e9)
     repository.close()
     return {"completed": completed, "failed": failed, "retried": retried, "returned": returned}
 

@@ -8,7 +8,7 @@ import time
 from functools import singledispatchmethod
 from typing import TYPE_CHECKING, Any
 
-from prokerja import events
+from prokerja import worker_events as events
 from prokerja.console import plural
 from prokerja.text import escaped
 from prokerja.times import human

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from prokerja.catalog.refresh import record, record_classes
 from prokerja.errors import Busy, Outdated, StoreError, TryAgain
-from prokerja.events import Event, FileBroken, QueueEmptied, StoreTroubled, WorkerStarted
 from prokerja.hooks import ENDING
 from prokerja.model.worker import Taking
 from prokerja.repository.verbs import Want
@@ -30,6 +29,7 @@ from prokerja.worker.pool.pool import Pool
 from prokerja.worker.pool.process import RealizerProcess
 from prokerja.worker.refusals import Refusals
 from prokerja.worker.totals import Totals
+from prokerja.worker_events import Event, FileBroken, QueueEmptied, StoreTroubled, WorkerStarted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -307,7 +307,7 @@ class Supervisor:
         self._pool.reassign()
         try:
             self._write()
-            self._repository.leave(self._membership)
+            self._repository.leave(self._membership, time.time())
         except StoreError as error:  # the next worker finds our lock free, and puts all back
             self._tell(StoreTroubled(str(error)))
         self._loop.close()

@@ -20,9 +20,9 @@ from prokerja.worker.supervisor import Supervisor
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from prokerja.events import Event
     from prokerja.queue import Queue
     from prokerja.repository.verbs import Repository
+    from prokerja.worker_events import Event
 
 LAST_OUTPUT_SECONDS = 2.0
 """Seconds for which a leaving worker still carries what its jobs have printed."""
@@ -78,7 +78,7 @@ class Worker:
         `on_idle` is called each time there is nothing due and nothing running. In the main
         thread, SIGTERM, SIGINT and SIGHUP ask it to stop; `stop()` does from anywhere.
         """
-        from prokerja.events import QueueEmptied
+        from prokerja.worker_events import QueueEmptied
 
         def tell(event: Event) -> None:
             self._on_event(event)
@@ -115,7 +115,9 @@ class Worker:
 
     def _repository(self) -> Repository:
         inside = self._queue.repository
-        return repository.open(inside.path, local=True) if inside.is_shared else inside
+        if not inside.is_shared:
+            return inside
+        return repository.open(inside.path, local=True, events=self._settings.events)
 
 
 def _jobs_of(

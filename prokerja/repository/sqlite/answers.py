@@ -13,6 +13,7 @@ from prokerja.text import quoted
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from prokerja.events import Event, Position
     from prokerja.model.declaration import Status
     from prokerja.model.metrics import Metrics
     from prokerja.model.record import Blocked, Condition, Detail, Filter, Record, Running
@@ -104,6 +105,19 @@ class Answers(Nouns):
         """See the protocol."""
         with self.database.reading():
             return self.history.running(queue, limit)
+
+    def events(self, after: Position, limit: int) -> list[Event]:
+        """See the protocol."""
+        from itertools import islice
+
+        with self.database.reading():
+            return list(islice(self.event_reader.read(after), limit))
+
+    def event_position(self, since: float | None) -> Position:
+        """See the protocol."""
+        with self.database.reading():
+            reader = self.event_reader
+            return reader.end() if since is None else reader.since(since)
 
     def _one(self, id: int) -> Record:
         record = self.history.one(id)

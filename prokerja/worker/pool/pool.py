@@ -5,15 +5,6 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from prokerja.events import (
-    HookFailed,
-    JobCancelled,
-    JobDescribed,
-    JobResumed,
-    JobStarted,
-    JobSuspended,
-    RealizerReplaced,
-)
 from prokerja.verdicts import Advice, Released
 from prokerja.worker.pool.durations import SECONDS_PER_BYTE
 from prokerja.worker.pool.ending import Ending
@@ -22,14 +13,23 @@ from prokerja.worker.pool.reported import ReportedSoFar
 from prokerja.worker.pool.results import Results
 from prokerja.worker.pool.starter import Starter
 from prokerja.worker.wire.messages import Loaded, Report, WireError
+from prokerja.worker_events import (
+    HookFailed,
+    JobCancelled,
+    JobDescribed,
+    JobResumed,
+    JobStarted,
+    JobSuspended,
+    RealizerReplaced,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
 
-    from prokerja.events import Event
     from prokerja.model.claim import Cancellation, Claimed
     from prokerja.worker.pool.process import RealizerProcess
     from prokerja.worker.wire.journal import Claim
+    from prokerja.worker_events import Event
 
 KILL_AFTER_TERM_SECONDS = 5.0
 """Between asking a job and all it has started to end, and killing them."""
