@@ -84,6 +84,8 @@ class AsyncQueue:
     suspend = _awaitable(Queue.suspend)
     resume = _awaitable(Queue.resume)
     purge = _awaitable(Queue.purge)
+    events = _awaitable(Queue.events)
+    listen = _awaitable(Queue.listen)
     job = _awaitable(Queue.job)
     find = _awaitable(Queue.find)
     why = _awaitable(Queue.why)

@@ -168,6 +168,15 @@ class RealizerNotStarted:
 
 
 @dataclass(frozen=True)
+class ListenersEnded:
+    """The process that runs the functions of `listeners.py` has ended; it is started again."""
+
+    how: str
+    retry_in: float
+    """Seconds until then."""
+
+
+@dataclass(frozen=True)
 class FileUnwatched:
     """The system does not tell who writes to the file, so the worker looks again and again."""
 
@@ -219,6 +228,7 @@ Event = (
     | RealizerDied
     | RealizerReplaced
     | RealizerNotStarted
+    | ListenersEnded
     | FileUnwatched
     | StoreTroubled
     | QueueEmptied

@@ -148,6 +148,11 @@ class WorkerLog:
         self.say(f"no realizer could be started, trying again in {again}: {event.error}")
 
     @tell.register
+    def _(self, event: events.ListenersEnded) -> None:
+        again = human(event.retry_in)
+        self.say(f"the process of listeners.py {event.how}; starting it again in {again}")
+
+    @tell.register
     def _(self, event: events.FileUnwatched) -> None:
         self.say(f"the file cannot be watched, looking again and again instead: {event.error}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prokerja import repository
 from prokerja.catalog.trust import refuse_foreign
@@ -20,6 +20,7 @@ from prokerja.worker.supervisor import Supervisor
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from prokerja.listening import Call, Listener
     from prokerja.queue import Queue
     from prokerja.repository.verbs import Repository
     from prokerja.worker_events import Event
@@ -68,6 +69,8 @@ class Worker:
         self._on_event = on_event
         self._verbose = verbose
         self._requests: StopRequests | None = None
+        self._calls: list[Call] = []
+        """What is to be called with which events."""
         self._asked_to_stop = False
         self.outdated = False
         """Whether it stopped because a newer program had migrated the file."""
@@ -97,15 +100,38 @@ class Worker:
                 verbose=self._verbose or store.outputs is None,
             )
             maintenance = Maintenance(store, self._settings)
+            listeners = self._listeners()
             try:
                 Supervisor(store, self._options, requests, pump, maintenance, tell).run()
             finally:
+                for listener in listeners:
+                    listener.stop()
                 self._requests = None
                 self.outdated = requests.outdated
                 pump.stop(LAST_OUTPUT_SECONDS)
                 if store is not self._queue.repository:
                     store.close()
             return requests.reason
+
+    def listen(
+        self, kind: Any, callback: Callable[[Any], object], *, patience: float = 10.0
+    ) -> None:
+        """Have the next `run` call a function with each event of a kind, whoever causes it.
+
+        See `Queue.listen`. What has happened when the worker stops is told before `run` returns.
+        """
+        from prokerja.listening import checked
+
+        self._calls.append(checked(kind, callback, patience))
+
+    def _listeners(self) -> list[Listener]:
+        if not self._calls:
+            return []
+        from prokerja.listening import Listener, log
+
+        source = self._queue.repository
+        after = source.event_position(None)
+        return [Listener(source, after, call, log) for call in self._calls]
 
     def stop(self) -> None:
         """Ask the worker to stop in good order; from any thread, and for good."""

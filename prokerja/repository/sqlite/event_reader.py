@@ -22,7 +22,7 @@ CHUNK_ROWS = 500
 DECLARED = f"""
     SELECT id, lane, declared_at FROM declaration WHERE id > ? AND id <= ?
     ORDER BY id LIMIT {CHUNK_ROWS}"""
-LATER = "SELECT kind, at, data FROM event WHERE seq >= ? ORDER BY seq LIMIT 1000"
+LATER = "SELECT kind, at, data FROM event WHERE seq >= ? ORDER BY seq LIMIT 100"
 TIMES = """
     SELECT id, attempt, started_at, finished_at FROM declaration
     WHERE id IN (SELECT value FROM json_each(?))"""
