@@ -224,7 +224,7 @@ def test_what_a_worker_has_begun_can_be_ended_in_a_file_of_a_newer_program(path:
     ]
     claims, token = repository.claims, claimed[0].token
     with repository.database.writing(draining=True):
-        claims.started(token, [(slow[0], START)])
+        claims.started(token, [(slow[0], START)], START)
         claims.settle(token, verdicts, START + 1, lambda: 0.5)
     with repository.database.writing(draining=True):
         claims.settle(token, [(*slow, Completed(START, START + 9, None))], START + 9, lambda: 0.5)

@@ -99,8 +99,7 @@ class Claims:
             for token, some in settlements.items():
                 failed += self.settle(token, some, now, self.chance)
             for job, since in started:
-                begun = self.started(job.token, [(job.id, since)])
-                self._database.log.started(begun, now)
+                self.started(job.token, [(job.id, since)], now)
             late: list[FailedAttempt] = []
             if not leaving:
                 late, deadline = self._time_out(now)
@@ -203,18 +202,18 @@ class Claims:
             self._outcomes.write_counts()
         return enough
 
-    def started(self, token: int, ids: Iterable[tuple[int, float]]) -> list[tuple[int, int, float]]:
+    def started(self, token: int, ids: Iterable[tuple[int, float]], now: float) -> None:
         """Remember that these of the claim's declarations are running, and since when.
 
-        What the claim does not hold (any more) changes nothing. Returns what is remembered.
+        What the claim does not hold (any more) changes nothing.
         """
         held = self._held(token)
         rows = [(id, token, started_at) for id, started_at in ids if id in held]
+        self._database.log.started(token, rows, now)
         self._database.executemany(
             "INSERT OR REPLACE INTO running (declaration, token, started_at) VALUES (?, ?, ?)", rows
         )
         self._expiry.started(id for id, _, _ in rows)
-        return rows
 
     def settle(
         self,

@@ -59,8 +59,7 @@ class EventLog:
         if not settlements:
             return
         self.write()
-        query = "SELECT declaration FROM running WHERE token = ?"
-        begun = {id for (id,) in self._database.execute(query, (token,))}
+        begun = self._begun(token)
         lane = settlements[0][1]
         ids = [one[0] for one in settlements if one[1] == lane]
         groups = [[lane, ids, [id for id in ids if id in begun] if begun else ()]]
@@ -70,10 +69,12 @@ class EventLog:
                 groups.append([lane, ids, [id for id in ids if id in begun]])
         self._database.execute(INSERT, (now, "completed", encode(groups).decode()))
 
-    def started(self, rows: Iterable[tuple[int, int, float]], now: float) -> None:
-        """These are running: the id, the token, and since when."""
+    def started(self, token: int, rows: Iterable[tuple[int, int, float]], now: float) -> None:
+        """These of a claim are about to be noted as running: the id, the token, and since when."""
+        begun = self._begun(token)
         for id, _, since in rows:
-            self.add("started", now, (*self._attempt(id), since))
+            if id not in begun:
+                self.add("started", now, (*self._attempt(id), since))
 
     def progressed(self, rows: Iterable[tuple[int, Progress]], now: float) -> None:
         """These have told how far they have come."""
@@ -102,6 +103,11 @@ class EventLog:
     def _attempt(self, id: int) -> Sequence[Any]:
         row: Sequence[Any] = self._database.execute(ATTEMPT, (id,)).fetchone()
         return row
+
+    def _begun(self, token: int) -> set[int]:
+        """Those of a claim that are noted as running, whose start has been told."""
+        query = "SELECT declaration FROM running WHERE token = ?"
+        return {id for (id,) in self._database.execute(query, (token,))}
 
     def _untold(self, id: int, began: float | None) -> float | None:
         """When it began, unless that was told when it did."""
