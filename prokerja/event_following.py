@@ -54,13 +54,22 @@ class Follower:
             self.after = place_of(found[-1])
         return found
 
-    def wait(self, seconds: float = MAX_SLEEP_SECONDS) -> None:
-        """Sleep until something is written, or somebody calls `wake`."""
-        watched = self._watch.fileno()
+    def wait(self, seconds: float = MAX_SLEEP_SECONDS, output: int = -1) -> None:
+        """Sleep until something is written, or somebody calls `wake`.
+
+        Raises BrokenPipeError if nobody reads any more what is written to `output`.
+        """
+        poll = select.poll()
+        for descriptor in (self._readable, self._watch.fileno()):
+            if descriptor >= 0:
+                poll.register(descriptor, select.POLLIN)
+        if output >= 0:
+            poll.register(output, 0)
         pace = self._watch.pace
-        sources = [self._readable, watched] if watched >= 0 else [self._readable]
-        select.select(sources, [], [], seconds if pace is None else min(seconds, pace))
+        ready = dict(poll.poll(1000 * (seconds if pace is None else min(seconds, pace))))
         self._watch.drain()
+        if ready.get(output):
+            raise BrokenPipeError
 
     def wake(self) -> None:
         """End the sleep of this moment, and all that are to come."""
@@ -75,9 +84,12 @@ class Follower:
 
 
 def follow(
-    repository: Repository, after: Position, is_wanted: Callable[[Event], bool]
+    repository: Repository, after: Position, is_wanted: Callable[[Event], bool], output: int = -1
 ) -> Iterator[Event]:
-    """What happens after a place that is wanted, as it happens, without end."""
+    """What happens after a place that is wanted, as it happens, without end.
+
+    Raises BrokenPipeError if nobody reads any more what is written to `output`.
+    """
     with closing(Follower(repository, after)) as follower:
         while True:
             if found := follower.next():
@@ -85,7 +97,7 @@ def follow(
                 if len(found) < EVENTS_AT_ONCE:
                     time.sleep(REST_SECONDS)
             else:
-                follower.wait()
+                follower.wait(output=output)
 
 
 def so_far(

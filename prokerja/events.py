@@ -10,10 +10,10 @@ from typing import NamedTuple
 class Position(NamedTuple):
     """A place between two events of a store."""
 
-    row: int = 0
-    """The row of the log that stands before it, or that it stands in."""
+    row: int = 1
+    """The row of the log that it stands in, or that is to come next."""
     told: int = 0
-    """Of the row after that, how many events stand before it."""
+    """How many of that row's events stand before it."""
     last_id: int = 0
     """The last declaration that stands before it."""
 

@@ -115,6 +115,11 @@ class Listener:
         self._caller.start()
         self._reader.start()
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether it may still call the function."""
+        return self._caller.is_alive()
+
     def stop(self, seconds: float = STOP_SECONDS) -> bool:
         """Call it with what has happened so far, and no more; returns whether it has ended.
 
@@ -127,10 +132,12 @@ class Listener:
             return False
         give_up = time.monotonic() + seconds
         self._reader.join(seconds)
-        self._caller.join(max(give_up - time.monotonic(), 0.0))
-        if self._caller.is_alive():
+        while self.is_alive and (left := give_up - time.monotonic()) > 0:
+            self._caller.join(min(left, self._patience()))
+            self._look()
+        if self.is_alive:
             self._tell(f"listener {self._call.name} has not ended, and is left behind")
-        return not self._caller.is_alive()
+        return not self.is_alive
 
     def _reading(self) -> None:
         try:

@@ -60,7 +60,11 @@ def run(
     with Queue.of(place, create=False) as source:
         store = source.repository
         after = _position(store, since, at_end=follow_on)
-        found = (follow if follow_on else so_far)(store, after, is_wanted)
+        found = (
+            follow(store, after, is_wanted, sys.stdout.fileno())
+            if follow_on
+            else so_far(store, after, is_wanted)
+        )
         for event in itertools.islice(found, limit):
             print_event(event)
             if follow_on:
