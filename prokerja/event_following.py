@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import time
+from _thread import allocate_lock  # `threading` imports more than a command needs
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,8 @@ class Follower:
         self._watch: Watch = repository.watch()  # before the first look: no event escapes
         self._readable, self._writable = os.pipe()
         os.set_blocking(self._writable, False)
+        self._lock = allocate_lock()
+        self._closed = False
         self.after = after
         """The place of the last event that was given out."""
 
@@ -73,14 +76,17 @@ class Follower:
 
     def wake(self) -> None:
         """End the sleep of this moment, and all that are to come."""
-        with suppress(BlockingIOError):
-            os.write(self._writable, b".")
+        with self._lock, suppress(BlockingIOError):
+            if not self._closed:
+                os.write(self._writable, b".")
 
     def close(self) -> None:
         """Follow no more."""
         self._watch.close()
-        os.close(self._readable)
-        os.close(self._writable)
+        with self._lock:
+            self._closed = True
+            os.close(self._readable)
+            os.close(self._writable)
 
 
 def follow(

@@ -126,8 +126,7 @@ class Listener:
         Waits for `seconds` at the most, and not at all where the function itself stops it.
         """
         self._stopping = True
-        if self._reader.is_alive():
-            self._follower.wake()
+        self._follower.wake()
         if threading.current_thread() is self._caller:
             return False
         give_up = time.monotonic() + seconds
