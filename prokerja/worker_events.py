@@ -169,11 +169,11 @@ class RealizerNotStarted:
 
 @dataclass(frozen=True)
 class ListenersEnded:
-    """The process that runs the functions of `listeners.py` has ended; it is started again."""
+    """The process that runs the functions of `listeners.py` has ended, and not in good order."""
 
     how: str
-    retry_in: float
-    """Seconds until then."""
+    retry_in: float | None
+    """Seconds until it is started again; None if the worker ends, too."""
 
 
 @dataclass(frozen=True)

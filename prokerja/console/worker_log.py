@@ -149,8 +149,8 @@ class WorkerLog:
 
     @tell.register
     def _(self, event: events.ListenersEnded) -> None:
-        again = human(event.retry_in)
-        self.say(f"the process of listeners.py {event.how}; starting it again in {again}")
+        again = "" if event.retry_in is None else f"; starting it again in {human(event.retry_in)}"
+        self.say(f"the process of listeners.py {event.how}{again}")
 
     @tell.register
     def _(self, event: events.FileUnwatched) -> None:

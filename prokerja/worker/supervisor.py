@@ -326,7 +326,7 @@ class Supervisor:
         except StoreError as error:  # the next worker finds our lock free, and puts all back
             self._tell(StoreTroubled(str(error)))
         if self._listeners is not None:
-            self._listeners.close()
+            self._listeners.close(forced=self._requests.forced)
         self._loop.close()
         self._watch.close()
         self._tell(self._totals.summary())

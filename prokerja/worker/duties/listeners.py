@@ -75,17 +75,18 @@ class Listeners:
         else:
             self._look(now)
 
-    def close(self) -> None:
-        """Have it call what there is to call so far, and end."""
+    def close(self, *, forced: bool) -> None:
+        """Have it call what there is to call so far, and end; kill it if that is `forced`."""
         process, self.due = self._process, None
         if process is not None:
             assert process.stdin is not None
             process.stdin.close()
             try:
-                process.wait(STOP_SECONDS + LOOK_SECONDS)
+                process.wait(0.0 if forced else STOP_SECONDS + LOOK_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+                self._tell(ListenersEnded("did not end, and was killed", None))
             self._forget()
         self._places.close()
 
