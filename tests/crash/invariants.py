@@ -106,9 +106,7 @@ def _leftovers(connection: sqlite3.Connection) -> Iterator[str]:
 
 def _events(connection: sqlite3.Connection) -> Iterator[str]:
     """What the log tells of completed jobs, once it has begun to be written."""
-    rows = connection.execute(
-        "SELECT last_id, data FROM event WHERE kind = 'completed' ORDER BY seq"
-    )
+    query = "SELECT last_id, data FROM event WHERE kind = 'completed' ORDER BY seq"
     told, last = Counter[int](), 0
     for last_id, data in connection.execute(query):
         told.update(id for _, ids, _ in json.loads(data) for id in ids)
@@ -118,7 +116,9 @@ def _events(connection: sqlite3.Connection) -> Iterator[str]:
     for id, count in told.items():
         if count > 1:
             yield f"job {id} is told to have completed {count} times"
-    completed = connection.execute("SELECT id FROM declaration WHERE status = 1")
+    completed = connection.execute("""
+        SELECT id FROM declaration
+        WHERE status = 1 AND finished_at > (SELECT min(at) FROM event)""")
     for id in {id for (id,) in completed} - told.keys():
         yield f"job {id} has completed, and that is not told"
 
