@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from msgspec.json import encode
-
 from prokerja.text import brief
 
 if TYPE_CHECKING:
@@ -48,7 +46,7 @@ class EventLog:
     def write(self) -> None:
         """Write down what was added."""
         if self._rows:
-            rows = [(at, kind, encode(items).decode()) for kind, at, items in self._rows]
+            rows = [(at, kind, _json(items)) for kind, at, items in self._rows]
             self._rows.clear()
             self._database.executemany(INSERT, rows)
 
@@ -67,7 +65,7 @@ class EventLog:
             for lane in dict.fromkeys(one[1] for one in settlements if one[1] != lane):
                 ids = [one[0] for one in settlements if one[1] == lane]
                 groups.append([lane, ids, [id for id in ids if id in begun]])
-        self._database.execute(INSERT, (now, "completed", encode(groups).decode()))
+        self._database.execute(INSERT, (now, "completed", _encoded(groups)))
 
     def started(self, token: int, rows: Iterable[tuple[int, int, float]], now: float) -> None:
         """These of a claim are about to be noted as running: the id, the token, and since when."""
@@ -125,6 +123,18 @@ class NoLog(EventLog):
         """Write nothing."""
 
     add = write = completed = started = progressed = failed = unbegun = left = _forget
+
+
+def _json(items: Sequence[Sequence[object]]) -> str:
+    if all(type(value) in (int, float) for item in items for value in item):
+        return str([list(item) for item in items])  # without an import, that is JSON, too
+    return _encoded(items)
+
+
+def _encoded(value: object) -> str:
+    from msgspec.json import encode
+
+    return encode(value).decode()
 
 
 def _line(error: str) -> str:

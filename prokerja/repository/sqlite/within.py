@@ -23,7 +23,7 @@ def insert_within(
     declarations: Sequence[Declaration],
     now: float,
     *,
-    events: bool,
+    events: bool = True,
 ) -> range | Ids:
     """Write the declarations through `connection`; returns their ids.
 
