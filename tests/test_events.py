@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import select
 import signal
+import subprocess
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from prokerja.errors import BadOption
+from prokerja.event_following import MAX_SLEEP_SECONDS
 from prokerja.event_texts import event_json, in_words
 from prokerja.events import (
     KINDS,
@@ -161,16 +164,23 @@ def test_a_setting_that_is_neither_on_nor_off_is_refused(shell: Home) -> None:
     assert shell("report") == (2, "", "prokerja: events: 'maybe' is neither on nor off\n")
 
 
+def next_of(follower: subprocess.Popen[bytes]) -> dict[str, Any]:
+    """What it prints next, well before it would look by itself."""
+    assert follower.stdout is not None
+    assert select.select([follower.stdout], [], [], MAX_SLEEP_SECONDS / 3)[0]
+    event: dict[str, Any] = json.loads(follower.stdout.readline())
+    return event
+
+
 def test_whoever_follows_is_told_as_it_happens_and_leaves_on_an_interrupt(shell: Home) -> None:
     shell.declare("noop")
     follower = shell.start("events", "--follow", "--json")
-    assert follower.stdout is not None
     wait_until(lambda: has_open(follower.pid, "inotify"))
     [id] = shell.declare("noop")
-    event = json.loads(follower.stdout.readline())
+    event = next_of(follower)
     assert (event["event"], event["id"]) == ("declared", id), "only what happens from now on"
     shell("cancel", str(id))
-    assert json.loads(follower.stdout.readline())["event"] == "cancelled"
+    assert next_of(follower)["event"] == "cancelled"
     follower.send_signal(signal.SIGINT)
     assert follower.communicate(timeout=PATIENCE) == (b"", b"")
     assert follower.returncode == 130
