@@ -6,7 +6,6 @@ import json
 import re
 import select
 import signal
-import subprocess
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +31,8 @@ from tests.harness.processes import has_open
 from tests.harness.waiting import PATIENCE, wait_until
 
 if TYPE_CHECKING:
+    import subprocess
+
     from tests.harness.home import Home
 
 ROOT = Path(__file__).parents[1]
