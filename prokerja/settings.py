@@ -1,7 +1,8 @@
 """Where things are and how long they are kept: flags, environment, file, defaults."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 from prokerja import repository
@@ -33,6 +34,8 @@ class Settings(NamedTuple):
     """Seconds for which failed jobs are kept."""
     keep_output: int
     """Bytes that are kept of the beginning, and of the end, of what an attempt prints."""
+    resources: Mapping[str, int] = MappingProxyType({})
+    """How much this machine has of each resource that jobs may need."""
 
 
 def settings(db: str | None = None, jobs: str | None = None) -> Settings:

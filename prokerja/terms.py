@@ -62,6 +62,7 @@ LIMIT = Rule(
     lambda value: value is None or (_is_number(value) and 0 < value <= MAX_SECONDS),
     "a number of seconds above 0, up to 100 years, or leave it out",
 )
+WEIGHT = _whole(1, 1000)
 ID = _whole(1, 2**63 - 1)
 SWITCH = Rule(lambda value: isinstance(value, bool), "True or False")
 IF_PARENT_FAILS = Rule(lambda value: value in ("cancel", "run", "wait"), "cancel, run or wait")

@@ -1,7 +1,7 @@
 """What declarations are subject to beside their queues: limits, rates, resources, turns."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 
 class Rate(NamedTuple):
@@ -50,3 +50,19 @@ class QueueRule(NamedTuple):
 
 Resources = Mapping[str, int]
 """How much there is of each resource, by name."""
+
+
+class Shortage(NamedTuple):
+    """Something that keeps all that waits in a lane from being claimed."""
+
+    kind: Literal["limit", "rate", "resource", "queue limit", "queue rate"]
+    of: str
+    """The key, the resource or the queue that is short."""
+    most: int
+    """How many may run or start, or how much there is."""
+    used: int
+    wanted: int = 1
+    seconds: float = 0.0
+    """Of a rate: how long the stretch is in which so many may start."""
+    until: float | None = None
+    """When it will be over; None if that depends on others."""

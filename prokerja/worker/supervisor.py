@@ -17,7 +17,6 @@ from prokerja.catalog.refresh import record, record_classes
 from prokerja.errors import Busy, Outdated, StoreError, TryAgain
 from prokerja.events import Event, FileBroken, QueueEmptied, StoreTroubled, WorkerStarted
 from prokerja.hooks import ENDING
-from prokerja.model.worker import Taking
 from prokerja.repository.verbs import Want
 from prokerja.verdicts import Released
 from prokerja.worker.duties.recovery import Recovery
@@ -114,8 +113,9 @@ class Supervisor:
 
     def _join(self) -> None:
         repository, options, tell = self._repository, self._options, self._tell
-        taking = Taking(options.queues, (), options.directories)
-        self._membership = repository.join(os.getpid(), time.time(), options.realizers, taking)
+        self._membership = repository.join(
+            os.getpid(), time.time(), options.realizers, options.taking()
+        )
         self._watch = repository.watch()
         self._recovery = Recovery(
             repository, self._membership.worker, self._watch, tell, self._look_for_deadlines
@@ -192,8 +192,7 @@ class Supervisor:
         pool.reported.written(turn.lost, time.monotonic())
 
     def _want(self) -> Want:
-        options = self._options
-        taking = Taking(options.queues, self._names, options.directories)
+        taking = self._options.taking(self._names)
         return Want(taking, self._assign, self._pool.assign, frozenset(self._hooks))
 
     def _assign(self, offered: Iterator[Claimed]) -> tuple[list[Claimed], bool]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -38,7 +38,7 @@ def hooked(store: Store) -> Store:
     return store
 
 
-def told(store: Store, **taking: tuple[str, ...]) -> dict[tuple[int, int], Ending | None]:
+def told(store: Store, **taking: Any) -> dict[tuple[int, int], Ending | None]:
     """Claim the ends that are to be told; by token and id."""
     extras = store.turn(Want(Taking(**taking), nothing, all_of)).extras
     return {claim: extra.hooks.ended for claim, extra in extras.items() if extra.hooks}
