@@ -59,11 +59,8 @@ def run(
         raise BadOption(f"realizers: {realizers} are too many; give {MAX_REALIZERS} or fewer")
     queues = _queues(queue)
     source = Queue.of(place)
-    talk = (
-        ProgressLog(_waiting(source, [*queues]))
-        if until_empty and sys.stderr.isatty()
-        else WorkerLog()
-    )
+    shows_progress = until_empty and sys.stderr.isatty()
+    talk = ProgressLog(_waiting(source, [*queues])) if shows_progress else WorkerLog()
     background = BackgroundLog(talk)
     worker = Worker(
         source,

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from prokerja.model.flow import Resources
 from prokerja.model.worker import Taking
 from prokerja.settings import UNREACHABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from prokerja.model.flow import Resources
 
 
 class WorkerOptions(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from prokerja.model.flow import Flow
@@ -28,6 +27,8 @@ class Flows:
 
     def id_of(self, flow: Flow) -> int:
         """The flow's id, making it if it is new; inside a write transaction."""
+        import json
+
         row = (*flow[:5], json.dumps(dict(flow.needs), sort_keys=True), flow.fair_key)
         self._database.execute(INSERT, row)
         [id] = self._database.execute(FIND, row).fetchone()
@@ -45,5 +46,7 @@ class Flows:
 
 
 def _flow(row: tuple[Any, ...]) -> Flow:
+    import json
+
     *keys, needs, fair_key = row
     return Flow._make((*keys, tuple(sorted(json.loads(needs).items())), fair_key))
