@@ -207,7 +207,7 @@ class Repository(Protocol):
         """
 
     def purge_old(self, keep: Mapping[Status, float], now: float, seconds: float) -> float | None:
-        """Delete what ended longer ago than it is kept, for so many seconds at the most.
+        """Delete what ended longer ago than it is kept, for about so many seconds at the most.
 
         `keep` are the seconds for which each status is kept; a job's class may say otherwise.
         Returns when there will be more to delete, `now` if there is, None if nothing has ended.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-from functools import cached_property
 from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from prokerja.model.flow import QueueRule
+    from prokerja.model.worker import Taking
     from prokerja.repository.sqlite.capacity import Capacity
     from prokerja.repository.sqlite.database import Database
     from prokerja.repository.sqlite.lanes import Lanes, Waiting
@@ -52,6 +52,7 @@ class Claiming:
         self._lanes = lanes
         self._outcomes = outcomes
         self._rules = QueueRules(database)
+        self._weighted: WeightedTurns | None = None
 
     def claim(self, token: int, want: Want, now: float) -> Outlook:
         """Claim what the worker wants of what is due, in the order in which it has to."""
@@ -89,11 +90,12 @@ class Claiming:
         offer = Offer(
             self._database, lanes, capacity, lambda one: self._ready(token, one, now), now
         )
-        taken, is_full = want.assign(offer.jobs(taking, self._weighted))
+        weighted = self._weighted_turns(taking)
+        taken, is_full = want.assign(offer.jobs(taking, weighted))
         offer.taken(taken)
-        if taking.weights:
+        if weighted is not None:
             queues = {one.id: one.lane.queue for one in lanes}
-            self._weighted.take((queues[job.lane] for job in taken), taking.weight_of)
+            weighted.take(queues[job.lane] for job in taken)
         self._unqueue(taken)
         self._write(token, taken, now)
         next_due = self._next_admitted(lanes, {job.lane for job in taken}, capacity, now)
@@ -121,11 +123,13 @@ class Claiming:
                 " restore a backup or try sqlite3's .recover"
             )
 
-    @cached_property
-    def _weighted(self) -> WeightedTurns:
-        from prokerja.repository.sqlite.turns import WeightedTurns
+    def _weighted_turns(self, taking: Taking) -> WeightedTurns | None:
+        """Those of this worker's queues, if they have weights."""
+        if taking.weights and self._weighted is None:
+            from prokerja.repository.sqlite.turns import WeightedTurns
 
-        return WeightedTurns()
+            self._weighted = WeightedTurns(taking.weight_of)
+        return self._weighted
 
     def _of_rank(self, token: int, rank: Sequence[Waiting], now: float) -> Iterator[Claimed]:
         rows = [self._ready(token, one, now) for one in rank]

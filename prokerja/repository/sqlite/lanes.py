@@ -31,6 +31,12 @@ APART = """
     )
     FROM lane WHERE id = :lane
     ON CONFLICT DO UPDATE SET fields = excluded.fields RETURNING id"""
+BESIDE = """
+    INSERT OR IGNORE INTO lane (queue, name, priority, directory, fields)
+    SELECT queue, name, priority, directory, fields FROM lane WHERE id = ?"""
+FIND_BESIDE = """
+    SELECT other.id FROM lane JOIN lane AS other USING (queue, name, priority, directory, fields)
+    WHERE lane.id = ? AND NOT other.flow"""
 WAITING = """
     SELECT id, flow, queue, name, priority, directory,
         CASE WHEN flow THEN (SELECT min(due_at) FROM pending WHERE lane = lane.id) END
@@ -93,6 +99,18 @@ class Lanes:
             [known] = execute(FIND, row).fetchone()
             if flow is None:  # those with a flow go once nothing is in them
                 self._ids[lane] = known
+        return int(known)
+
+    def of(self, id: int) -> Lane:
+        """The lane of that id, with its flow."""
+        query = "SELECT flow, queue, name, priority, directory FROM lane WHERE id = ?"
+        flow, *place = self._database.execute(query, (id,)).fetchone()
+        return Lane(*place)._replace(flow=self._flows.of(flow))
+
+    def beside(self, lane: int) -> int:
+        """The lane without a flow for what is like this one's; inside a write transaction."""
+        self._database.execute(BESIDE, (lane,))
+        [known] = self._database.execute(FIND_BESIDE, (lane,)).fetchone()
         return int(known)
 
     def apart(self, lane: int, fields: str) -> int:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from prokerja.repository.sqlite.catalog import Catalog
     from prokerja.repository.sqlite.changes import Changes
     from prokerja.repository.sqlite.claims import Claims
+    from prokerja.repository.sqlite.folding import Folding
     from prokerja.repository.sqlite.fresh_starts import FreshStarts
     from prokerja.repository.sqlite.history import History
     from prokerja.repository.sqlite.hooks import Hooks
@@ -103,6 +104,13 @@ class Nouns:
         from prokerja.repository.sqlite.retention import Retention
 
         return Retention(self.database, self.purging.purge_some)
+
+    @cached_property
+    def folding(self) -> Folding:
+        """What clears away the lanes of keys that were used once."""
+        from prokerja.repository.sqlite.folding import Folding
+
+        return Folding(self.database, self.lanes)
 
     @cached_property
     def registry(self) -> Workers:

@@ -49,17 +49,16 @@ class Offer:
         self._now = now
         self._offered: list[Claimed] = []
 
-    def jobs(self, taking: Taking, weighted: WeightedTurns) -> Iterator[Claimed]:
+    def jobs(self, taking: Taking, weighted: WeightedTurns | None) -> Iterator[Claimed]:
         """Them, in the order in which a worker that takes from these queues has to claim them."""
         lanes = [*self._lanes.values()]
-        if not taking.weights:
+        if weighted is None:
             return self._by_rank(ranked(lanes, taking.queues))
-        queues = dict.fromkeys(taking.queues)
         offers = {
             queue: self._by_rank(ranked(one for one in lanes if one.lane.queue == queue))
-            for queue in queues
+            for queue in taking.queues
         }
-        return weighted.merge(offers, taking.weight_of)
+        return weighted.merge(offers)
 
     def taken(self, jobs: Sequence[Claimed]) -> None:
         """These of what was offered, the first, are claimed: write down what they take."""

@@ -106,12 +106,13 @@ class SQLiteRepository(Answers):
 
     def purge_old(self, keep: Mapping[Status, float], now: float, seconds: float) -> float | None:
         """See the protocol."""
-        return self.retention.purge_old(keep, now, seconds)
+        more_at = self.retention.purge_old(keep, now, seconds)
+        return now if self.folding.fold(now, seconds) else more_at
 
     def join(self, pid: int, now: float, realizers: int, taking: Taking) -> Membership:
         """See the protocol."""
         # Imported now: later there may be no descriptor to do so.
-        assert all((self.claims, self.cancelling, self.suspensions, self.retention))
+        assert all((self.claims, self.cancelling, self.suspensions, self.retention, self.folding))
         self.database.durable(False)
         return self.registry.register(pid, now, realizers, taking)
 

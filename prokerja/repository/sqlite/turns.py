@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -47,35 +48,37 @@ class FairTurns:
 class WeightedTurns:
     """Of a worker's queues, the one is next that has had the least for its weight.
 
-    A queue that had nothing waiting has saved nothing up. One that always has something is passed
-    over no more often than the weights of all others, divided by its own, say, and once for each.
+    A queue that had nothing waiting has saved nothing up. One that always has something waits for
+    no more jobs of each other queue, in a row, than that one's weight divided by its own, rounded
+    up. This is stride scheduling: Waldspurger and Weihl, 1995.
     """
 
-    def __init__(self) -> None:
-        self._had: dict[str, float] = {}
-        self._least = 0.0
+    def __init__(self, weights: Mapping[str, int]) -> None:
+        common = math.lcm(*weights.values())
+        self._strides = {queue: common // weight for queue, weight in weights.items()}
+        self._had = dict.fromkeys(weights, 0)
+        """The strides of the jobs that each has had."""
+        self._least = 0
         """What the queue that was served last had before."""
 
-    def merge(
-        self, offers: Mapping[str, Iterator[Claimed]], weights: Mapping[str, int]
-    ) -> Iterator[Claimed]:
+    def merge(self, offers: Mapping[str, Iterator[Claimed]]) -> Iterator[Claimed]:
         """What the queues offer, in that order, as if all of it was claimed."""
         had = {queue: self._before(queue) for queue in offers}
         rest = dict(offers)
         while rest:
-            queue = min(rest, key=lambda one: (had[one], -weights[one]))
+            queue = min(rest, key=lambda one: (had[one], self._strides[one]))
             job = next(rest[queue], None)
             if job is None:
                 del rest[queue]
             else:
-                had[queue] += 1 / weights[queue]
+                had[queue] += self._strides[queue]
                 yield job
 
-    def take(self, queues: Iterable[str], weights: Mapping[str, int]) -> None:
+    def take(self, queues: Iterable[str]) -> None:
         """One job of each of these was claimed, in this order."""
         for queue in queues:
             self._least = self._before(queue)
-            self._had[queue] = self._least + 1 / weights[queue]
+            self._had[queue] = self._least + self._strides[queue]
 
-    def _before(self, queue: str) -> float:
-        return max(self._had.get(queue, 0.0), self._least)
+    def _before(self, queue: str) -> int:
+        return max(self._had[queue], self._least)
