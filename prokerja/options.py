@@ -125,13 +125,13 @@ def _parents(after: Any) -> tuple[Any, ...]:
         raise BadOption(f"after: {shown(after)} is no id; give ids of jobs") from None
 
 
-def expiry(expires: Any, now: float) -> float | None:
-    """When a declaration that `expires` then fails; raises BadOption."""
+def expiry(expires: Any, now: float, what: str = "expires") -> float | None:
+    """The moment that seconds from now or a datetime mean; raises BadOption, naming `what`."""
     if expires is None:
         return None
     if hasattr(expires, "timestamp"):
-        return seconds_between(_epoch(expires), "expires", -MAX_TIMESTAMP, MAX_TIMESTAMP)
-    return now + seconds_between(expires, "expires", 0.0, MAX_SECONDS)
+        return seconds_between(_epoch(expires), what, -MAX_TIMESTAMP, MAX_TIMESTAMP)
+    return now + seconds_between(expires, what, 0.0, MAX_SECONDS)
 
 
 def check_names(label: Any, batch: Any) -> None:

@@ -9,7 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from prokerja import repository
-from prokerja.answers import Answers
+from prokerja.queue_control import QueueControl
 from prokerja.settings import Settings, settings
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from prokerja.types import Changes, Declarable, Terms
 
 
-class Queue(Answers):
+class Queue(QueueControl):
     """One database file, with the verbs of `prokerja declare` and its kin.
 
     `path` is the file, `:memory:` for a queue that lives as long as this object, or None for the

@@ -9,6 +9,7 @@ from prokerja.text import loaded
 from prokerja.times import iso
 
 if TYPE_CHECKING:
+    from prokerja.model.flow import QueueRule
     from prokerja.model.progress import Progress
     from prokerja.model.record import Attempt, Awaiting, Condition, Detail, Parent, Record
     from prokerja.model.summary import Summary, Tally
@@ -23,6 +24,54 @@ def summary_json(summary: Summary) -> dict[str, Any]:
         "queues": [{"queue": tally.queue, **tally_json(tally)} for tally in summary.queues],
         "oldest_due_seconds": None if waiting is None else round(summary.now - waiting, 3),
         "workers": [worker_json(worker) for worker in summary.workers],
+        "paused": [pause_json(pause) for pause in summary.paused],
+    }
+
+
+def queues_of(summary: Summary) -> list[tuple[str, Tally]]:
+    """Every queue that has jobs, or of which people have said something, by name.
+
+    The first is all of them (`""`) if something was said of those.
+    """
+    from prokerja.model.summary import Tally
+
+    tallies = {tally.queue: tally for tally in summary.queues if any(tally[1:])}
+    said = {rule.name for rule in summary.rules if rule.says_something(summary.now)}
+    names = sorted(tallies.keys() | said)
+    return [(name, tallies.get(name) or Tally(name, 0, 0, 0, 0)) for name in names]
+
+
+def queues_json(summary: Summary) -> dict[str, Any]:
+    """The shape of `queue:list --json`; what pauses all queues pauses each."""
+    from prokerja.model.flow import QueueRule
+    from prokerja.pauses import ALL_QUEUES, pause_of
+
+    rules = {rule.name: rule for rule in summary.rules}
+    found = []
+    for name, tally in queues_of(summary):
+        if name != ALL_QUEUES:
+            pause = pause_of(rules, name, summary.now)
+            said = rule_json(rules.get(name, QueueRule(name)))
+            paused = None if pause is None else pause_json(pause)
+            found.append({**said, **tally_json(tally), "paused": paused})
+    return {"queues": found, "paused": [pause_json(pause) for pause in summary.paused]}
+
+
+def rule_json(rule: QueueRule) -> dict[str, Any]:
+    """A queue's limit and rate as JSON; null for none."""
+    rate = None if rule.rate is None else rule.rate._asdict()
+    return {"queue": rule.name, "limit": rule.max_running, "rate": rate}
+
+
+def pause_json(pause: QueueRule) -> dict[str, Any]:
+    """A pause as JSON; its queue is null for all of them."""
+    since, until = (None if at is None else iso(at) for at in (pause.paused_at, pause.paused_until))
+    return {
+        "queue": pause.name or None,
+        "by": pause.paused_by,
+        "since": since,
+        "until": until,
+        "why": pause.paused_why,
     }
 
 

@@ -64,6 +64,8 @@ LIMIT = Rule(
 )
 WEIGHT = _whole(1, 1000)
 ID = _whole(1, 2**63 - 1)
+MOST_RUNNING = _whole(1, 1_000_000)
+"""How many may run at once."""
 SWITCH = Rule(lambda value: isinstance(value, bool), "True or False")
 IF_PARENT_FAILS = Rule(lambda value: value in ("cancel", "run", "wait"), "cancel, run or wait")
 

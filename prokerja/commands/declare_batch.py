@@ -21,7 +21,7 @@ from prokerja.commandline.input import (
     unreadable,
 )
 from prokerja.commands import Json, Place, Start, Wait
-from prokerja.commands.declared import coalesced_json, start_worker, wait_for
+from prokerja.commands.declared import coalesced_json, start_worker, tell_of_pauses, wait_for
 from prokerja.console import hint, plural, print_json, with_progress
 from prokerja.declaring import of_spec
 from prokerja.errors import ProkerjaError, RequestError
@@ -84,6 +84,7 @@ def run(
             given = _declarations(source, known, now, name, then)
             declarations = with_progress(given, "read")
             done = queue.register(declarations, now)
+        tell_of_pauses(queue, done)
         if start:
             start_worker(queue, place)
         if wait:

@@ -47,6 +47,10 @@ class QueueRule(NamedTuple):
             return False
         return self.paused_until is None or now < self.paused_until
 
+    def says_something(self, now: float) -> bool:
+        """Whether anything holds of it at that moment."""
+        return self.max_running is not None or self.rate is not None or self.is_paused(now)
+
 
 Resources = Mapping[str, int]
 """How much there is of each resource, by name."""

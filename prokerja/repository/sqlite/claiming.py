@@ -43,6 +43,11 @@ class Outlook(NamedTuple):
     next_due: float | None
     """When the next is due and may be claimed; None if that depends on others."""
 
+    def with_moment(self, moment: float | None) -> Outlook:
+        """The same, if more may be claimed from that moment on."""
+        moments = [one for one in (self.next_due, moment) if one is not None]
+        return self._replace(next_due=min(moments, default=None))
+
 
 class Claiming:
     """Inside the transaction of a worker's turn."""
@@ -57,8 +62,12 @@ class Claiming:
     def claim(self, token: int, want: Want, now: float) -> Outlook:
         """Claim what the worker wants of what is due, in the order in which it has to."""
         lanes = self._lanes.waiting(want.taking, token // TURNS)
-        rules = {rule.name: rule for rule in self._rules.all()}
-        if rules or want.taking.weights or any(one.flow for one in lanes):
+        rules = self._rules.all()
+        if rules:
+            lanes, resumed_at = self._rules.open(lanes, rules, now)
+            outlook = self._claim_admitted(token, want, now, lanes, rules)
+            return outlook.with_moment(resumed_at)
+        if want.taking.weights or any(one.flow for one in lanes):
             return self._claim_admitted(token, want, now, lanes, rules)
         is_full = False
         taken: list[Claimed] = []

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from prokerja.repository.sqlite.history import History
     from prokerja.repository.sqlite.hooks import Hooks
     from prokerja.repository.sqlite.purging import Purging
+    from prokerja.repository.sqlite.queue_rules import QueueRules
     from prokerja.repository.sqlite.retention import Retention
     from prokerja.repository.sqlite.suspensions import Suspensions
     from prokerja.repository.sqlite.workers import Workers
@@ -147,6 +148,13 @@ class Nouns:
         from prokerja.repository.sqlite.endings import Endings
 
         return Blocks(self.database, Endings(self.database, self.lanes))
+
+    @cached_property
+    def rules(self) -> QueueRules:
+        """What people have said of queues."""
+        from prokerja.repository.sqlite.queue_rules import QueueRules
+
+        return QueueRules(self.database)
 
     @cached_property
     def changes(self) -> Changes:
