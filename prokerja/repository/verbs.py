@@ -66,6 +66,8 @@ class Turn(NamedTuple):
     """What else some of the claimed are given, by token and id."""
     lost: list[tuple[int, int]] = []  # noqa: RUF012  nobody changes it
     """Of those that have reported steps, those that are not the worker's, by token and id."""
+    is_throttled: bool = False
+    """Whether some that this worker takes are due, and wait for their rate."""
 
 
 class Recovered(NamedTuple):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from prokerja.model.declaration import Status
 from prokerja.model.record import Condition
 from prokerja.pauses import pause_of, resuming, sentence_with_end
+from prokerja.repository import why_short
 from prokerja.text import quoted
 from prokerja.times import human, iso
 
@@ -14,9 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from prokerja.model.declaration import Lane
-    from prokerja.model.flow import QueueRule
+    from prokerja.model.flow import QueueRule, Resources, Shortage
     from prokerja.model.record import Attempt, Blocked, Parent, Record
     from prokerja.model.worker import WorkerRow
+
+    ShortOf = Callable[[Lane], list[Shortage]]
 
 CLOCK_SLACK_SECONDS = 2.0
 """What was written down so much later than now tells of another clock, not of a correction."""
@@ -50,6 +53,10 @@ class Answers(NamedTuple):
     """The workers that have given a declaration's like back, and why, by their ids."""
     rules: Callable[[], Mapping[str, QueueRule]]
     """What people have said of queues, by their names."""
+    shortages: Callable[[Resources, Mapping[str, QueueRule], float], ShortOf]
+    """What keeps a lane from being claimed from, where there are these resources and rules."""
+    holders: Callable[[Shortage], list[int]]
+    """The declarations that have what is short."""
 
 
 def why_not_running(store: Answers, record: Record, now: float) -> str | None:
@@ -158,11 +165,21 @@ def _can_be_taken(
     known = [worker for worker in named if worker.id not in refusals]
     yield _if(named, FITS, known, _why_refused(named, refusals))
 
+    candidates = [(one, store.shortages(one.taking.resources, rules, now)) for one in known]
+    worker, short_of = min(
+        candidates,
+        key=lambda one: len(one[1](record.lane)),
+        default=(None, store.shortages({}, rules, now)),
+    )
+    short = short_of(record.lane)
+    yield from why_short.conditions(record.lane, rules.get(queue), worker, short, store.holders)
+
     def taken(lane: Lane) -> bool:
-        if pause_of(rules, lane.queue, now) is not None:
+        if pause_of(rules, lane.queue, now) is not None or short_of(lane):
             return False
         return any(worker.taking.takes(lane) for worker in near)
 
+    is_due = is_due and not short
     ahead = store.ahead(record, now, taken) if known and is_due else 0
     others = f"{ahead:,}{'+' if ahead >= MAX_COUNTED else ''} other job{'' if ahead == 1 else 's'}"
     why = f"it waits its turn behind {others}" if ahead else ""

@@ -82,6 +82,8 @@ class Supervisor:
         """When the next job is due, in seconds since the epoch."""
         self._deadline: float | None = None
         """When the next job has to be resolved at the latest, in seconds since the epoch."""
+        self._is_throttled = False
+        """Whether jobs are due, and wait for their rate."""
         self._idle = False
 
     def run(self) -> None:
@@ -181,6 +183,7 @@ class Supervisor:
             self._writes.woken = True
             raise
         self._next_due, self._deadline = turn.next_due, turn.deadline
+        self._is_throttled = turn.is_throttled
         results.job_names.update(turn.names)
         results.extras.update(turn.extras)
         self._writes.wrote(time.monotonic(), full=not self._has_room)
@@ -205,7 +208,7 @@ class Supervisor:
 
     def _note_idleness(self) -> None:
         pool, maintenance, now = self._pool, self._maintenance, time.monotonic()
-        waits = self._next_due is None or self._next_due > time.time()
+        waits = not self._is_throttled and (self._next_due is None or self._next_due > time.time())
         free = pool.has_room and not (pool.busy or pool.results.settlements or self._writes.woken)
         was_idle, self._idle = self._idle, waits and free
         maintenance.note(now, idle=self._idle)

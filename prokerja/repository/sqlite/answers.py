@@ -11,10 +11,10 @@ from prokerja.repository.sqlite.places import missing
 from prokerja.text import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from prokerja.model.declaration import Status
-    from prokerja.model.flow import QueueRule
+    from prokerja.model.declaration import Lane, Status
+    from prokerja.model.flow import QueueRule, Resources, Shortage
     from prokerja.model.metrics import Metrics
     from prokerja.model.record import Blocked, Condition, Detail, Filter, Record, Running
     from prokerja.model.summary import Summary
@@ -162,7 +162,8 @@ class Answers(Nouns):
         # A noun that is not asked is not imported.
         history = self.history
         asked = (self._living, history.attempts, history.ahead, self._blocked, self._held)
-        return why.Answers(*asked, self.lanes.refusals, self._all_rules)
+        rest = (self.lanes.refusals, self._all_rules, self._short_of, self._holders)
+        return why.Answers(*asked, *rest)
 
     def _living(self) -> list[WorkerRow]:
         return self.registry.living()
@@ -172,6 +173,19 @@ class Answers(Nouns):
 
     def _all_rules(self) -> dict[str, QueueRule]:
         return self.rules.all()
+
+    def _short_of(
+        self, resources: Resources, rules: Mapping[str, QueueRule], now: float
+    ) -> Callable[[Lane], list[Shortage]]:
+        from prokerja.repository.sqlite.capacity import Capacity
+
+        capacity = Capacity(self.database, resources, rules, now)
+        return lambda lane: list(capacity.shortages(lane))
+
+    def _holders(self, shortage: Shortage) -> list[int]:
+        from prokerja.repository.sqlite.capacity import holders
+
+        return holders(self.database, shortage)
 
     def _held(self) -> dict[int, int]:
         return self.registry.held()

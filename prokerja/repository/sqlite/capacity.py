@@ -26,6 +26,17 @@ IN_USE = """
     FROM slot JOIN flow ON flow.id = slot.flow JOIN json_each(flow.needs) AS need
     GROUP BY need.key"""
 OF_QUEUES = "SELECT queue, sum(processing - awaiting) FROM lane GROUP BY queue"
+HOLDERS = {
+    "limit": "SELECT declaration FROM slot JOIN flow ON flow.id = slot.flow WHERE limit_key = ?",
+    "resource": """
+        SELECT declaration FROM slot JOIN flow ON flow.id = slot.flow
+            JOIN json_each(flow.needs) AS need WHERE need.key = ?""",
+    "queue limit": """
+        SELECT held.value FROM claim, json_each(claim.declarations) AS held
+            JOIN declaration ON declaration.id = held.value
+            JOIN lane ON lane.id = declaration.lane WHERE queue = ?""",
+}
+"""The declarations that have what is short; of a rate, those that run are none of them."""
 OCCUPY = "INSERT INTO slot (declaration, token, flow) VALUES (?, ?, ?)"
 
 
@@ -117,3 +128,10 @@ class Capacity:
     @cached_property
     def _of_queues(self) -> Counter[str]:
         return Counter(dict(self._database.execute(OF_QUEUES).fetchall()))
+
+
+def holders(database: Database, shortage: Shortage) -> list[int]:
+    """The claimed declarations that have what is short, the first first."""
+    query = HOLDERS.get(shortage.kind)
+    rows = [] if query is None else database.execute(query, (shortage.of,)).fetchall()
+    return sorted(id for (id,) in rows)

@@ -42,6 +42,8 @@ class Outlook(NamedTuple):
     """Those that had something waiting."""
     next_due: float | None
     """When the next is due and may be claimed; None if that depends on others."""
+    is_throttled: bool = False
+    """Whether some are due, and wait for their rate."""
 
     def with_moment(self, moment: float | None) -> Outlook:
         """The same, if more may be claimed from that moment on."""
@@ -107,23 +109,25 @@ class Claiming:
             weighted.take(queues[job.lane] for job in taken)
         self._unqueue(taken)
         self._write(token, taken, now)
-        next_due = self._next_admitted(lanes, {job.lane for job in taken}, capacity, now)
-        self._ensure_taken(next_due, now, is_full=is_full)
-        return Outlook(lanes, next_due)
+        outlook = self._next_admitted(lanes, {job.lane for job in taken}, capacity, now)
+        self._ensure_taken(outlook.next_due, now, is_full=is_full)
+        return outlook
 
     def _next_admitted(
         self, lanes: Sequence[Waiting], touched: set[int], capacity: Capacity, now: float
-    ) -> float | None:
-        """When the next of these is due and may be claimed; None if more than time decides."""
-        moments = []
+    ) -> Outlook:
+        """When the next of these is due and may be claimed; of `touched` lanes some are gone."""
+        moments, waits = [], []
         for one in lanes:
             due = one.first_due
             if due is None or one.id in touched:
                 due = self._lanes.next_due((one,))
             if due is not None and due <= now and not capacity.admits(one.lane):
-                due = capacity.wait(one.lane)
-            moments.append(due)
-        return min((due for due in moments if due is not None), default=None)
+                waits.append(capacity.wait(one.lane))
+            else:
+                moments.append(due)
+        found = [moment for moment in (*moments, *waits) if moment is not None]
+        return Outlook(lanes, min(found, default=None), any(waits))
 
     def _ensure_taken(self, next_due: float | None, now: float, *, is_full: bool) -> None:
         if next_due is not None and next_due <= now and not is_full:

@@ -88,6 +88,7 @@ class Claims:
         names: dict[int, str] = {}
         lost: list[tuple[int, int]] = []
         next_due, deadline, extras = None, None, dict[tuple[int, int], Extra]()
+        is_throttled = False
         with self._database.writing(draining=leaving):
             if reported is not None:
                 lost = self.report(reported, now)
@@ -106,11 +107,11 @@ class Claims:
             if want is not None:
                 told, told_names = self._hooks.claim(self.next_token(worker), want, now)
                 token = self.next_token(worker)
-                lanes, next_due = self.claiming.claim(token, want, now)
+                lanes, next_due, is_throttled = self.claiming.claim(token, want, now)
                 names |= told_names | {waiting.id: waiting.lane.name for waiting in lanes}
                 hooked = [one.id for one in lanes if one.lane.name in want.hooked]
                 extras = {**told, **self.extras.of(token, self._held(token), hooked)}
-        return Turn(failed, names, next_due, deadline, extras, lost)
+        return Turn(failed, names, next_due, deadline, extras, lost, is_throttled)
 
     def _time_out(self, now: float) -> tuple[list[FailedAttempt], float | None]:
         """End attempts that nobody has resolved in time; returns them, and the next deadline."""
