@@ -31,7 +31,8 @@ def flow_of(database: Database, id: int) -> Flow | None:
 def _row(flow: Flow) -> tuple[Any, ...]:
     import json
 
-    return (*flow[:5], json.dumps(dict(flow.needs), sort_keys=True), flow.fair_key)
+    needs = json.dumps(dict(flow.needs), separators=(",", ":"), sort_keys=True)
+    return (*flow[:5], needs, flow.fair_key)
 
 
 def _flow(row: tuple[Any, ...]) -> Flow:

@@ -20,6 +20,7 @@ from prokerja.repository.sqlite.codes import (
     TURNS,
     UNSETTLED,
 )
+from prokerja.repository.sqlite.flows import flow_of
 from prokerja.repository.sqlite.progress import COLUMN
 
 if TYPE_CHECKING:
@@ -66,7 +67,10 @@ class History:
             return None
         row = self._database.execute(f"{ALL} WHERE d.id = ?", (id,)).fetchone()
         claimed = {id for (id,) in self._database.execute(CLAIMED)}
-        return self._record(row, self._lanes.matching(None, None), claimed) if row else None
+        if row is None:
+            return None
+        lanes = self._with_flows([row], self._lanes.matching(None, None))
+        return self._record(row, lanes, claimed)
 
     def newest(self, wanted: Filter, limit: int) -> list[Record]:
         """The declarations that match, highest id first.
@@ -81,7 +85,8 @@ class History:
         if len(rows) < limit and wanted.label is None and wanted.batch is None:
             older = self._older(wanted, list(lanes), limit)
             rows = sorted({*rows, *older}, reverse=True)
-        records = (self._record(row, lanes, claimed) for row in rows)
+        flowing = self._with_flows(rows, lanes)
+        records = (self._record(row, flowing, claimed) for row in rows)
         return [r for r in records if wanted.status in (None, r.status)][:limit]
 
     def attempts(self, record: Record) -> list[Attempt]:
@@ -155,6 +160,16 @@ class History:
                 row = self._database.execute(before, (id, *last, MAX_COUNTED)).fetchone()
                 count += row[0]
         return count
+
+    def _with_flows(self, rows: Iterable[Any], lanes: Mapping[int, Lane]) -> dict[int, Lane]:
+        """The lanes, those of these rows with what they are subject to."""
+        found = dict(lanes)
+        for lane in {row[1] for row in rows}:
+            query = "SELECT flow FROM lane WHERE id = ?"
+            [flow] = self._database.execute(query, (lane,)).fetchone()
+            if flow:
+                found[lane] = lanes[lane]._replace(flow=flow_of(self._database, flow))
+        return found
 
     def _recent(self, wanted: Filter, lanes: Iterable[int], limit: int) -> list[Any]:
         marks = ", ".join(str(lane) for lane in lanes)
