@@ -177,7 +177,7 @@ class Queue(QueueControl):
         What is left out stays as it is; None takes a time limit, a label or a batch away. Raises
         NotFound or RequestError naming the first that is not there or not pending.
         """
-        from prokerja.declaring import change_of
+        from prokerja.changing import change_of
 
         now = time.time()
         self.repository.change(ids, change_of(changes, now), now)

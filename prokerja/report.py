@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from prokerja.model.declaration import SHELL, Status
+from prokerja.model.flow import Flow
 from prokerja.text import loaded
 from prokerja.times import iso
 
@@ -164,6 +165,7 @@ def detail_json(detail: Detail) -> dict[str, Any]:
         "retries": record.retries,
         "retry_after": record.retry_after,
         "timeout": record.timeout,
+        **flow_json(record.lane.flow),
         "returns": record.returns,
         "expires_at": None if detail.expires_at is None else iso(detail.expires_at),
         "after": [parent_json(parent) for parent in detail.parents],
@@ -172,6 +174,17 @@ def detail_json(detail: Detail) -> dict[str, Any]:
         "steps": [{"step": one.name, "done_at": iso(one.done_at)} for one in detail.steps],
         "hooks_due": not detail.is_told,
         "history": [attempt_json(attempt) for attempt in detail.attempts],
+    }
+
+
+def flow_json(flow: Flow | None) -> dict[str, Any]:
+    """What a job is subject to beside its queue, as JSON; null for what it is not."""
+    limit_key, most, rate_key, starts, seconds, needs, fair_key = flow or Flow()
+    return {
+        "limit": {"key": limit_key, "most": most} if most else None,
+        "rate": {"key": rate_key, "starts": starts, "seconds": seconds} if starts else None,
+        "needs": dict(needs),
+        "fair_key": fair_key or None,
     }
 
 

@@ -17,6 +17,8 @@ UNREACHABLE = "in the memory of a worker"
 """Stands for its database in the environment of a job whose worker keeps it in memory."""
 DAY = 86400.0
 KEYS = ("db", "jobs", "keep_completed", "keep_failed", "keep_output")
+TABLES = ("resources",)
+"""What only the file can say."""
 
 
 class Settings(NamedTuple):
@@ -57,7 +59,14 @@ def settings(db: str | None = None, jobs: str | None = None) -> Settings:
         keep_completed=_read(given, "keep_completed", duration, 7 * DAY),
         keep_failed=_read(given, "keep_failed", duration, 30 * DAY),
         keep_output=_read(given, "keep_output", size, 2**20),
+        resources=_resources(given["resources"]) if "resources" in given else {},
     )
+
+
+def _resources(table: Any) -> dict[str, int]:
+    from prokerja.resources import amounts_of
+
+    return dict(amounts_of(table, "resources", least=0))
 
 
 def _read(given: dict[str, Any], key: str, read: Callable[[str, str], T], usual: T) -> T:
@@ -103,7 +112,7 @@ def _from_environment() -> dict[str, str]:
     return {key: value for key, value in found if value}
 
 
-def _from_file(folder: str) -> dict[str, str]:
+def _from_file(folder: str) -> dict[str, Any]:
     """What the settings file in `folder` says; its paths are relative to that folder."""
     path = os.path.join(folder, FILE)
     if not folder or not os.path.exists(path):
@@ -116,9 +125,13 @@ def _from_file(folder: str) -> dict[str, str]:
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadOption(f"{path}: {error}; correct it or move it away") from None
     for key, value in given.items():
-        if key not in KEYS:
-            raise BadOption(f"{path}: unknown setting {key!r}; there are {', '.join(KEYS)}")
-        if not isinstance(value, str):
+        if key not in KEYS + TABLES:
+            known = ", ".join(KEYS + TABLES)
+            raise BadOption(f"{path}: unknown setting {key!r}; there are {known}")
+        if key in TABLES:
+            if not isinstance(value, dict):
+                raise BadOption(f"{path}: {key} must be a table, such as [{key}]")
+        elif not isinstance(value, str):
             raise BadOption(f'{path}: {key} must be a string, such as {key} = "…"')
     return {
         key: _path(key, value, folder) if value and key in ("db", "jobs") else value

@@ -1,7 +1,10 @@
 """What declarations are subject to beside their queues: limits, rates, resources, turns."""
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
+
+Key = tuple[str, ...]
+"""Texts and names of fields in turns, with a text at either end."""
 
 
 class Rate(NamedTuple):
@@ -25,6 +28,31 @@ class Flow(NamedTuple):
     """How much it takes of each resource while it runs, by the resource's name."""
     fair_key: str = ""
     """Jobs of different keys take turns."""
+
+
+class FlowTerms(NamedTuple):
+    """What a job's class or its declaration says of its flow; None for what it does not say."""
+
+    limit_key: Key | None = None
+    limit: int | None = None
+    rate_key: Key | None = None
+    rate: Rate | None = None
+    needs: tuple[tuple[str, int], ...] | None = None
+    """By name, in order."""
+    fair_key: Key | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object that `from_json` reads."""
+        given = {name: value for name, value in self._asdict().items() if value is not None}
+        return {**given, "needs": dict(self.needs)} if self.needs is not None else given
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        """The terms that `to_json` wrote; KeyError or TypeError for anything else."""
+        keys = {name: tuple(value) for name, value in data.items() if name.endswith("_key")}
+        rate = Rate(*data["rate"]) if "rate" in data else None
+        needs = tuple(data["needs"].items()) if "needs" in data else None
+        return cls(limit=data.get("limit"), rate=rate, needs=needs, **keys)
 
 
 class QueueRule(NamedTuple):

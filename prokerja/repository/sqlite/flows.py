@@ -29,7 +29,8 @@ class Flows:
         """The flow's id, making it if it is new; inside a write transaction."""
         import json
 
-        row = (*flow[:5], json.dumps(dict(flow.needs), sort_keys=True), flow.fair_key)
+        needs = json.dumps(dict(flow.needs), separators=(",", ":"), sort_keys=True)
+        row = (*flow[:5], needs, flow.fair_key)
         self._database.execute(INSERT, row)
         [id] = self._database.execute(FIND, row).fetchone()
         return int(id)

@@ -82,7 +82,8 @@ class History:
         if len(rows) < limit and wanted.label is None and wanted.batch is None:
             older = self._older(wanted, list(lanes), limit)
             rows = sorted({*rows, *older}, reverse=True)
-        records = (self._record(row, lanes, claimed) for row in rows)
+        flowing = {lane: self._lanes.of(lane) for lane in {row[1] for row in rows}}
+        records = (self._record(row, flowing, claimed) for row in rows)
         return [r for r in records if wanted.status in (None, r.status)][:limit]
 
     def attempts(self, record: Record) -> list[Attempt]:
