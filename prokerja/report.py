@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prokerja.model.declaration import SHELL, Status
 from prokerja.model.flow import Flow
@@ -29,32 +29,48 @@ def summary_json(summary: Summary) -> dict[str, Any]:
     }
 
 
-def queues_of(summary: Summary) -> list[tuple[str, Tally]]:
+class QueueState(NamedTuple):
+    """A queue, and what people have said of it."""
+
+    tally: Tally
+    rule: QueueRule
+    pause: QueueRule | None
+    """Its own pause, or else that of all queues; None if it is not paused."""
+
+
+def queues_of(summary: Summary) -> list[QueueState]:
     """Every queue that has jobs, or of which people have said something, by name.
 
     The first is all of them (`""`) if something was said of those.
     """
+    from prokerja.model.flow import QueueRule
     from prokerja.model.summary import Tally
+    from prokerja.pauses import ALL_QUEUES
 
     tallies = {tally.queue: tally for tally in summary.queues if any(tally[1:])}
-    said = {rule.name for rule in summary.rules if rule.says_something(summary.now)}
-    names = sorted(tallies.keys() | said)
-    return [(name, tallies.get(name) or Tally(name, 0, 0, 0, 0)) for name in names]
+    rules = {rule.name: rule for rule in summary.rules if rule.says_something(summary.now)}
+    pauses = {pause.name: pause for pause in summary.paused}
+    return [
+        QueueState(
+            tallies.get(name) or Tally(name, 0, 0, 0, 0),
+            rules.get(name) or QueueRule(name),
+            pauses.get(name) or pauses.get(ALL_QUEUES),
+        )
+        for name in sorted(tallies.keys() | rules.keys())
+    ]
 
 
 def queues_json(summary: Summary) -> dict[str, Any]:
-    """The shape of `queue:list --json`; what pauses all queues pauses each."""
-    from prokerja.model.flow import QueueRule
-    from prokerja.pauses import ALL_QUEUES, pause_of
-
-    rules = {rule.name: rule for rule in summary.rules}
-    found = []
-    for name, tally in queues_of(summary):
-        if name != ALL_QUEUES:
-            pause = pause_of(rules, name, summary.now)
-            said = rule_json(rules.get(name, QueueRule(name)))
-            paused = None if pause is None else pause_json(pause)
-            found.append({**said, **tally_json(tally), "paused": paused})
+    """The shape of `queue:list --json`."""
+    found = [
+        {
+            **rule_json(one.rule),
+            **tally_json(one.tally),
+            "paused": None if one.pause is None else pause_json(one.pause),
+        }
+        for one in queues_of(summary)
+        if one.rule.name
+    ]
     return {"queues": found, "paused": [pause_json(pause) for pause in summary.paused]}
 
 

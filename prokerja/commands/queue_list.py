@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 from prokerja import report
 from prokerja.commands import Json, Place
 from prokerja.console import hint, on_terminal, print_fields, print_json, print_table
-from prokerja.pauses import ALL_QUEUES, pause_of
 from prokerja.queue import Queue
 from prokerja.rates import human
-from prokerja.times import iso
+from prokerja.times import iso, short
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
-    from prokerja.model.summary import Summary
+    from prokerja.report import QueueState
 
 COLUMNS = (
     "queue", "pending", "processing", "limit", "rate", "paused by", "since", "until", "why",
@@ -36,28 +35,26 @@ def run(
         summary = source.summary()
     if json:
         print_json(report.queues_json(summary))
-    elif on_terminal():
-        rows = [(row[0] or "(all)", *row[1:]) for row in _rows(summary)]
+        return
+    queues = report.queues_of(summary)
+    if on_terminal():
+        told = (_row(one, lambda at: short(at, summary.now)) for one in queues)
+        rows = [(name or "(all)", *cells) for name, *cells in told]
         if rows:
-            print_table(COLUMNS, rows, right=NUMBERS, long=("queue", "why"))
+            print_table(COLUMNS, rows, right=NUMBERS, long=("queue", "paused by", "why"))
         else:
             hint("No queue has jobs, or a limit, a rate or a pause.")
     else:
-        print_fields(_rows(summary))
+        print_fields(_row(one, iso) for one in queues)
 
 
-def _rows(summary: Summary) -> Iterator[tuple[str, ...]]:
-    """The cells of each queue; its name is empty for what is said of all."""
-    rules = {rule.name: rule for rule in summary.rules}
-    for name, tally in report.queues_of(summary):
-        rule, pause = rules.get(name), pause_of(rules, name, summary.now)
-        said = ("", "", "", "")
-        if pause is not None:
-            since, until = (
-                "" if at is None else iso(at) for at in (pause.paused_at, pause.paused_until)
-            )
-            said = (pause.paused_by or "", since, until, pause.paused_why or "")
-        counts = ("", "") if name == ALL_QUEUES else (f"{tally.pending}", f"{tally.processing}")
-        limit = "" if rule is None or rule.max_running is None else str(rule.max_running)
-        rate = "" if rule is None or rule.rate is None else human(rule.rate)
-        yield (name, *counts, limit, rate, *said)
+def _row(state: QueueState, when: Callable[[float], str]) -> tuple[str, ...]:
+    """The cells of a queue; its name is empty for what is said of all."""
+    (name, most, rate, *_), tally, pause = state.rule, state.tally, state.pause
+    counts = (f"{tally.pending}", f"{tally.processing}") if name else ("", "")
+    terms = ("" if most is None else str(most), "" if rate is None else human(rate))
+    if pause is None:
+        return (name, *counts, *terms, "", "", "", "")
+    moments = (pause.paused_at, pause.paused_until)
+    since, until = ("" if at is None else when(at) for at in moments)
+    return (name, *counts, *terms, pause.paused_by or "", since, until, pause.paused_why or "")

@@ -11,7 +11,6 @@ from prokerja.commands import BatchOption, Json, Place, QueueOption
 from prokerja.console import on_terminal, print_json, print_table, say
 from prokerja.errors import BadOption, RequestError
 from prokerja.extras import insist_on
-from prokerja.pauses import resuming, sentence_with_end
 from prokerja.queue import Queue
 from prokerja.text import escaped
 from prokerja.times import human
@@ -111,6 +110,8 @@ def tell_prometheus(source: Queue, queue: str | None, path: str | None) -> None:
 
 
 def _paused(pause: QueueRule) -> str:
+    from prokerja.pauses import resuming, sentence_with_end
+
     return escaped(f"{sentence_with_end(pause)}; `{resuming(pause)}` ends that")
 
 
