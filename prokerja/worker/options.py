@@ -26,6 +26,8 @@ class WorkerOptions(NamedTuple):
     """Seconds that running jobs have to end after a request to stop."""
     db: str = UNREACHABLE
     """What jobs that declare by themselves take for the queue."""
+    tracing: str = ""
+    """The seed of the ids of attempts' spans; empty if they have none."""
 
     def environment(self) -> dict[str, str]:
         """That of the realizers: what a job declares by itself goes where its worker looks."""

@@ -71,6 +71,10 @@ class Supervisor:
         self._tell = tell
         self._loop = EventLoop()
         self._pool = Pool(options.realizers, self._start, self._release, tell, options.grace)
+        if options.tracing:
+            from prokerja.worker.lost_attempts import LostAttempts
+
+            self._pool.results.lost = LostAttempts(options.tracing).tell
         self._totals = Totals(self._pool.results.job_names, tell)
         self._refusals = Refusals(tell)
         self._left = options.max_jobs
@@ -194,7 +198,8 @@ class Supervisor:
     def _want(self) -> Want:
         options = self._options
         taking = Taking(options.queues, self._names, options.directories)
-        return Want(taking, self._assign, self._pool.assign, frozenset(self._hooks))
+        traced = bool(options.tracing)
+        return Want(taking, self._assign, self._pool.assign, frozenset(self._hooks), traced)
 
     def _assign(self, offered: Iterator[Claimed]) -> tuple[list[Claimed], bool]:
         """As many as the pool has room for and the options allow."""
@@ -283,7 +288,7 @@ class Supervisor:
         options = self._options
         process = RealizerProcess(
             options.jobs, options.classes, self._membership.lock, ring,
-            self._pump, options.environment(),
+            self._pump, options.environment(), options.tracing,
         )  # fmt: skip
         try:
             receive = partial(self._pool.receive, process)

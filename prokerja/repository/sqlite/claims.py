@@ -117,7 +117,10 @@ class Claims:
                 token = self.next_token(worker)
                 enough = self.take(token, ranks, now, want.assign)
                 hooked = [one.id for one in lanes if one.lane.name in want.hooked]
-                extras = {**told, **self.extras.of(token, self._held(token), hooked)}
+                extras = {
+                    **told,
+                    **self.extras.of(token, self._held(token), hooked, with_traces=want.traced),
+                }
                 next_due = self._lanes.next_due(lanes)
                 if next_due is not None and next_due <= now and not enough:
                     raise StoreError(
