@@ -44,5 +44,5 @@ def _installed(name: str) -> SpanExporter:
         exporter: SpanExporter = one.load()()
         return exporter
     raise BadOption(
-        f"{WHICH}: there is no exporter {quoted(name)} here; install its package, or unset it"
+        f"{WHICH}: there is no exporter {quoted(name)}; install its package, or unset it"
     )

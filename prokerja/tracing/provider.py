@@ -39,8 +39,6 @@ class OwnProvider:
     def __init__(self) -> None:
         self.ids = Ids()
         self.complaints = Complaints()
-        self._process = os.getpid()
-        self._closing, self._closed = threading.Event(), threading.Event()
         self.provider = TracerProvider(
             resource=_resource(), id_generator=self.ids, shutdown_on_exit=False
         )
@@ -49,14 +47,20 @@ class OwnProvider:
             for exporter in exporters():
                 processor = BatchSpanProcessor(exporter, schedule_delay_millis=delay)
                 self.provider.add_span_processor(processor)
-            # Started now: a process that ends can start no thread any more.
-            threading.Thread(target=self._close, name="prokerja-tracing", daemon=True).start()
+        self.prepare()
         self.complaints.listen()
         atexit.register(self.close)
 
+    def prepare(self) -> None:
+        """Start what closes it: a process that ends can start no thread any more."""
+        self.process = os.getpid()
+        self._closing, self._closed = threading.Event(), threading.Event()
+        with _signals_blocked():
+            threading.Thread(target=self._close, name="prokerja-tracing", daemon=True).start()
+
     def close(self) -> None:
         """Send what is left, for CLOSE_SECONDS at most; later spans are not sent."""
-        if os.getpid() != self._process or self._closed.is_set():
+        if os.getpid() != self.process or self._closed.is_set():
             return
         self._closing.set()
         if not self._closed.wait(CLOSE_SECONDS):
@@ -76,17 +80,21 @@ _making = threading.Lock()
 def own() -> OwnProvider:
     """Ours, made when it is first asked for; raises ProkerjaError if it cannot be set up."""
     global _own  # noqa: PLW0603  one for each process
-    with _making:
-        if _own is None:
-            try:
-                _own = OwnProvider()
-            except ProkerjaError:
-                raise
-            except Exception as error:  # noqa: BLE001  each library has its own
-                raise BadOption(
-                    f"tracing cannot be set up: {error}; check the OTEL_* variables"
-                ) from None
-        return _own
+    if _own is None:
+        with _making:
+            _own = _own or _made()
+    if _own.process != os.getpid():  # a fork has the processors, without what closes them
+        _own.prepare()
+    return _own
+
+
+def _made() -> OwnProvider:
+    try:
+        return OwnProvider()
+    except ProkerjaError:
+        raise
+    except Exception as error:  # noqa: BLE001  each library has its own
+        raise BadOption(f"tracing cannot be set up: {error}; check the OTEL_* variables") from None
 
 
 def has_other() -> bool:
