@@ -63,6 +63,8 @@ class Options(NamedTuple):
 
 NO_OPTIONS = Options()
 NO_CONDITIONS, NO_FLOW = NO_OPTIONS[9:16], NO_OPTIONS[16:]
+MAX_TRACE_CHARACTERS = 2048
+"""Four times what others are to carry of a tracestate."""
 RULES = {"label": NAME, "batch": NAME, **{term.name: term.rule for term in TERMS}}
 """Of those that need no look at others."""
 
@@ -195,6 +197,8 @@ def check_conditions(conditions: Conditions) -> None:
     IF_PARENT_FAILS.check(conditions.if_parent_fails, "if_parent_fails")
     for id in conditions.after:
         ID.check(id, "after")
+    if conditions.trace is not None and len(conditions.trace) > MAX_TRACE_CHARACTERS:
+        raise BadOption("the trace context is too long; shorten its tracestate")
 
 
 def seconds_between(value: Any, what: str, least: float, most: float) -> float:

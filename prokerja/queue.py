@@ -87,15 +87,14 @@ class Queue(QueueControl):
 
         now = time.time()
         declaration = declaration_of(job, options, now, self._settings.jobs)
-        return self.repository.declare((declaration,), now, connection)[0]
+        return self.register((declaration,), now, connection)[0]
 
     def declare_many(self, jobs: Iterable[Declarable], **options: Unpack[Terms]) -> range | Ids:
         """Register all jobs or none, in one transaction; returns their ids, in order."""
         from prokerja.checking import declarations_of
 
         now = time.time()
-        made = declarations_of(jobs, options, now, self._settings.jobs)
-        return self.repository.declare(made, now)
+        return self.register(declarations_of(jobs, options, now, self._settings.jobs), now)
 
     def known_job(self, name: str) -> KnownJob:
         """What is known of a job by its name, after a look at the job files.
@@ -106,9 +105,19 @@ class Queue(QueueControl):
 
         return known_job(self.repository, self._settings, name)
 
-    def register(self, declarations: Iterable[Declaration], now: float) -> range | Ids:
+    def register(
+        self,
+        declarations: Iterable[Declaration],
+        now: float,
+        connection: sqlite3.Connection | None = None,
+    ) -> range | Ids:
         """Register declarations that are made already, all or none; returns their ids, in order."""
-        return self.repository.declare(declarations, now)
+        if not self._settings.tracing:
+            return self.repository.declare(declarations, now, connection)
+        from prokerja.tracing.declaring import declare_traced
+
+        declare = self.repository.declare
+        return declare_traced(declarations, lambda made: declare(made, now, connection))
 
     def retry(self, *ids: int) -> None:
         """Put failed jobs back with their attempts counted anew; make pending ones due now."""

@@ -16,7 +16,7 @@ T = TypeVar("T")
 UNREACHABLE = "in the memory of a worker"
 """Stands for its database in the environment of a job whose worker keeps it in memory."""
 DAY = 86400.0
-KEYS = ("db", "jobs", "keep_completed", "keep_failed", "keep_output")
+KEYS = ("db", "jobs", "keep_completed", "keep_failed", "keep_output", "tracing")
 TABLES = ("resources",)
 """What only the file can say."""
 
@@ -38,16 +38,18 @@ class Settings(NamedTuple):
     """Bytes that are kept of the beginning, and of the end, of what an attempt prints."""
     resources: Mapping[str, int] = MappingProxyType({})
     """How much this machine has of each resource that jobs may need."""
+    tracing: bool = False
+    """Whether declarations and attempts have spans; see `prokerja.tracing`."""
 
 
 def settings(db: str | None = None, jobs: str | None = None) -> Settings:
     """Settle every setting once.
 
     `db` and `jobs` come from flags; then PROKERJA_DB, PROKERJA_JOBS, PROKERJA_KEEP_COMPLETED,
-    PROKERJA_KEEP_FAILED and PROKERJA_KEEP_OUTPUT; then `prokerja.toml` in the user's configuration
-    directory; then defaults. A user without a home directory has no such file and no default
-    database. Raises BadOption for a file or value that cannot be read, and for a database or path
-    that needs a home.
+    PROKERJA_KEEP_FAILED, PROKERJA_KEEP_OUTPUT and PROKERJA_TRACING; then `prokerja.toml` in the
+    user's configuration directory; then defaults. A user without a home directory has no such file
+    and no default database. Raises BadOption for a file or value that cannot be read, and for a
+    database or path that needs a home.
     """
     config = user_directory("config")
     given: dict[str, Any] = {**_from_file(config), **_from_environment()}
@@ -60,6 +62,7 @@ def settings(db: str | None = None, jobs: str | None = None) -> Settings:
         keep_failed=_read(given, "keep_failed", duration, 30 * DAY),
         keep_output=_read(given, "keep_output", size, 2**20),
         resources=_resources(given["resources"]) if "resources" in given else {},
+        tracing=_read(given, "tracing", _switch, usual=False),
     )
 
 
@@ -71,6 +74,12 @@ def _resources(table: Any) -> dict[str, int]:
 
 def _read(given: dict[str, Any], key: str, read: Callable[[str, str], T], usual: T) -> T:
     return read(given[key], key) if key in given else usual
+
+
+def _switch(text: str, key: str) -> bool:
+    if text not in ("on", "off"):
+        raise BadOption(f"{key}: {text!r} is neither on nor off; write one of them")
+    return text == "on"
 
 
 def _default_db() -> str:

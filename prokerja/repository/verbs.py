@@ -48,6 +48,8 @@ class Want(NamedTuple):
     """The same for jobs that are only to be told of their end; None if it takes none of those."""
     hooked: frozenset[str] = frozenset()
     """The jobs that have hooks."""
+    traced: bool = False
+    """Whether attempts have spans."""
 
 
 class Turn(NamedTuple):

@@ -37,6 +37,8 @@ class WorkerOptions(NamedTuple):
     """Seconds that running jobs have to end after a request to stop."""
     db: str = UNREACHABLE
     """What jobs that declare by themselves take for the queue."""
+    tracing: str = ""
+    """The seed of the ids of attempts' spans; empty if they have none."""
 
     def taking(self, names: Collection[str] = ()) -> Taking:
         """What the worker takes, if those are the jobs that it knows."""

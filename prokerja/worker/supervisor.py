@@ -70,6 +70,10 @@ class Supervisor:
         self._tell = tell
         self._loop = EventLoop()
         self._pool = Pool(options.realizers, self._start, self._release, tell, options.grace)
+        if options.tracing:
+            from prokerja.worker.lost_attempts import LostAttempts
+
+            self._pool.results.lost = LostAttempts(options.tracing).tell
         self._totals = Totals(self._pool.results.job_names, tell)
         self._refusals = Refusals(tell)
         self._left = options.max_jobs
@@ -195,8 +199,8 @@ class Supervisor:
         pool.reported.written(turn.lost, time.monotonic())
 
     def _want(self) -> Want:
-        taking = self._options.taking(self._names)
-        return Want(taking, self._assign, self._pool.assign, frozenset(self._hooks))
+        taking, traced = self._options.taking(self._names), bool(self._options.tracing)
+        return Want(taking, self._assign, self._pool.assign, frozenset(self._hooks), traced)
 
     def _assign(self, offered: Iterator[Claimed]) -> tuple[list[Claimed], bool]:
         """As many as the pool has room for and the options allow."""
@@ -285,7 +289,7 @@ class Supervisor:
         options = self._options
         process = RealizerProcess(
             options.jobs, options.classes, self._membership.lock, ring,
-            self._pump, options.environment(),
+            self._pump, options.environment(), options.tracing,
         )  # fmt: skip
         try:
             receive = partial(self._pool.receive, process)

@@ -67,6 +67,7 @@ class Worker:
             directory, tuple(map(_importable, classes)), _directories(directory, classes, same_as),
             tuple(queues), _weights(queues), self._settings.resources, realizers, until_empty,
             max_jobs, grace, queue.path if queue.repository.is_shared else UNREACHABLE,
+            _tracing_seed() if self._settings.tracing else "",
         )  # fmt: skip
         self._on_event = on_event
         self._verbose = verbose
@@ -136,6 +137,16 @@ def _jobs_of(
         refuse_foreign(directory)
         return directory, ()
     return settings.jobs, tuple(jobs)
+
+
+def _tracing_seed() -> str:
+    """Raises ProkerjaError if spans cannot be made here, or nowhere to be sent to."""
+    from secrets import token_hex
+
+    from prokerja.tracing.provider import tracer
+
+    tracer()
+    return token_hex(16)
 
 
 def _directories(

@@ -110,7 +110,10 @@ class Claims:
                 lanes, next_due, is_throttled = self.claiming.claim(token, want, now)
                 names |= told_names | {waiting.id: waiting.lane.name for waiting in lanes}
                 hooked = [one.id for one in lanes if one.lane.name in want.hooked]
-                extras = {**told, **self.extras.of(token, self._held(token), hooked)}
+                extras = {
+                    **told,
+                    **self.extras.of(token, self._held(token), hooked, with_traces=want.traced),
+                }
         return Turn(failed, names, next_due, deadline, extras, lost, is_throttled)
 
     def _time_out(self, now: float) -> tuple[list[FailedAttempt], float | None]:

@@ -85,7 +85,7 @@ class Realizer:
         self._directory = launch.jobs
         self._journal = journal
         self._outbox = outbox = Outbox(channel)
-        self._interruption = Interruption(self._page, output)
+        self._interruption = Interruption(self._page, self._flush)
         self._running = running.current = running.Running()
         job = RunningJob(self._running, self._page)
         self._steps = Steps(job, self._page, outbox.send_step)
@@ -126,8 +126,13 @@ class Realizer:
             self._outbox.send()
             self._restore(self._name)
             self._outbox.send()
+        self._flush()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         self._channel.socket.detach()  # closed by this process's end, and not before
+
+    def _flush(self) -> None:
+        """Before the process ends: nothing is to be lost with it."""
+        self._output.flush()
 
     def _read(self, *, wait: bool) -> bool:
         while wait or self._poll.poll(0):

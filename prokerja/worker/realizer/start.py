@@ -54,10 +54,10 @@ def start(given: str) -> None:
     output.flush()
     journal = Journal(launch.lock if launch.lock >= HIGH_DESCRIPTOR else -1, launch.ring)
     jobs: dict[str, Callable[..., Any]] = {**catalog.classes, SHELL: partial(command, output)}
-    realizer = Realizer(launch, channel, journal, jobs, catalog.specs, output)
+    kind = _traced() if launch.tracing else Realizer
+    realizer = kind(launch, channel, journal, jobs, catalog.specs, output)
     channel.post(Report(loaded=_loaded(catalog)))
     realizer.run()
-    output.flush()
 
 
 def command(output: OutputCapture, **payload: Any) -> Any:
@@ -65,6 +65,12 @@ def command(output: OutputCapture, **payload: Any) -> Any:
     from prokerja.worker.realizer.command import Command
 
     return Command(*output.speaker, **payload)
+
+
+def _traced() -> type[Realizer]:
+    from prokerja.worker.realizer.traced import TracedRealizer
+
+    return TracedRealizer
 
 
 def _loaded(catalog: Catalog) -> Loaded:

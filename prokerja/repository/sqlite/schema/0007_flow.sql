@@ -85,6 +85,13 @@ CREATE TABLE queue (
 ALTER TABLE worker ADD COLUMN resources TEXT NOT NULL DEFAULT '{}';
 ALTER TABLE worker ADD COLUMN weights TEXT NOT NULL DEFAULT '[]';
 
+-- The trace in which a declaration was made, of those that were made in one: a JSON object with
+-- `traceparent` and, if there is one, `tracestate`, as W3C Trace Context has them.
+CREATE TABLE trace (
+    declaration INTEGER PRIMARY KEY,
+    context TEXT NOT NULL
+) STRICT;
+
 -- The door for one declaration: a single statement writes its row, queues it and counts it.
 -- The next migration closes it, and makes one with its own number.
 CREATE VIEW register_7 AS
