@@ -33,7 +33,7 @@ class AssertingQueue(Queue):
         """
         found = self._matching(job, fields)
         if len(found) != times if times is not None else not found:
-            wanted = "" if times is None else f" {times} times but {len(found)} times"
+            wanted = "" if times is None else f" {_times(times)} but {_times(len(found))}"
             raise AssertionError(
                 f"{_name(job)} was not declared{_with(fields)}{wanted}; {self._all()}"
             )
@@ -61,6 +61,10 @@ class AssertingQueue(Queue):
 
 def _name(job: type | str) -> str:
     return name_of(job) if isinstance(job, type) else job
+
+
+def _times(count: int) -> str:
+    return "1 time" if count == 1 else f"{count} times"
 
 
 def _check_fields(cls: type, fields: dict[str, Any]) -> None:
