@@ -15,6 +15,8 @@ FILE = "prokerja.toml"
 T = TypeVar("T")
 UNREACHABLE = "in the memory of a worker"
 """Stands for its database in the environment of a job whose worker keeps it in memory."""
+IN_A_TEST = "in the memory of a test"
+"""The same of what a test runs."""
 DAY = 86400.0
 KEYS = ("db", "jobs", "keep_completed", "keep_failed", "keep_output", "tracing")
 TABLES = ("resources",)
@@ -103,6 +105,11 @@ def _path(key: str, text: str, folder: str = "") -> str:
         raise BadOption(
             "this job's worker keeps its queue in memory, where only that process can declare;"
             " use self.declare(job), or pass --db PATH"
+        )
+    if text == IN_A_TEST:
+        raise BadOption(
+            "a test keeps the default queue in memory, where only prokerja.declare() and"
+            " declare_many() find it; give a Queue or a command a path of its own"
         )
     if "\0" in text:
         raise BadOption(f"{key} has a NUL in it; give a path without one")

@@ -117,6 +117,8 @@ class Repository(Protocol):
     """Whether other processes can open it."""
     patience: float
     """Seconds for which a write waits for its turn."""
+    chance: Callable[[], float]
+    """For jitter: random numbers in [0, 1)."""
 
     @property
     def outputs(self) -> OutputFolder | None:

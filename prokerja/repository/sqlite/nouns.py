@@ -13,7 +13,7 @@ from prokerja.repository.sqlite.lanes import Lanes
 from prokerja.repository.sqlite.opening import open_database, refuse_network
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from prokerja.output.folder import OutputFolder
     from prokerja.repository.sqlite.awaiting import Awaiting
@@ -171,6 +171,15 @@ class Nouns:
     @patience.setter
     def patience(self, seconds: float) -> None:
         self.database.patience = seconds
+
+    @property
+    def chance(self) -> Callable[[], float]:
+        """For jitter: random numbers in [0, 1)."""
+        return self.claims.chance
+
+    @chance.setter
+    def chance(self, chance: Callable[[], float]) -> None:
+        self.claims.chance = chance
 
     def _delete_output(self, ids: Iterable[int]) -> None:
         if self.outputs is not None:
