@@ -175,3 +175,10 @@ def test_an_attempt_is_given_how_many_retries_are_left(store: Store) -> None:
         )
     assert store.one(id).description == "the one"
     assert store.one(other).description is None
+
+
+def test_an_end_is_told_though_its_queue_is_paused(hooked: Store) -> None:
+    [id] = hooked.declare(asked(SEND))
+    hooked.repository.pause_queue(SEND.queue, hooked.now, "ann", None, None)
+    hooked.repository.cancel([id], "cancelled", hooked.now)
+    assert [one for _, one in told(hooked)] == [id]
