@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from prokerja.answers import Answers
@@ -33,7 +32,7 @@ class QueueControl(Answers):
         from prokerja import pauses
         from prokerja.options import expiry
 
-        now = time.time()
+        now = self._now()
         end = expiry(until, now, "until")
         pauses.check(queue, why, by, end, now)
         name = pauses.ALL_QUEUES if queue is None else queue
@@ -46,7 +45,7 @@ class QueueControl(Answers):
         """
         from prokerja.pauses import ALL_QUEUES
 
-        return self.repository.resume_queue(ALL_QUEUES if queue is None else queue, time.time())
+        return self.repository.resume_queue(ALL_QUEUES if queue is None else queue, self._now())
 
     def limit_queue(self, queue: str, most: int | None) -> QueueRule:
         """Let no more than so many jobs of a queue run at once, on all workers; None lifts that.

@@ -20,6 +20,7 @@ import prokerja
 from prokerja import AsyncQueue, Await, GiveUp, Job, Later, Queue, declare, testing
 from prokerja.errors import BadOption, CatalogError, JobFailed, RequestError, WaitedTooLong
 from prokerja.model.declaration import SHELL, Declaration, Lane
+from prokerja.model.flow import Flow
 from prokerja.queue import default_queue
 from tests.harness.lives import LIVES, Play, Told, facts, states
 from tests.harness.waiting import PATIENCE, wait_until
@@ -44,6 +45,10 @@ class Mail(Job):
         if self.error:
             raise ValueError(self.error)
         return f"to {self.to}"
+
+
+def named_mail(flow: Flow | None = None, payload: str = '{"to": "x"}') -> Declaration:
+    return Declaration(Lane("default", "mail", 0, "", flow), payload, 0.0, 0, 0.0, None)
 
 
 @pytest.fixture
@@ -163,6 +168,27 @@ def test_commands_run_too(queue: InProcessQueue, tmp_path: Path) -> None:
     assert file.exists()
 
 
+def test_rates_and_pauses_go_by_the_same_clock() -> None:
+    flow = Flow(rate_key="k", max_starts=1, rate_seconds=60.0)
+    with testing.queue(Mail) as queue:
+        queue.register([named_mail(flow), named_mail(flow)], queue.now.timestamp())
+        queue.declare(Mail("paused"), queue="slow")
+        queue.pause_queue("slow", until=90)
+        ran = []
+        for _ in range(3):
+            ran.append(queue.drain().ids("completed"))
+            queue.advance(45)
+        assert ran == [[1], [], [2, 3]]
+
+
+def test_jobs_take_from_the_resources_that_there_are() -> None:
+    for resources, ran in (({}, []), ({"gpu": 1}, [1, 2])):
+        with testing.queue(Mail, resources=resources) as queue:
+            for _ in range(2):
+                queue.register([named_mail(Flow(needs=(("gpu", 1),)))], 0.0)
+            assert queue.drain().ids("completed") == ran
+
+
 # Errors
 
 
@@ -237,8 +263,7 @@ def test_jobs_without_end_are_noticed(queue: InProcessQueue) -> None:
 
 def test_a_payload_that_its_class_does_not_take_is_refused(queue: InProcessQueue) -> None:
     queue.declare(Mail("you"))
-    lane = Lane("default", "mail", 0)
-    queue.register([Declaration(lane, '{"whom": 1}', 0.0, 0, 0.0, None)], 0.0)
+    queue.register([named_mail(payload='{"whom": 1}')], 0.0)
     refused = queue.drain().attempts[0]
     assert (refused.id, refused.outcome) == (2, "refused")
     assert "takes no 'whom' and needs 'to'" in str(refused.error)
@@ -260,10 +285,10 @@ def test_a_class_that_no_worker_could_load_is_an_error(queue: InProcessQueue) ->
 
 def test_only_what_was_declared_or_is_given_can_run() -> None:
     with testing.queue() as queue:
-        queue.register([Declaration(Lane("q", "mail", 0), '{"to": "x"}', 0.0, 0, 0, None)], 0.0)
+        queue.register([named_mail()], 0.0)
         assert queue.drain().attempts == []
     with testing.queue(Mail) as queue:
-        queue.register([Declaration(Lane("q", "mail", 0), '{"to": "x"}', 0.0, 0, 0, None)], 0.0)
+        queue.register([named_mail()], 0.0)
         assert queue.drain().ids("completed") == [1]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
     from typing import Any
 
@@ -26,18 +26,27 @@ _HOMES = {
 
 
 @contextmanager
-def queue(*jobs: type, now: float | datetime | None = None) -> Iterator[InProcessQueue]:
+def queue(
+    *jobs: type,
+    now: float | datetime | None = None,
+    resources: Mapping[str, int] | None = None,
+) -> Iterator[InProcessQueue]:
     """A queue in memory whose jobs run in this process, when `drain()` is called.
 
     Meanwhile it is the default queue, so what the code under test declares with
     `prokerja.declare` is in it. Classes of declared jobs are known; `jobs` are further ones, for
     what is declared by name. Its clock stands still at `now`, or at the second in which it began.
+    `resources` are those of the machine, by name; if left out, as the settings say.
     """
     from prokerja.queue import default_replaced
     from prokerja.settings import IN_A_TEST
     from prokerja.testing.in_process import InProcessQueue
 
-    with InProcessQueue(jobs, now) as made, default_replaced(made), _default_file(IN_A_TEST):
+    with (
+        InProcessQueue(jobs, now, resources) as made,
+        default_replaced(made),
+        _default_file(IN_A_TEST),
+    ):
         yield made
 
 

@@ -11,7 +11,6 @@ from prokerja.hooks import ENDING, hooks_of
 from prokerja.job import FOLLOW_UPS
 from prokerja.model.claim import Reported
 from prokerja.model.progress import Progress
-from prokerja.model.worker import Taking
 from prokerja.repository.verbs import Want
 from prokerja.steering import Await, Later
 from prokerja.testing.drained import Drained
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
     from prokerja.model.claim import Claimed, Extra
     from prokerja.model.declaration import Declaration
+    from prokerja.model.worker import Taking
     from prokerja.repository.verbs import Repository, Turn
     from prokerja.testing.known import KnownJobs
     from prokerja.verdicts import Verdict
@@ -34,13 +34,18 @@ class Drain:
     """One worker's life, from its first claim until nothing is due any more."""
 
     def __init__(
-        self, repository: Repository, known: KnownJobs, clock: Callable[[], float], directory: str
+        self,
+        repository: Repository,
+        known: KnownJobs,
+        clock: Callable[[], float],
+        directory: str,
+        taking: Taking,
     ) -> None:
         self._repository = repository
         self._known = known
         self._clock = clock
         self._directory = directory
-        self._taking = Taking((), (), (directory,))
+        self._taking = taking
         self._hooked = frozenset[str]()
         self._changes = -1
         self._drained = Drained()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, overload
 
+from prokerja.model.worker import Taking
 from prokerja.testing.asserting import AssertingQueue
 from prokerja.testing.drain import Drain
 from prokerja.testing.known import KnownJobs
 from prokerja.times import duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime, timedelta
 
     from prokerja.model.declaration import Declaration, Status
@@ -29,10 +30,16 @@ class InProcessQueue(AssertingQueue):
     What is to be retried waits as long as its class says, without jitter.
     """
 
-    def __init__(self, jobs: Iterable[type] = (), now: float | datetime | None = None) -> None:
+    def __init__(
+        self,
+        jobs: Iterable[type] = (),
+        now: float | datetime | None = None,
+        resources: Mapping[str, int] | None = None,
+    ) -> None:
         super().__init__(":memory:")
         self.repository.chance = lambda: 0.5
         self._known = KnownJobs(jobs)
+        self._resources = self._settings.resources if resources is None else resources
         self._time = 0.0
         self.now = time.time() // 1 if now is None else now
 
@@ -60,9 +67,9 @@ class InProcessQueue(AssertingQueue):
         raised. Raises RuntimeError when more than `most` attempts would be made, and CatalogError
         for a class that no worker could load.
         """
-        return Drain(self.repository, self._known, self._now, self._settings.jobs).run(
-            raise_errors=raise_errors, most=most
-        )
+        taking = Taking((), (), (self._settings.jobs,), resources=self._resources)
+        drain = Drain(self.repository, self._known, self._now, self._settings.jobs, taking)
+        return drain.run(raise_errors=raise_errors, most=most)
 
     @overload
     def wait(self, ids: int, timeout: float | None = None) -> Status: ...

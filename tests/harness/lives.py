@@ -204,9 +204,9 @@ def does_steps(queue: Queue, log: str) -> Iterator[States]:
 
 def goes_in_order(queue: Queue, log: str) -> Iterator[States]:
     """The higher priority first, then whoever was declared first."""
-    low, also_low = queue.declare_many([Told(log), Told(log)], hold=True)
-    high = queue.declare(Told(log, fails=True), hold=True, priority=1, retries=0)
-    queue.release(low, also_low, high)
+    low, also_low, high = queue.declare_many(
+        [Told(log), Told(log), Told(log, fails=True).options(priority=1, retries=0)]
+    )
     yield {low: "completed", also_low: "completed", high: "failed"}
 
 
