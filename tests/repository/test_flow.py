@@ -6,7 +6,7 @@ import itertools
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prokerja.model.declaration import Lane
@@ -230,6 +230,7 @@ class Moments:
                 self.store.settle(token, (id, lane, Completed(began, self.store.now)))
 
 
+@settings(deadline=None)
 @given(
     delays=st.lists(st.tuples(st.floats(0, 5), st.floats(0, 20)), min_size=1, max_size=25),
     starts=st.integers(1, 4),
