@@ -122,15 +122,15 @@ BEGIN
                 SELECT CASE part.key % 2 WHEN 0 THEN part.value ELSE (
                     SELECT iif(given.type IN ('null', 'true', 'false'), given.type, given.value)
                     FROM (
-                        SELECT key, type, value
+                        SELECT 0 AS place, key, type, value
                         FROM json_each((SELECT payload FROM declare WHERE id = NEW.id + 1))
                         UNION ALL
-                        SELECT json_extract(value, '$.name'), json_type(value, '$.default'),
+                        SELECT 1, json_extract(value, '$.name'), json_type(value, '$.default'),
                             json_extract(value, '$.default')
                         FROM json_each(NEW.payload, '$.fields')
                         WHERE NOT json_extract(value, '$.required')
                             AND json_extract(value, '$.default_text') <> '...'
-                    ) AS given WHERE given.key = part.value LIMIT 1
+                    ) AS given WHERE given.key = part.value ORDER BY place LIMIT 1
                 ) END AS text
                 FROM json_each(kind.value) AS part
             )
