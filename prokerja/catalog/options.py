@@ -45,9 +45,11 @@ def flow_terms(cls: str, values: Mapping[str, Any]) -> FlowTerms | None:
     said = {name: value for name, value in values.items() if value is not None}
     if not said:
         return None
-    from prokerja.flow_terms import terms_of
+    from prokerja.flow_terms import NOTHING, terms_of
 
     try:
-        return terms_of(said, f"{brief(cls)}.")
+        terms = terms_of(said, f"{brief(cls)}.")
     except BadOption as error:
         raise CatalogError(str(error)) from None
+    terms = terms._replace(needs=terms.needs or None)
+    return None if terms == NOTHING else terms

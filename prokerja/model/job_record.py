@@ -46,7 +46,7 @@ class JobRecord:
     """How many have ended."""
     retries: int
     """How many more it may have after the first."""
-    flow: Flow | None
+    flow: Flow | None = field(repr=False)
     """What it is subject to beside its queue: limit, rate, needs, turns; None for nothing."""
     declared_at: datetime
     due_at: datetime

@@ -21,6 +21,7 @@ class Mutation(NamedTuple):
 POOL, REALIZER = "worker/pool/", "worker/realizer/"
 SQLITE = "repository/sqlite/"
 LIFE = f"{SQLITE}schema/0006_life.sql"
+FLOW = f"{SQLITE}schema/0007_flow.sql"
 
 MUTATIONS = (
     # What is declared
@@ -39,10 +40,10 @@ MUTATIONS = (
     Mutation("SQL is told the id of what it declared", LIFE,
              "    ) - 1;", "    ) - 2;",
              "sqlite/test_sql_ids.py"),
-    Mutation("no id is one of the caller's choice", LIFE,
+    Mutation("no id is one of the caller's choice", FLOW,
              "WHERE NOT EXISTS (SELECT 1 FROM declare WHERE id = NEW.id - 1);", "WHERE 0;",
              "sqlite/test_sql_ids.py"),
-    Mutation("what SQL declares waits for its parents", LIFE,
+    Mutation("what SQL declares waits for its parents", FLOW,
              "NEW.hold OR EXISTS (SELECT 1 FROM dep", "NEW.hold OR 0 AND EXISTS (SELECT 1 FROM dep",
              "sqlite/test_sql_conditions.py sqlite/test_sql_parity.py"),
     Mutation("a report tells what runs from what waits", LIFE,
@@ -552,6 +553,45 @@ MUTATIONS = (
     Mutation("pytest imports nothing for those who do not use it", "testing/plugin.py",
              "import pytest\n", "import pytest\n\nimport prokerja.queue\n",
              "test_testing.py -k pays_for_nothing"),
+    # What declarations share
+    Mutation("a limit's key is made of the payload", "keys.py",
+             "        value = values[key[place]]", '        value = values[key[place]] and ""',
+             "test_flow_options.py -k takes_text"),
+    Mutation("a key without a limit is refused", "flow_terms.py",
+             "    if terms.limit is None and terms.limit_key is not None:", "    if False:",
+             "test_flow_options.py -k cannot_be_meant"),
+    Mutation("a lock is a limit of one", "flow_terms.py",
+             'limit_key=said.pop("lock"), limit=1)', 'limit_key=said.pop("lock"), limit=2)',
+             "test_flow_options.py -k goes_before"),
+    Mutation("a class's limit that is computed is not guessed", "unsure.py",
+             "    if missing:", "    if False:",
+             "test_flow_options.py -k computed_option"),
+    Mutation("a table that is changed is not taken for what was written", "catalog/effects.py",
+             "                self.set(evaluate(owner, self._block), name)\n"
+             "            case ast.NamedExpr",
+             "                pass\n            case ast.NamedExpr",
+             "test_flow_options.py -k changed_from_outside"),
+    Mutation("a supervisor believes no realizer's limits", "declaring.py",
+             "        check_flow(flow)", "        pass",
+             "test_flow_options.py -k realizer_sends"),
+    Mutation("a changed job keeps its limits", f"{SQLITE}changes.py",
+             "old = self._lanes.of(lane)", "old = self._lanes.of(lane)._replace(flow=None)",
+             "test_flow_options.py -k changing_a_job"),
+    Mutation("a machine says what it does not have", "commands/declared.py",
+             "        if short:", "        if False:",
+             "test_flow_options.py -k this_machine"),
+    Mutation("what SQL declares has its class's limits", FLOW,
+             "WHERE asked.marker = NEW.id AND flow.limit_key", "WHERE 0 AND flow.limit_key",
+             "sqlite/test_sql_flows.py"),
+    Mutation("SQL makes keys of the payload before the defaults", FLOW,
+             "ORDER BY place LIMIT 1", "ORDER BY place DESC LIMIT 1",
+             "sqlite/test_sql_flows.py"),
+    Mutation("SQL refuses limits that are computed", FLOW,
+             "'limit_key', 'limit', 'lock', 'rate', 'rate_key', 'needs', 'fair_key'", "'none'",
+             "sqlite/test_sql_flows.py"),
+    Mutation("a migration has the job files read anew", FLOW,
+             "UPDATE source SET stamp = '';", "UPDATE source SET stamp = stamp;",
+             "test_flow_options.py -k older_version"),
     # Watching
     Mutation("a screen draws only what has changed", "console/screen.py",
              "if line != self._at(y):", "if True:",
