@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 from prokerja.errors import BadOption, RequestError
 from prokerja.model.declaration import Conditions
+from prokerja.names import portable
+from prokerja.on_failure import checked_words
 from prokerja.terms import ID, IF_PARENT_FAILS, NAME, SWITCH, TERMS
 from prokerja.text import quoted, shown
 from prokerja.times import MAX_SECONDS, MAX_TIMESTAMP
@@ -42,6 +44,8 @@ class Options(NamedTuple):
     """What it means if one of those fails: `cancel`, `run` or `wait`."""
     after_batch: str | None = None
     """The batch of which no other may be open."""
+    on_failure: str | Sequence[str] | None = None
+    """A command that is run when it has failed for good: its words, or a line of them."""
 
 
 NO_OPTIONS = Options()
@@ -77,7 +81,10 @@ def _checked(**given: Any) -> Options:
             RULES[name].check(value, name)
     due(options, 0.0)
     conditions = conditions_of(options, 0.0)
-    return options if conditions is None else options._replace(after=conditions.after)
+    if conditions is None:
+        return options
+    on_failure = options.on_failure and checked_words(options.on_failure, "on_failure")
+    return options._replace(after=conditions.after, on_failure=on_failure)
 
 
 _remembered = lru_cache(maxsize=1024, typed=True)(_checked)
@@ -101,7 +108,7 @@ def conditions_of(options: Options, now: float) -> Conditions | None:
     given = options[9:]
     if given == NO_OPTIONS[9:]:
         return None
-    coalesce, replace, hold, expires, after, if_parent_fails, after_batch = given
+    coalesce, replace, hold, expires, after, if_parent_fails, after_batch, on_failure = given
     parents = _parents(after)
     if replace and coalesce is None:
         raise BadOption("replace goes with coalesce; give a key, or leave it out")
@@ -110,10 +117,24 @@ def conditions_of(options: Options, now: float) -> Conditions | None:
     for switch, what in ((replace, "replace"), (hold, "hold")):
         SWITCH.check(switch, what)
     conditions = Conditions(
-        coalesce, replace, hold, expiry(expires, now), parents, if_parent_fails, after_batch
-    )
+        coalesce, replace, hold, expiry(expires, now), parents, if_parent_fails, after_batch,
+        None if on_failure is None else _noted(on_failure),
+    )  # fmt: skip
     check_conditions(conditions)
     return conditions
+
+
+def _noted(on_failure: Any) -> str:
+    """A command, and the directory where it was asked for, as the store keeps them."""
+    import json
+    import os
+
+    words = checked_words(on_failure, "on_failure")
+    try:
+        place = os.getcwd()
+    except FileNotFoundError:
+        place = "/"
+    return json.dumps({"command": words, "cwd": portable(place)})
 
 
 def _parents(after: Any) -> tuple[Any, ...]:

@@ -33,6 +33,8 @@ class Settings(NamedTuple):
     """Seconds for which failed jobs are kept."""
     keep_output: int
     """Bytes that are kept of the beginning, and of the end, of what an attempt prints."""
+    notify: tuple[tuple[str, str], ...] = ()
+    """Who is told of what; see `notices.rules_from`."""
 
 
 def settings(db: str | None = None, jobs: str | None = None) -> Settings:
@@ -54,6 +56,7 @@ def settings(db: str | None = None, jobs: str | None = None) -> Settings:
         keep_completed=_read(given, "keep_completed", duration, 7 * DAY),
         keep_failed=_read(given, "keep_failed", duration, 30 * DAY),
         keep_output=_read(given, "keep_output", size, 2**20),
+        notify=given.get("notify", ()),
     )
 
 
@@ -100,7 +103,7 @@ def _from_environment() -> dict[str, str]:
     return {key: value for key, value in found if value}
 
 
-def _from_file(folder: str) -> dict[str, str]:
+def _from_file(folder: str) -> dict[str, Any]:
     """What the settings file in `folder` says; its paths are relative to that folder."""
     path = os.path.join(folder, FILE)
     if not folder or not os.path.exists(path):
@@ -112,12 +115,19 @@ def _from_file(folder: str) -> dict[str, str]:
             given = tomllib.load(file)
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadOption(f"{path}: {error}; correct it or move it away") from None
+    notify = {}
+    if "notify" in given:
+        from prokerja.notices import rules_from
+
+        notify = {"notify": rules_from(given.pop("notify"), path)}
     for key, value in given.items():
         if key not in KEYS:
-            raise BadOption(f"{path}: unknown setting {key!r}; there are {', '.join(KEYS)}")
+            names = ", ".join((*KEYS, "notify"))
+            raise BadOption(f"{path}: unknown setting {key!r}; there are {names}")
         if not isinstance(value, str):
             raise BadOption(f'{path}: {key} must be a string, such as {key} = "…"')
-    return {
+    paths = {
         key: _path(key, value, folder) if value and key in ("db", "jobs") else value
         for key, value in given.items()
     }
+    return {**paths, **notify}

@@ -78,6 +78,8 @@ class JobSpec(NamedTuple):
     """Options, or `name`, that only running the file can tell; none once it was imported."""
     keep: float | None = None
     """For how long completed ones are kept; None if the settings say, or it cannot be told yet."""
+    on_failure: tuple[str, ...] | None = None
+    """A command that is run when one has failed for good."""
 
     def signature(self) -> str:
         """What it takes: `send_email(to: str, subject: str = '')`."""
@@ -95,13 +97,15 @@ class JobSpec(NamedTuple):
     def to_json(self) -> dict[str, Any]:
         """A JSON object that `from_json` reads."""
         values = {**self._asdict(), "fields": [field._asdict() for field in self.fields]}
-        return values if self.unsure else {key: values[key] for key in values if key != "unsure"}
+        rare = {"unsure", "on_failure"}
+        return {key: values[key] for key in values if values[key] or key not in rare}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
         """The spec that `to_json` wrote; KeyError or TypeError for anything else."""
         fields = tuple(Field(**field) for field in data["fields"])
-        return cls(**{**data, "fields": fields, "unsure": tuple(data.get("unsure", ()))})
+        lists = {key: tuple(data[key]) for key in ("unsure", "on_failure") if data.get(key)}
+        return cls(**{**data, "fields": fields, **lists})
 
     def check(self, payload: Any) -> None:
         """Raise BadPayload, telling all that is wrong at once, unless the job takes `payload`."""

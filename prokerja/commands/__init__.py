@@ -28,6 +28,7 @@ COMMANDS = {
     "resolve": "resolve",
     "purge": "purge",
     "wait": "wait",
+    "notify:test": "notify_test",
     "jobs": "jobs",
     "completion": "completion",
     "help": "help",

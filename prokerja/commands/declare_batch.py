@@ -41,6 +41,7 @@ TEXTS = ("in", "at", "expires", *DURATIONS)
 FLAGS = ("hold", "replace")
 KEYS = frozenset(
     ["job", "payload", "label", "batch", "coalesce", "after", "if_parent_fails", "after_batch",
+     "on_failure",
      *TEXTS, *FLAGS, *DEFAULTS]
 )  # fmt: skip
 COMMAND_KEYS = KEYS - {"job", "payload"} | shell.KEYS

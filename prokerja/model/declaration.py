@@ -7,6 +7,8 @@ from prokerja.model.flow import Flow
 
 SHELL = "shell"
 """The job of every command, which any worker has; no class may have this name."""
+NOTIFY = "prokerja.notify"
+"""The queue of notices, from which every worker takes."""
 
 
 class Conditions(NamedTuple):
@@ -26,6 +28,8 @@ class Conditions(NamedTuple):
     """What it means for this one if one of those fails: `cancel`, `run` or `wait`."""
     after_batch: str | None = None
     """The batch of which no other may be open."""
+    on_failure: str | None = None
+    """What is run when it has failed for good; JSON that `notices.Rule` reads."""
 
 
 class Ids(list[int]):

@@ -3,14 +3,14 @@
 from collections.abc import Collection
 from typing import NamedTuple
 
-from prokerja.model.declaration import SHELL, Lane
+from prokerja.model.declaration import NOTIFY, SHELL, Lane
 
 
 class Taking(NamedTuple):
     """What a worker takes: the one rule that decides it, for claiming as for telling why not."""
 
     queues: tuple[str, ...] = ()
-    """In the order in which it takes from them; empty for all."""
+    """In the order in which it takes from them; empty for all. Notices come last anyway."""
     names: Collection[str] | None = None
     """The jobs it knows; None for every one."""
     directories: Collection[str] | None = None
@@ -18,7 +18,7 @@ class Taking(NamedTuple):
 
     def serves(self, queue: str) -> bool:
         """Whether it takes from that queue."""
-        return not self.queues or queue in self.queues
+        return not self.queues or queue in self.queues or queue == NOTIFY
 
     def has_jobs_of(self, directory: str) -> bool:
         """Whether it takes what was declared from that jobs directory, or from none."""

@@ -26,6 +26,8 @@ class WorkerOptions(NamedTuple):
     """Seconds that running jobs have to end after a request to stop."""
     db: str = UNREACHABLE
     """What jobs that declare by themselves take for the queue."""
+    notify: tuple[tuple[str, str], ...] = ()
+    """Who is told of what; see `Repository.join`."""
 
     def environment(self) -> dict[str, str]:
         """That of the realizers: what a job declares by itself goes where its worker looks."""

@@ -115,7 +115,9 @@ class Supervisor:
     def _join(self) -> None:
         repository, options, tell = self._repository, self._options, self._tell
         taking = Taking(options.queues, (), options.directories)
-        self._membership = repository.join(os.getpid(), time.time(), options.realizers, taking)
+        self._membership = repository.join(
+            os.getpid(), time.time(), options.realizers, taking, options.notify
+        )
         self._watch = repository.watch()
         self._recovery = Recovery(
             repository, self._membership.worker, self._watch, tell, self._look_for_deadlines

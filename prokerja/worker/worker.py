@@ -63,7 +63,7 @@ class Worker:
         self._options = WorkerOptions(
             directory, tuple(map(_importable, classes)), _directories(directory, classes, same_as),
             tuple(queues), realizers, until_empty, max_jobs, grace,
-            queue.path if queue.repository.is_shared else UNREACHABLE,
+            queue.path if queue.repository.is_shared else UNREACHABLE, self._settings.notify,
         )  # fmt: skip
         self._on_event = on_event
         self._verbose = verbose

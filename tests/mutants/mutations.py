@@ -99,10 +99,11 @@ MUTATIONS = (
              "test_exiting.py -k program_ends_before"),
     # Who gets it, and when
     Mutation("a higher priority goes first", f"{SQLITE}lanes.py",
-             "(place.get(lane.queue, 0), -lane.priority)", "(place.get(lane.queue, 0), 0)",
+             "(place.get(lane.queue, len(place)), -lane.priority)",
+             "(place.get(lane.queue, len(place)), 0)",
              "test_worker.py -k priority"),
     Mutation("the queue that is named first goes first", f"{SQLITE}lanes.py",
-             "(place.get(lane.queue, 0), -lane.priority)", "(0, -lane.priority)",
+             "(place.get(lane.queue, len(place)), -lane.priority)", "(0, -lane.priority)",
              "test_worker.py -k queues_are_served"),
     Mutation("what is due first goes first", f"{SQLITE}claims.py",
              "ORDER BY p.due_at, p.declaration", "ORDER BY p.declaration",

@@ -25,10 +25,12 @@ from prokerja.repository.sqlite.codes import TURNS
 from prokerja.repository.sqlite.endings import Endings
 from prokerja.repository.sqlite.expiry import Expiry
 from prokerja.repository.sqlite.extras import Extras
+from prokerja.repository.sqlite.happenings import Happenings
 from prokerja.repository.sqlite.hooks import Hooks
 from prokerja.repository.sqlite.outcomes import Outcomes
 from prokerja.repository.sqlite.progress import write_progress
 from prokerja.repository.sqlite.steps import Steps
+from prokerja.repository.sqlite.telling import Telling
 from prokerja.repository.verbs import Recovered, Turn
 from prokerja.verdicts import Advice, Completed, Failed, HooksEnded, Parked, Postponed, Released
 
@@ -73,6 +75,8 @@ class Claims:
         self._expiry = Expiry(database, self._endings)
         self.extras = Extras(database, Blocks(database, self._endings), self._awaiting, self._hooks)
         self._steps = Steps(database)
+        self._happenings = Happenings(database)
+        self._telling = Telling(database, lanes, declarations)
         self._turns = itertools.count(1)
         self.chance: Callable[[], float] = random.random
         """For jitter: random numbers in [0, 1)."""
@@ -105,6 +109,8 @@ class Claims:
                 late, deadline = self._time_out(now)
             deadline = earliest(deadline, self._expiry.expire(now))
             self._endings.write(now)
+            if not leaving:
+                deadline = earliest(deadline, self._telling.tell(now))
             late += self._take_unbegun()
             failed += late
             names = {lane: self._name(lane) for _, lane, *_ in late}
@@ -136,8 +142,9 @@ class Claims:
         return failed, self._awaiting.next_deadline()
 
     def deadline(self, now: float) -> float | None:
-        """When the next of those that wait may fail, because nobody resolves or starts it."""
-        return earliest(self._awaiting.next_deadline(), self._expiry.next(now))
+        """When the next of those that wait may fail, or somebody is to be told of something."""
+        waiting = self._awaiting.next_deadline(), self._expiry.next(now)
+        return earliest(*waiting, self._telling.due(now))
 
     def mend(self, now: float) -> None:
         """Let go on what has waited for those that an older program has ended."""
@@ -232,6 +239,7 @@ class Claims:
         self._outcomes.complete([one for one in valid if type(one[2]) is Completed], now)
         worker = token // TURNS
         cancelled = self._cancellations.of_claim(token)
+        self._endings.asked_for(cancelled)
         failed = []
         others = [one for one in valid if type(one[2]) is not Completed]
         for id, lane, verdict in others:
@@ -278,6 +286,7 @@ class Claims:
         failed = [self.settle(token, some, now, self.chance) for token, some in settled.items()]
         all_settled = [*itertools.chain(*settled.values())]
         returned = self.put_back(worker, now)
+        self._happenings.worker_down(worker, returned, now)
         unbegun = self._take_unbegun()
         names |= {lane: self._name(lane) for _, lane, *_ in unbegun}
         told = [*itertools.chain(*failed), *unbegun]
@@ -295,6 +304,7 @@ class Claims:
             query = "SELECT declaration, started_at FROM running WHERE token = ?"
             running = dict(self._database.execute(query, (token,)).fetchall())
             cancelled = self._cancellations.of_claim(token)
+            self._endings.asked_for(cancelled)
             for id in held:
                 query = "SELECT lane FROM declaration WHERE id = ?"
                 [lane] = self._database.execute(query, (id,)).fetchone()

@@ -110,7 +110,7 @@ class Lanes:
         for id, *columns in self._database.execute(WAITING, (worker,)):
             lane = Lane(*columns)
             if taking.takes(lane):
-                rank = (place.get(lane.queue, 0), -lane.priority)
+                rank = (place.get(lane.queue, len(place)), -lane.priority)
                 ranked.setdefault(rank, []).append(Waiting(id, lane))
         return [ranked[rank] for rank in sorted(ranked)]
 
