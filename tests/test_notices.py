@@ -135,8 +135,10 @@ def test_a_class_and_a_declaration_may_say_what_is_run(home: Home) -> None:
     own = "sh -c 'echo own $0 {id} >> ledger' {id}"
     home.declare("careful")
     home.declare("careful", "--on-failure", own)
-    batch = [{"job": "careful", "on_failure": ["touch", "{job}"]}, {"shell": "exit 3"}]
-    batch[1]["on_failure"] = own
+    batch = [
+        {"job": "careful", "on_failure": ["touch", "{job}"]},
+        {"shell": "exit 3", "on_failure": own},
+    ]
     home("declare:batch", stdin="\n".join(map(json.dumps, batch)))
     home.work()
     assert sorted(home.ledger()) == ["class 1", "own 2 {id}", "own 4 {id}"]

@@ -25,12 +25,11 @@ from prokerja.repository.sqlite.codes import TURNS
 from prokerja.repository.sqlite.endings import Endings
 from prokerja.repository.sqlite.expiry import Expiry
 from prokerja.repository.sqlite.extras import Extras
-from prokerja.repository.sqlite.happenings import Happenings
 from prokerja.repository.sqlite.hooks import Hooks
+from prokerja.repository.sqlite.notices import Notices
 from prokerja.repository.sqlite.outcomes import Outcomes
 from prokerja.repository.sqlite.progress import write_progress
 from prokerja.repository.sqlite.steps import Steps
-from prokerja.repository.sqlite.telling import Telling
 from prokerja.repository.verbs import Recovered, Turn
 from prokerja.verdicts import Advice, Completed, Failed, HooksEnded, Parked, Postponed, Released
 
@@ -75,8 +74,7 @@ class Claims:
         self._expiry = Expiry(database, self._endings)
         self.extras = Extras(database, Blocks(database, self._endings), self._awaiting, self._hooks)
         self._steps = Steps(database)
-        self._happenings = Happenings(database)
-        self._telling = Telling(database, lanes, declarations)
+        self.notices = Notices(database, lanes, declarations)
         self._turns = itertools.count(1)
         self.chance: Callable[[], float] = random.random
         """For jitter: random numbers in [0, 1)."""
@@ -110,7 +108,7 @@ class Claims:
             deadline = earliest(deadline, self._expiry.expire(now))
             self._endings.write(now)
             if not leaving:
-                deadline = earliest(deadline, self._telling.tell(now))
+                deadline = earliest(deadline, self.notices.tell(now))
             late += self._take_unbegun()
             failed += late
             names = {lane: self._name(lane) for _, lane, *_ in late}
@@ -144,7 +142,7 @@ class Claims:
     def deadline(self, now: float) -> float | None:
         """When the next of those that wait may fail, or somebody is to be told of something."""
         waiting = self._awaiting.next_deadline(), self._expiry.next(now)
-        return earliest(*waiting, self._telling.due(now))
+        return earliest(*waiting, self.notices.due(now))
 
     def mend(self, now: float) -> None:
         """Let go on what has waited for those that an older program has ended."""
@@ -286,7 +284,7 @@ class Claims:
         failed = [self.settle(token, some, now, self.chance) for token, some in settled.items()]
         all_settled = [*itertools.chain(*settled.values())]
         returned = self.put_back(worker, now)
-        self._happenings.worker_down(worker, returned, now)
+        self.notices.worker_down(worker, returned, now)
         unbegun = self._take_unbegun()
         names |= {lane: self._name(lane) for _, lane, *_ in unbegun}
         told = [*itertools.chain(*failed), *unbegun]

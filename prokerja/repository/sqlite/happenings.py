@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from prokerja.repository.sqlite.database import Database
 
 MAX_ERROR_CHARACTERS = 4000
+USED = """
+    SELECT EXISTS (SELECT 1 FROM happening), EXISTS (SELECT 1 FROM gathering),
+        EXISTS (SELECT 1 FROM notice_rule WHERE kind = 'queue_stuck')"""
 IS_WANTED = "SELECT EXISTS (SELECT 1 FROM notice_rule WHERE kind = ?)"
 WANTED_BY_FEW = """
     SELECT EXISTS (SELECT 1 FROM on_failure)
@@ -49,6 +52,17 @@ class Happenings:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    def used(self) -> tuple[int, int, int]:
+        """Whether something has happened, was gathered, and is to be looked for."""
+        used: tuple[int, int, int] = self._database.execute(USED).fetchone()
+        return used
+
+    def are_wanted(self) -> bool:
+        """Whether anybody wants to be told of anything."""
+        some = "SELECT EXISTS (SELECT 1 FROM notice_rule)"
+        wanted = (self._database.execute(query).fetchone()[0] for query in (some, WANTED_BY_FEW))
+        return any(wanted)
 
     def ended(self, completed: Sequence[int], failed: Sequence[int], now: float) -> None:
         """These have completed, and those have failed for good."""

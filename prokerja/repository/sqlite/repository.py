@@ -120,6 +120,8 @@ class SQLiteRepository(Answers):
         # Imported now: later there may be no descriptor to do so.
         assert all((self.claims, self.cancelling, self.suspensions, self.retention))
         self.database.durable(False)
+        with self.database.reading():
+            self.claims.notices.load(wanted=bool(rules))
         return self.registry.register(pid, now, realizers, taking, rules)
 
     def learn(self, worker: int, names: Sequence[str], told: Collection[str] = ()) -> None:

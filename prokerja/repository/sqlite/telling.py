@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from prokerja import notices
 from prokerja.model.declaration import NOTIFY
 from prokerja.notices import MAX_LISTED, Rule, rule_of
+from prokerja.repository.sqlite.happenings import Happenings
 from prokerja.repository.sqlite.slices import SLICE_ROWS
 from prokerja.times import iso
 
@@ -29,9 +30,6 @@ LOOK_SECONDS = 60.0
 """Between two looks for stuck queues, at most."""
 MAX_PAYLOAD_CHARACTERS = 2**20
 """Of all payloads in one notice."""
-USED = """
-    SELECT EXISTS (SELECT 1 FROM happening), EXISTS (SELECT 1 FROM gathering),
-        EXISTS (SELECT 1 FROM notice_rule WHERE kind = 'queue_stuck')"""
 RULES = """
     SELECT DISTINCT rule FROM notice_rule JOIN worker ON worker.id = notice_rule.worker
     WHERE kind = ? ORDER BY rule"""
@@ -51,6 +49,7 @@ class Telling:
 
     def __init__(self, database: Database, lanes: Lanes, declarations: Declarations) -> None:
         self._database = database
+        self._happenings = Happenings(database)
         self._lanes = lanes
         self._declarations = declarations
         self._look_at = 0.0
@@ -59,7 +58,8 @@ class Telling:
 
     def tell(self, now: float) -> float | None:
         """Declare the notices that are due; returns when there may be more to do, None if never."""
-        happened, gathers, watches = self._database.execute(USED).fetchone()
+        happened, gathers, watches = self._happenings.used()
+        self._made = []
         if watches:
             happened = self._look(now) or happened
         if gathers:
@@ -67,13 +67,12 @@ class Telling:
         if happened:
             self._tell_of_happened(now)
         if self._made:
-            made, self._made = self._made, []
-            self._declarations.insert(made, now)
-        return self.due(now) if happened or gathers or watches else None
+            self._declarations.insert(self._made, now)
+        return self.due(now)
 
     def due(self, now: float) -> float | None:
         """When there may be something to do; None if never."""
-        happened, gathers, watches = self._database.execute(USED).fetchone()
+        happened, gathers, watches = self._happenings.used()
         if happened:
             return now
         moments = [self._look_at] if watches else []
