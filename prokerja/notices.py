@@ -138,10 +138,8 @@ def _options(kind: str, texts: Mapping[str, str]) -> Options:
     )  # fmt: skip
 
 
-def rules_from(table: Any, file: str) -> tuple[tuple[str, str], ...]:
+def rules_from(table: Mapping[str, Any], file: str) -> tuple[tuple[str, str], ...]:
     """The rules of `[notify]` in a settings file, each with its kind; raises BadOption."""
-    if not isinstance(table, dict):
-        raise BadOption(f"{file}: notify must be a table, [notify], of what is to be told of")
     for kind in table:
         if kind not in KINDS:
             raise BadOption(f"{file}: [notify] has no {quoted(kind)}; there are {', '.join(KINDS)}")

@@ -1,7 +1,8 @@
 """Where things are and how long they are kept: flags, environment, file, defaults."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 from prokerja import repository
@@ -14,8 +15,12 @@ FILE = "prokerja.toml"
 T = TypeVar("T")
 UNREACHABLE = "in the memory of a worker"
 """Stands for its database in the environment of a job whose worker keeps it in memory."""
+IN_A_TEST = "in the memory of a test"
+"""The same of what a test runs."""
 DAY = 86400.0
-KEYS = ("db", "jobs", "keep_completed", "keep_failed", "keep_output")
+KEYS = ("db", "jobs", "keep_completed", "keep_failed", "keep_output", "tracing")
+TABLES = ("resources", "notify")
+"""What only the file can say."""
 
 
 class Settings(NamedTuple):
@@ -33,6 +38,10 @@ class Settings(NamedTuple):
     """Seconds for which failed jobs are kept."""
     keep_output: int
     """Bytes that are kept of the beginning, and of the end, of what an attempt prints."""
+    resources: Mapping[str, int] = MappingProxyType({})
+    """How much this machine has of each resource that jobs may need."""
+    tracing: bool = False
+    """Whether declarations and attempts have spans; see `prokerja.tracing`."""
     notify: tuple[tuple[str, str], ...] = ()
     """Who is told of what; see `notices.rules_from`."""
 
@@ -41,10 +50,10 @@ def settings(db: str | None = None, jobs: str | None = None) -> Settings:
     """Settle every setting once.
 
     `db` and `jobs` come from flags; then PROKERJA_DB, PROKERJA_JOBS, PROKERJA_KEEP_COMPLETED,
-    PROKERJA_KEEP_FAILED and PROKERJA_KEEP_OUTPUT; then `prokerja.toml` in the user's configuration
-    directory; then defaults. A user without a home directory has no such file and no default
-    database. Raises BadOption for a file or value that cannot be read, and for a database or path
-    that needs a home.
+    PROKERJA_KEEP_FAILED, PROKERJA_KEEP_OUTPUT and PROKERJA_TRACING; then `prokerja.toml` in the
+    user's configuration directory; then defaults. A user without a home directory has no such file
+    and no default database. Raises BadOption for a file or value that cannot be read, and for a
+    database or path that needs a home.
     """
     config = user_directory("config")
     given: dict[str, Any] = {**_from_file(config), **_from_environment()}
@@ -56,12 +65,26 @@ def settings(db: str | None = None, jobs: str | None = None) -> Settings:
         keep_completed=_read(given, "keep_completed", duration, 7 * DAY),
         keep_failed=_read(given, "keep_failed", duration, 30 * DAY),
         keep_output=_read(given, "keep_output", size, 2**20),
+        resources=_resources(given["resources"]) if "resources" in given else {},
+        tracing=_read(given, "tracing", _switch, usual=False),
         notify=given.get("notify", ()),
     )
 
 
+def _resources(table: Any) -> dict[str, int]:
+    from prokerja.resources import amounts_of
+
+    return dict(amounts_of(table, "resources", least=0))
+
+
 def _read(given: dict[str, Any], key: str, read: Callable[[str, str], T], usual: T) -> T:
     return read(given[key], key) if key in given else usual
+
+
+def _switch(text: str, key: str) -> bool:
+    if text not in ("on", "off"):
+        raise BadOption(f"{key}: {text!r} is neither on nor off; write one of them")
+    return text == "on"
 
 
 def _default_db() -> str:
@@ -85,6 +108,11 @@ def _path(key: str, text: str, folder: str = "") -> str:
         raise BadOption(
             "this job's worker keeps its queue in memory, where only that process can declare;"
             " use self.declare(job), or pass --db PATH"
+        )
+    if text == IN_A_TEST:
+        raise BadOption(
+            "a test keeps the default queue in memory, where only prokerja.declare() and"
+            " declare_many() find it; give a Queue or a command a path of its own"
         )
     if "\0" in text:
         raise BadOption(f"{key} has a NUL in it; give a path without one")
@@ -115,19 +143,21 @@ def _from_file(folder: str) -> dict[str, Any]:
             given = tomllib.load(file)
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadOption(f"{path}: {error}; correct it or move it away") from None
-    notify = {}
-    if "notify" in given:
-        from prokerja.notices import rules_from
-
-        notify = {"notify": rules_from(given.pop("notify"), path)}
     for key, value in given.items():
-        if key not in KEYS:
-            names = ", ".join((*KEYS, "notify"))
-            raise BadOption(f"{path}: unknown setting {key!r}; there are {names}")
-        if not isinstance(value, str):
+        if key not in KEYS + TABLES:
+            known = ", ".join(KEYS + TABLES)
+            raise BadOption(f"{path}: unknown setting {key!r}; there are {known}")
+        if key in TABLES:
+            if not isinstance(value, dict):
+                raise BadOption(f"{path}: {key} must be a table, such as [{key}]")
+        elif not isinstance(value, str):
             raise BadOption(f'{path}: {key} must be a string, such as {key} = "…"')
-    paths = {
+    read = {
         key: _path(key, value, folder) if value and key in ("db", "jobs") else value
         for key, value in given.items()
     }
-    return {**paths, **notify}
+    if "notify" in given:
+        from prokerja.notices import rules_from
+
+        read["notify"] = rules_from(given["notify"], path)
+    return read

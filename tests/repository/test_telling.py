@@ -17,7 +17,9 @@ from prokerja.verdicts import Failed
 from tests.repository.harness import COMPLETED, FAILED, NOOP, Store, asked, open_store, record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from prokerja.model.claim import Claimed
 
 TELL = Rule(("tell", "{id}"))
 GATHER = Rule(("tell",), every=60.0)
@@ -336,6 +338,30 @@ def test_notices_that_wait_are_no_stuck_queue(store: Store) -> None:
     store.now += 1000
     store.turn(NOTHING)
     assert len(store.newest(None, NOTIFY)) == 1
+
+
+def test_a_paused_queue_is_no_stuck_queue(store: Store) -> None:
+    join(store, queue_stuck=TELL._replace(after=600.0))
+    declare(store)
+    store.repository.pause_queue("default", store.now, "me", None, None)
+    store.now += 1000
+    assert told(store) == []
+    store.repository.resume_queue("default", store.now)
+    store.now += 60
+    assert [event["queue"] for event in told(store)] == ["default"]
+
+
+def test_a_worker_whose_queues_have_weights_takes_notices_after_them(store: Store) -> None:
+    notice, job = store.declare(asked(Lane(NOTIFY, SHELL, 0)), asked(Lane("mail", "noop", 0)))
+    taken: list[int] = []
+
+    def assign(offered: Iterator[Claimed]) -> tuple[list[Claimed], bool]:
+        some = list(offered)
+        taken.extend(one.id for one in some)
+        return some, False
+
+    store.turn(Want(Taking(("mail", "default"), weights=(5, 1)), assign))
+    assert taken == [job, notice]
 
 
 def test_what_is_not_a_rule_tells_nobody(store: Store) -> None:

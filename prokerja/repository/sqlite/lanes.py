@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from prokerja.model.declaration import Lane, Status
-from prokerja.repository.sqlite.flows import flow_id
+from prokerja.repository.sqlite.flows import Flows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from prokerja.model.record import Record
     from prokerja.model.summary import Tally
@@ -31,8 +31,16 @@ APART = """
     )
     FROM lane WHERE id = :lane
     ON CONFLICT DO UPDATE SET fields = excluded.fields RETURNING id"""
+BESIDE = """
+    INSERT OR IGNORE INTO lane (queue, name, priority, directory, fields)
+    SELECT queue, name, priority, directory, fields FROM lane WHERE id = ?"""
+FIND_BESIDE = """
+    SELECT other.id FROM lane JOIN lane AS other USING (queue, name, priority, directory, fields)
+    WHERE lane.id = ? AND NOT other.flow"""
 WAITING = """
-    SELECT id, queue, name, priority, directory FROM lane WHERE pending > 0
+    SELECT id, flow, queue, name, priority, directory,
+        CASE WHEN flow THEN (SELECT min(due_at) FROM pending WHERE lane = lane.id) END
+    FROM lane WHERE pending > 0
     AND NOT EXISTS (SELECT 1 FROM refusal WHERE worker = ? AND refusal.lane = lane.id)"""
 MAX_APART = 50
 """Lanes apart from one of the usual; what goes there beyond that shares the last."""
@@ -44,14 +52,36 @@ class Waiting(NamedTuple):
 
     id: int
     lane: Lane
+    flow: int = 0
+    """The id of its flow."""
+    first_due: float | None = None
+    """When the first of what waits there is due; of lanes with a flow only."""
+
+
+def ranked(lanes: Iterable[Waiting], queues: Sequence[str] = ()) -> list[list[Waiting]]:
+    """Lanes in the order in which they have to be taken from.
+
+    Those in one inner list rank alike: the same priority, and with `queues` the same place in that
+    order.
+    """
+    place = {queue: position for position, queue in reversed(list(enumerate(queues)))}
+    ranks: dict[tuple[int, int], list[Waiting]] = {}
+    for one in lanes:
+        rank = (place.get(one.lane.queue, len(place)), -one.lane.priority)
+        ranks.setdefault(rank, []).append(one)
+    return [ranks[rank] for rank in sorted(ranks)]
 
 
 class Lanes:
-    """Lanes are made at need and stay for good; there are as many as kinds of work."""
+    """Lanes are made at need and stay for good; there are as many as kinds of work.
+
+    Those with a flow go once nothing is in them.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._ids: dict[Lane, int] = {}
+        self._flows = Flows(database)
         database.on_rollback.append(self._ids.clear)
 
     def cached_id(self, lane: Lane) -> int | None:
@@ -64,11 +94,24 @@ class Lanes:
         if known is None:
             execute = self._database.execute
             *place, flow = lane
-            row = (*place, 0 if flow is None else flow_id(self._database, flow))
+            row = (*place, 0 if flow is None else self._flows.id_of(flow))
             execute(INSERT, row)
             [known] = execute(FIND, row).fetchone()
-            self._ids[lane] = known
-        return known
+            if flow is None:  # those with a flow go once nothing is in them
+                self._ids[lane] = known
+        return int(known)
+
+    def of(self, id: int) -> Lane:
+        """The lane of that id, with its flow."""
+        query = "SELECT flow, queue, name, priority, directory FROM lane WHERE id = ?"
+        flow, *place = self._database.execute(query, (id,)).fetchone()
+        return Lane(*place)._replace(flow=self._flows.of(flow))
+
+    def beside(self, lane: int) -> int:
+        """The lane without a flow for what is like this one's; inside a write transaction."""
+        self._database.execute(BESIDE, (lane,))
+        [known] = self._database.execute(FIND_BESIDE, (lane,)).fetchone()
+        return int(known)
 
     def apart(self, lane: int, fields: str) -> int:
         """The lane for those of this one's declarations whose payloads have these fields."""
@@ -97,22 +140,16 @@ class Lanes:
         count = "UPDATE lane SET awaiting = awaiting + ? WHERE id = ?"
         self._database.execute(count, (change, lane))
 
-    def waiting(self, taking: Taking, worker: int = 0) -> list[list[Waiting]]:
-        """The lanes with pending declarations that a worker may take from, in the order it must.
-
-        It may not from those that `worker` has refused.
-
-        Lanes in one inner list rank alike: the same priority, and with `queues` the same place
-        in that order.
-        """
-        place = {queue: position for position, queue in reversed(list(enumerate(taking.queues)))}
-        ranked: dict[tuple[int, int], list[Waiting]] = {}
-        for id, *columns in self._database.execute(WAITING, (worker,)):
-            lane = Lane(*columns)
+    def waiting(self, taking: Taking, worker: int = 0) -> list[Waiting]:
+        """The lanes with pending declarations that a worker takes from and has not refused."""
+        found = []
+        for id, flow, *place, first_due in self._database.execute(WAITING, (worker,)):
+            lane = Lane(*place)
             if taking.takes(lane):
-                rank = (place.get(lane.queue, len(place)), -lane.priority)
-                ranked.setdefault(rank, []).append(Waiting(id, lane))
-        return [ranked[rank] for rank in sorted(ranked)]
+                if flow:
+                    lane = lane._replace(flow=self._flows.of(flow))
+                found.append(Waiting(id, lane, flow, first_due))
+        return found
 
     def next_due(self, lanes: Iterable[Waiting]) -> float | None:
         """When the first of these lanes' declarations is due; None if none waits."""

@@ -32,6 +32,7 @@ KEPT_WITH = {
     "suspension": "declaration",
     "description": "declaration",
     "on_failure": "declaration",
+    "trace": "declaration",
 }
 """Rarely used tables whose rows go with their declaration, and the column that says which it is."""
 

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from prokerja import notices
 from prokerja.model.declaration import NOTIFY
 from prokerja.notices import MAX_LISTED, Rule, rule_of
+from prokerja.pauses import pause_of
 from prokerja.repository.sqlite.happenings import Happenings
+from prokerja.repository.sqlite.queue_rules import QueueRules
 from prokerja.repository.sqlite.slices import SLICE_ROWS
 from prokerja.times import iso
 
@@ -155,10 +157,11 @@ class Telling:
         """Look for queues that are stuck, if it is time to; returns whether there are new ones."""
         if now < self._look_at <= now + LOOK_SECONDS:  # the clock may have been put back
             return False
+        rules = QueueRules(self._database).all()
         waits = {
             queue: now - due
             for queue, due in self._lanes.due_since(None, now).items()
-            if queue != NOTIFY
+            if queue != NOTIFY and pause_of(rules, queue, now) is None
         }
         pause, found = LOOK_SECONDS, False
         for text in self._rules("queue_stuck"):
