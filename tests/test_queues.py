@@ -138,6 +138,10 @@ def test_a_declaration_in_a_paused_queue_succeeds_and_says_that_it_waits(shell: 
     assert told.out == "4 6 9\n"
     assert [line.split()[2] for line in told.err.splitlines()] == ["emails", "later"]
     assert shell("declare:job", "noop") == (0, "10\n", "")
+    shell("queue:pause", "--all")
+    told = shell("declare:job", "noop", "--each", "n", stdin="1\n2\n")
+    assert told.err.startswith(f"prokerja: all queues are paused by {ME} since 2")
+    assert told.err.endswith("; the jobs will wait until `prokerja queue:resume --all`\n")
 
 
 def test_a_report_names_pauses_and_keeps_its_lines(shell: Home) -> None:

@@ -65,7 +65,8 @@ def tell_of_pauses(queue: Queue, ids: Sequence[int]) -> None:
     """Say on stderr, whoever reads it, why jobs just declared have to wait: a queue is paused."""
     with suppress(ProkerjaError, OSError):  # they are declared, whatever becomes of this question
         for pause in queue.repository.pauses(ids, time.time()):
-            _tell_of_pause(pause, "the job" if len(ids) == 1 else "its jobs")
+            several = "its jobs" if pause.name else "the jobs"
+            _tell_of_pause(pause, "the job" if len(ids) == 1 else several)
 
 
 def _tell_of_pause(pause: QueueRule, jobs: str) -> None:

@@ -109,25 +109,30 @@ class Claiming:
             weighted.take(queues[job.lane] for job in taken)
         self._unqueue(taken)
         self._write(token, taken, now)
-        outlook = self._next_admitted(lanes, {job.lane for job in taken}, capacity, now)
-        self._ensure_taken(outlook.next_due, now, is_full=is_full)
-        return outlook
+        touched = {job.lane for job in taken}
+        return self._outlook(lanes, touched, None if is_full else capacity, now)
 
-    def _next_admitted(
-        self, lanes: Sequence[Waiting], touched: set[int], capacity: Capacity, now: float
+    def _outlook(
+        self, lanes: Sequence[Waiting], touched: set[int], capacity: Capacity | None, now: float
     ) -> Outlook:
-        """When the next of these is due and may be claimed; of `touched` lanes some are gone."""
+        """What is left in these lanes; of those `touched`, some are gone.
+
+        Without a `capacity`, the worker is full, and will look again as soon as it is not.
+        """
         moments, waits = [], []
         for one in lanes:
             due = one.first_due
             if due is None or one.id in touched:
                 due = self._lanes.next_due((one,))
-            if due is not None and due <= now and not capacity.admits(one.lane):
-                waits.append(capacity.wait(one.lane))
-            else:
+            if due is None:
+                continue
+            if capacity is None or due > now or capacity.admits(one.lane):
                 moments.append(due)
-        found = [moment for moment in (*moments, *waits) if moment is not None]
-        return Outlook(lanes, min(found, default=None), any(waits))
+            elif (end := capacity.wait(one.lane)) is not None:
+                waits.append(end)
+        next_due = min(moments + waits, default=None)
+        self._ensure_taken(next_due, now, is_full=capacity is None)
+        return Outlook(lanes, next_due, bool(waits))
 
     def _ensure_taken(self, next_due: float | None, now: float, *, is_full: bool) -> None:
         if next_due is not None and next_due <= now and not is_full:

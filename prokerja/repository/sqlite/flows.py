@@ -13,8 +13,6 @@ COLUMNS = "limit_key, max_running, rate_key, max_starts, rate_seconds, needs, fa
 INSERT = f"INSERT OR IGNORE INTO flow ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)"
 FIND = f"SELECT id FROM flow WHERE ({COLUMNS}) = (?, ?, ?, ?, ?, ?, ?)"
 READ = f"SELECT {COLUMNS} FROM flow WHERE id = ?"
-MAX_KNOWN = 10_000
-"""Flows that are remembered."""
 
 
 class Flows:
@@ -22,8 +20,6 @@ class Flows:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._known: dict[int, Flow] = {}
-        database.on_rollback.append(self._known.clear)
 
     def id_of(self, flow: Flow) -> int:
         """The flow's id, making it if it is new; inside a write transaction."""
@@ -37,13 +33,7 @@ class Flows:
 
     def of(self, id: int) -> Flow | None:
         """The flow of that id; None for 0."""
-        if not id:
-            return None
-        if id not in self._known:
-            if len(self._known) >= MAX_KNOWN:
-                self._known.clear()
-            self._known[id] = _flow(self._database.execute(READ, (id,)).fetchone())
-        return self._known[id]
+        return _flow(self._database.execute(READ, (id,)).fetchone()) if id else None
 
 
 def _flow(row: tuple[Any, ...]) -> Flow:

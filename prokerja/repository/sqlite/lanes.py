@@ -38,10 +38,15 @@ FIND_BESIDE = """
     SELECT other.id FROM lane JOIN lane AS other USING (queue, name, priority, directory, fields)
     WHERE lane.id = ? AND NOT other.flow"""
 WAITING = """
-    SELECT id, flow, queue, name, priority, directory,
-        CASE WHEN flow THEN (SELECT min(due_at) FROM pending WHERE lane = lane.id) END
+    SELECT id, flow, CASE WHEN flow THEN (
+        SELECT min(due_at) FROM pending WHERE lane = lane.id
+    ) END, CASE WHEN flow THEN (
+        SELECT declaration FROM pending WHERE lane = lane.id ORDER BY due_at, declaration LIMIT 1
+    ) END
     FROM lane WHERE pending > 0
     AND NOT EXISTS (SELECT 1 FROM refusal WHERE worker = ? AND refusal.lane = lane.id)"""
+MAX_KNOWN = 20_000
+"""Lanes that are remembered."""
 MAX_APART = 50
 """Lanes apart from one of the usual; what goes there beyond that shares the last."""
 REST = "..."
@@ -56,6 +61,8 @@ class Waiting(NamedTuple):
     """The id of its flow."""
     first_due: float | None = None
     """When the first of what waits there is due; of lanes with a flow only."""
+    first: int | None = None
+    """The id of that."""
 
 
 def ranked(lanes: Iterable[Waiting], queues: Sequence[str] = ()) -> list[list[Waiting]]:
@@ -82,7 +89,9 @@ class Lanes:
         self._database = database
         self._ids: dict[Lane, int] = {}
         self._flows = Flows(database)
-        database.on_rollback.append(self._ids.clear)
+        self._lanes: dict[int, Lane] = {}
+        """By id, as far as they were met."""
+        database.on_rollback += [self._ids.clear, self._lanes.clear]
 
     def cached_id(self, lane: Lane) -> int | None:
         """The lane's id, if it was asked for before."""
@@ -105,7 +114,8 @@ class Lanes:
         """The lane of that id, with its flow."""
         query = "SELECT flow, queue, name, priority, directory FROM lane WHERE id = ?"
         flow, *place = self._database.execute(query, (id,)).fetchone()
-        return Lane(*place)._replace(flow=self._flows.of(flow))
+        self._lanes[id] = Lane(*place)._replace(flow=self._flows.of(flow))
+        return self._lanes[id]
 
     def beside(self, lane: int) -> int:
         """The lane without a flow for what is like this one's; inside a write transaction."""
@@ -142,14 +152,12 @@ class Lanes:
 
     def waiting(self, taking: Taking, worker: int = 0) -> list[Waiting]:
         """The lanes with pending declarations that a worker takes from and has not refused."""
-        found = []
-        for id, flow, *place, first_due in self._database.execute(WAITING, (worker,)):
-            lane = Lane(*place)
-            if taking.takes(lane):
-                if flow:
-                    lane = lane._replace(flow=self._flows.of(flow))
-                found.append(Waiting(id, lane, flow, first_due))
-        return found
+        rows = self._database.execute(WAITING, (worker,)).fetchall()
+        lanes, find = self._lanes, self.of
+        if len(lanes) > MAX_KNOWN:
+            lanes.clear()
+        found = (Waiting(id, lanes.get(id) or find(id), *first) for id, *first in rows)
+        return [one for one in found if taking.takes(one.lane)]
 
     def next_due(self, lanes: Iterable[Waiting]) -> float | None:
         """When the first of these lanes' declarations is due; None if none waits."""

@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     Unread = tuple[Claimed, Iterator[Claimed]]
     """The first of a lane, and what comes after it."""
 
-UNREAD = -1
-"""Stands for the id of a lane's first declaration that has not been read yet."""
-
 
 class Offer:
     """Due declarations that limits, rates and resources admit, as far as they are asked for."""
@@ -84,7 +81,7 @@ class Offer:
         takes_turns = any(map(_key, rank))
         last = self._turns.last if takes_turns else _no_turns
         heads = [
-            (last(_key(one)), one.first_due or 0.0, UNREAD, one.id)
+            (last(_key(one)), one.first_due or 0.0, one.first or 0, one.id)
             for one in rank
             if one.first_due is None or one.first_due <= self._now
         ]
@@ -97,7 +94,7 @@ class Offer:
                 heapq.heappop(heads)
             elif turn != last(_key(waiting)):  # another lane of its key has had a turn since
                 heapq.heapreplace(heads, (last(_key(waiting)), due, id, lane))
-            elif id == UNREAD:
+            elif lane not in unread:
                 _read(heads, unread, turn, self._ready(waiting))
             else:
                 job, rest = unread.pop(lane)

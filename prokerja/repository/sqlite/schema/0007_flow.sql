@@ -19,7 +19,7 @@ CREATE TABLE old_lane AS SELECT * FROM lane;
 DROP TABLE lane;
 
 CREATE TABLE lane (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,   -- lanes with flows go once nothing is in them
     queue TEXT NOT NULL CHECK (length(queue) BETWEEN 1 AND 255),
     name TEXT NOT NULL CHECK (length(name) BETWEEN 1 AND 255),
     priority INTEGER NOT NULL CHECK (priority BETWEEN -1000 AND 1000),
