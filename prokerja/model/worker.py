@@ -21,6 +21,8 @@ class Taking(NamedTuple):
     """How much each of the queues weighs: it takes from all of them in turns. Empty: in order."""
     resources: Resources = MappingProxyType({})
     """How much its machine has of each resource."""
+    notices: bool = True
+    """Whether it takes notices beside its queues."""
 
     @property
     def weight_of(self) -> dict[str, int]:
@@ -29,7 +31,9 @@ class Taking(NamedTuple):
 
     def serves(self, queue: str) -> bool:
         """Whether it takes from that queue."""
-        return not self.queues or queue in self.queues or queue == NOTIFY
+        if queue == NOTIFY and queue not in self.queues:
+            return self.notices
+        return not self.queues or queue in self.queues
 
     def has_jobs_of(self, directory: str) -> bool:
         """Whether it takes what was declared from that jobs directory, or from none."""

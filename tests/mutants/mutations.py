@@ -151,7 +151,7 @@ MUTATIONS = (
              "    FROM worker WHERE id = ?", "    FROM (SELECT ? AS id, 0 AS pid)",
              "repository/test_telling.py -k dead_worker"),
     Mutation("a worker takes notices from beside its own queues", "model/worker.py",
-             " or queue == NOTIFY\n", "\n",
+            "            return self.notices\n", "            return False\n",
              "test_notices.py -k other_queues"),
     Mutation("an error is no code", "notices.py",
              'word if place and command[place - 1] == "-c" else', "",
