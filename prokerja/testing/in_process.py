@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from typing import TYPE_CHECKING, Any, overload
 
@@ -105,5 +106,5 @@ class InProcessQueue(AssertingQueue):
     def _declarations(
         self, jobs: Iterable[Declarable], options: Terms, now: float
     ) -> Iterator[Declaration]:
-        jobs = self._known.following(jobs)
-        return self._known.noting(super()._declarations(jobs, options, now))
+        jobs, same = itertools.tee(jobs)
+        return self._known.noting(super()._declarations(jobs, options, now), same)
