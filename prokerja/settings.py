@@ -19,7 +19,7 @@ IN_A_TEST = "in the memory of a test"
 """The same of what a test runs."""
 DAY = 86400.0
 KEYS = ("db", "jobs", "keep_completed", "keep_failed", "keep_output", "tracing")
-TABLES = ("resources",)
+TABLES = ("resources", "notify")
 """What only the file can say."""
 
 
@@ -42,6 +42,8 @@ class Settings(NamedTuple):
     """How much this machine has of each resource that jobs may need."""
     tracing: bool = False
     """Whether declarations and attempts have spans; see `prokerja.tracing`."""
+    notify: tuple[tuple[str, str], ...] = ()
+    """Who is told of what; see `notices.rules_from`."""
 
 
 def settings(db: str | None = None, jobs: str | None = None) -> Settings:
@@ -65,6 +67,7 @@ def settings(db: str | None = None, jobs: str | None = None) -> Settings:
         keep_output=_read(given, "keep_output", size, 2**20),
         resources=_resources(given["resources"]) if "resources" in given else {},
         tracing=_read(given, "tracing", _switch, usual=False),
+        notify=given.get("notify", ()),
     )
 
 
@@ -149,7 +152,12 @@ def _from_file(folder: str) -> dict[str, Any]:
                 raise BadOption(f"{path}: {key} must be a table, such as [{key}]")
         elif not isinstance(value, str):
             raise BadOption(f'{path}: {key} must be a string, such as {key} = "…"')
-    return {
+    read = {
         key: _path(key, value, folder) if value and key in ("db", "jobs") else value
         for key, value in given.items()
     }
+    if "notify" in given:
+        from prokerja.notices import rules_from
+
+        read["notify"] = rules_from(given["notify"], path)
+    return read

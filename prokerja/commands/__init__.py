@@ -33,6 +33,7 @@ COMMANDS = {
     "queue:rate": "queue_rate",
     "purge": "purge",
     "wait": "wait",
+    "notify:test": "notify_test",
     "jobs": "jobs",
     "completion": "completion",
     "help": "help",

@@ -63,7 +63,8 @@ class Turn(NamedTuple):
     """When the next job that this worker takes is due, or may be once its queue's pause has ended;
     None if none waits."""
     deadline: float | None
-    """When a job of whatever queue may fail, because nobody resolves it or starts it by then."""
+    """When a job of whatever queue may fail, because nobody resolves it or starts it by then, or a
+    notice is due."""
     extras: dict[tuple[int, int], Extra]
     """What else some of the claimed are given, by token and id."""
     lost: list[tuple[int, int]] = []  # noqa: RUF012  nobody changes it
@@ -258,8 +259,17 @@ class Repository(Protocol):
 
     # Workers
 
-    def join(self, pid: int, now: float, realizers: int, taking: Taking) -> Membership:
+    def join(
+        self,
+        pid: int,
+        now: float,
+        realizers: int,
+        taking: Taking,
+        rules: Sequence[tuple[str, str]] = (),
+    ) -> Membership:
         """Register a worker, which is alive until its lock is let go.
+
+        `rules` say who is told of what, each with its kind, as `notices.rules_from` gives them.
 
         From here on, what this object writes is safe from a killed process, but a power cut may
         take the last of it, as settling may be repeated.
@@ -286,8 +296,8 @@ class Repository(Protocol):
 
         What a claim does not hold (any more) changes nothing. What was `reported` is written before
         anything is settled; if there are steps among it, all is durable. Jobs that nobody has
-        resolved in time fail. A worker that is `leaving` may do this in a store that a newer
-        program has changed.
+        resolved in time fail. Notices of what has happened are declared. A worker that is `leaving`
+        may do this in a store that a newer program has changed.
         """
 
     def requests(self, worker: int, now: float) -> Requests:

@@ -68,7 +68,7 @@ class InProcessQueue(AssertingQueue):
         raised. Raises RuntimeError when more than `most` attempts would be made, and CatalogError
         for a class that no worker could load.
         """
-        taking = Taking((), (), (self._settings.jobs,), resources=self._resources)
+        taking = Taking((), (), (self._settings.jobs,), resources=self._resources, notices=False)
         drain = Drain(self.repository, self._known, self._now, self._settings.jobs, taking)
         return drain.run(raise_errors=raise_errors, most=most)
 

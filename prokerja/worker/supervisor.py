@@ -120,7 +120,7 @@ class Supervisor:
     def _join(self) -> None:
         repository, options, tell = self._repository, self._options, self._tell
         self._membership = repository.join(
-            os.getpid(), time.time(), options.realizers, options.taking()
+            os.getpid(), time.time(), options.realizers, options.taking(), options.notify
         )
         self._watch = repository.watch()
         self._recovery = Recovery(

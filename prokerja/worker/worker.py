@@ -67,7 +67,7 @@ class Worker:
             directory, tuple(map(_importable, classes)), _directories(directory, classes, same_as),
             tuple(queues), _weights(queues), self._settings.resources, realizers, until_empty,
             max_jobs, grace, queue.path if queue.repository.is_shared else UNREACHABLE,
-            _tracing_seed() if self._settings.tracing else "",
+            self._settings.notify, _tracing_seed() if self._settings.tracing else "",
         )  # fmt: skip
         self._on_event = on_event
         self._verbose = verbose

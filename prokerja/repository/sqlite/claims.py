@@ -23,6 +23,7 @@ from prokerja.repository.sqlite.endings import Endings
 from prokerja.repository.sqlite.expiry import Expiry
 from prokerja.repository.sqlite.extras import Extras
 from prokerja.repository.sqlite.hooks import Hooks
+from prokerja.repository.sqlite.notices import Notices
 from prokerja.repository.sqlite.outcomes import Outcomes
 from prokerja.repository.sqlite.progress import write_progress
 from prokerja.repository.sqlite.starts import OpenStarts
@@ -67,6 +68,7 @@ class Claims:
         self._expiry = Expiry(database, self._endings)
         self.extras = Extras(database, Blocks(database, self._endings), self._awaiting, self._hooks)
         self._steps = Steps(database)
+        self.notices = Notices(database, lanes, declarations)
         self._open_starts = OpenStarts(database)
         self._turns = itertools.count(1)
         self.chance: Callable[[], float] = random.random
@@ -101,6 +103,8 @@ class Claims:
                 late, deadline = self._time_out(now)
             deadline = earliest(deadline, self._expiry.expire(now))
             self._endings.write(now)
+            if not leaving:
+                deadline = earliest(deadline, self.notices.tell(now))
             late += self._take_unbegun()
             failed += late
             names = {lane: self._name(lane) for _, lane, *_ in late}
@@ -126,8 +130,9 @@ class Claims:
         return failed, self._awaiting.next_deadline()
 
     def deadline(self, now: float) -> float | None:
-        """When the next of those that wait may fail, because nobody resolves or starts it."""
-        return earliest(self._awaiting.next_deadline(), self._expiry.next(now))
+        """When the next of those that wait may fail, or somebody is to be told of something."""
+        waiting = self._awaiting.next_deadline(), self._expiry.next(now)
+        return earliest(*waiting, self.notices.due(now))
 
     def mend(self, now: float) -> None:
         """Let go on what has waited for those that an older program has ended."""
@@ -193,6 +198,7 @@ class Claims:
         self._outcomes.complete([one for one in valid if type(one[2]) is Completed], now)
         worker = token // TURNS
         cancelled = self._cancellations.of_claim(token)
+        self._endings.asked_for(cancelled)
         failed = []
         others = [one for one in valid if type(one[2]) is not Completed]
         for id, lane, verdict in others:
@@ -254,6 +260,7 @@ class Claims:
         failed = [self.settle(token, some, now, self.chance) for token, some in settled.items()]
         all_settled = [*itertools.chain(*settled.values())]
         returned = self.put_back(worker, now)
+        self.notices.worker_down(worker, returned, now)
         unbegun = self._take_unbegun()
         names |= {lane: self._name(lane) for _, lane, *_ in unbegun}
         told = [*itertools.chain(*failed), *unbegun]
@@ -271,6 +278,7 @@ class Claims:
             query = "SELECT declaration, started_at FROM running WHERE token = ?"
             running = dict(self._database.execute(query, (token,)).fetchall())
             cancelled = self._cancellations.of_claim(token)
+            self._endings.asked_for(cancelled)
             self._open_starts.began(token, dict.fromkeys(held, now) | running)
             for id in held:
                 query = "SELECT lane FROM declaration WHERE id = ?"

@@ -128,12 +128,21 @@ class SQLiteRepository(Answers):
         """See the protocol."""
         return self.rules.rate(queue, rate)
 
-    def join(self, pid: int, now: float, realizers: int, taking: Taking) -> Membership:
+    def join(
+        self,
+        pid: int,
+        now: float,
+        realizers: int,
+        taking: Taking,
+        rules: Sequence[tuple[str, str]] = (),
+    ) -> Membership:
         """See the protocol."""
         # Imported now: later there may be no descriptor to do so.
         assert all((self.claims, self.cancelling, self.suspensions, self.retention, self.folding))
         self.database.durable(False)
-        return self.registry.register(pid, now, realizers, taking)
+        with self.database.reading():
+            self.claims.notices.load(wanted=bool(rules))
+        return self.registry.register(pid, now, realizers, taking, rules)
 
     def learn(self, worker: int, names: Sequence[str], told: Collection[str] = ()) -> None:
         """See the protocol."""

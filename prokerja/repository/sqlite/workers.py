@@ -31,8 +31,16 @@ class Workers:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def register(self, pid: int, now: float, realizers: int, taking: Taking) -> Membership:
-        """Register a worker, and hold its lock."""
+    def register(
+        self,
+        pid: int,
+        now: float,
+        realizers: int,
+        taking: Taking,
+        rules: Sequence[tuple[str, str]] = (),
+    ) -> Membership:
+        """Register a worker, and hold its lock; `rules` say who is told of what."""
+        from prokerja.repository.sqlite.happenings import Happenings
         from prokerja.repository.verbs import Membership
 
         with self._database.writing():
@@ -46,6 +54,7 @@ class Workers:
             row = (pid, now, realizers, *texts)
             id = self._database.execute(insert, row).lastrowid
             assert id is not None
+            Happenings(self._database).set_rules(id, rules)
             # Locked before the row is seen by anyone, so that no one takes it for dead.
             return Membership(id, self._lock(id))
 
