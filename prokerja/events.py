@@ -154,11 +154,10 @@ class Paused(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Resumed(Event):
-    """A queue goes on."""
+    """Somebody has ended the pause of a queue."""
 
     queue: str
     """Empty for all queues."""
-    by: str | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,13 +3,18 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prokerja.errors import BadOption, RequestError
 from prokerja.model.declaration import Conditions
-from prokerja.terms import ID, IF_PARENT_FAILS, NAME, SWITCH, TERMS
+from prokerja.names import portable
+from prokerja.on_failure import checked_words
+from prokerja.terms import FLOW_NAMES, ID, IF_PARENT_FAILS, NAME, SWITCH, TERMS
 from prokerja.text import quoted, shown
 from prokerja.times import MAX_SECONDS, MAX_TIMESTAMP
+
+if TYPE_CHECKING:
+    from prokerja.model.flow import FlowTerms
 
 
 class Options(NamedTuple):
@@ -42,9 +47,28 @@ class Options(NamedTuple):
     """What it means if one of those fails: `cancel`, `run` or `wait`."""
     after_batch: str | None = None
     """The batch of which no other may be open."""
+    on_failure: str | Sequence[str] | None = None
+    """A command that is run when it has failed for good: its words, or a line of them."""
+    limit_key: str | None = None
+    """What `limit` counts; `{field}` stands for that field's value."""
+    limit: int | None = None
+    """How many with its key, or of its name, may run at once."""
+    lock: str | None = None
+    """A key, no other with which may run at the same time."""
+    rate: str | None = None
+    """How many with its key, or of its name, may start in some time, such as `10/min`."""
+    rate_key: str | None = None
+    """What `rate` counts."""
+    needs: Mapping[str, int | str] | tuple[tuple[str, int], ...] | None = None
+    """How much it takes of each resource while it runs."""
+    fair_key: str | None = None
+    """Jobs of different keys take turns."""
 
 
 NO_OPTIONS = Options()
+NO_CONDITIONS, NO_FLOW = NO_OPTIONS[9:17], NO_OPTIONS[17:]
+MAX_TRACE_CHARACTERS = 2048
+"""Four times what others are to carry of a tracestate."""
 RULES = {"label": NAME, "batch": NAME, **{term.name: term.rule for term in TERMS}}
 """Of those that need no look at others."""
 
@@ -77,7 +101,36 @@ def _checked(**given: Any) -> Options:
             RULES[name].check(value, name)
     due(options, 0.0)
     conditions = conditions_of(options, 0.0)
-    return options if conditions is None else options._replace(after=conditions.after)
+    if conditions is not None:
+        options = options._replace(after=conditions.after)
+    if options.on_failure is not None:
+        options = options._replace(on_failure=checked_words(options.on_failure, "on_failure"))
+    return _locked(options) if flow_asked(options) else options
+
+
+def _locked(options: Options) -> Options:
+    """The same, where a lock is the limit that it is, and nobody can change the needs."""
+    from prokerja.resources import amounts_of
+
+    if options.lock is not None:
+        options = options._replace(limit_key=options.lock, limit=1, lock=None)
+    if options.needs is not None:
+        options = options._replace(needs=amounts_of(options.needs, "needs"))
+    return options
+
+
+def flow_asked(options: Options, *, literal: bool = False) -> "FlowTerms | None":
+    """What a declaration with these options says of its flow; None for nothing.
+
+    In `literal` keys, braces are braces. Raises BadOption for what cannot be meant.
+    """
+    given = options[17:]
+    if given == NO_FLOW:
+        return None
+    from prokerja.flow_terms import terms_of
+
+    said = zip(FLOW_NAMES, given, strict=True)
+    return terms_of({name: value for name, value in said if value is not None}, literal=literal)
 
 
 _remembered = lru_cache(maxsize=1024, typed=True)(_checked)
@@ -98,10 +151,10 @@ def due(options: Options, now: float) -> float:
 
 def conditions_of(options: Options, now: float) -> Conditions | None:
     """What a declaration with these options waits for; raises BadOption for what cannot be."""
-    given = options[9:]
-    if given == NO_OPTIONS[9:]:
+    given = options[9:17]
+    if given == NO_CONDITIONS:
         return None
-    coalesce, replace, hold, expires, after, if_parent_fails, after_batch = given
+    coalesce, replace, hold, expires, after, if_parent_fails, after_batch, on_failure = given
     parents = _parents(after)
     if replace and coalesce is None:
         raise BadOption("replace goes with coalesce; give a key, or leave it out")
@@ -110,10 +163,24 @@ def conditions_of(options: Options, now: float) -> Conditions | None:
     for switch, what in ((replace, "replace"), (hold, "hold")):
         SWITCH.check(switch, what)
     conditions = Conditions(
-        coalesce, replace, hold, expiry(expires, now), parents, if_parent_fails, after_batch
-    )
+        coalesce, replace, hold, expiry(expires, now), parents, if_parent_fails, after_batch,
+        on_failure=None if on_failure is None else _noted(on_failure),
+    )  # fmt: skip
     check_conditions(conditions)
     return conditions
+
+
+def _noted(on_failure: Any) -> str:
+    """A command, and the directory where it was asked for, as the store keeps them."""
+    import json
+    import os
+
+    words = checked_words(on_failure, "on_failure")
+    try:
+        place = os.getcwd()
+    except FileNotFoundError:
+        place = "/"
+    return json.dumps({"command": words, "cwd": portable(place)})
 
 
 def _parents(after: Any) -> tuple[Any, ...]:
@@ -125,13 +192,13 @@ def _parents(after: Any) -> tuple[Any, ...]:
         raise BadOption(f"after: {shown(after)} is no id; give ids of jobs") from None
 
 
-def expiry(expires: Any, now: float) -> float | None:
-    """When a declaration that `expires` then fails; raises BadOption."""
+def expiry(expires: Any, now: float, what: str = "expires") -> float | None:
+    """The moment that seconds from now or a datetime mean; raises BadOption, naming `what`."""
     if expires is None:
         return None
     if hasattr(expires, "timestamp"):
-        return seconds_between(_epoch(expires), "expires", -MAX_TIMESTAMP, MAX_TIMESTAMP)
-    return now + seconds_between(expires, "expires", 0.0, MAX_SECONDS)
+        return seconds_between(_epoch(expires), what, -MAX_TIMESTAMP, MAX_TIMESTAMP)
+    return now + seconds_between(expires, what, 0.0, MAX_SECONDS)
 
 
 def check_names(label: Any, batch: Any) -> None:
@@ -150,6 +217,8 @@ def check_conditions(conditions: Conditions) -> None:
     IF_PARENT_FAILS.check(conditions.if_parent_fails, "if_parent_fails")
     for id in conditions.after:
         ID.check(id, "after")
+    if conditions.trace is not None and len(conditions.trace) > MAX_TRACE_CHARACTERS:
+        raise BadOption("the trace context is too long; shorten its tracestate")
 
 
 def seconds_between(value: Any, what: str, least: float, most: float) -> float:

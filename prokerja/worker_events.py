@@ -191,6 +191,13 @@ class StoreTroubled:
 
 
 @dataclass(frozen=True)
+class TracingFailed:
+    """Spans are not received; some of them may be lost."""
+
+    error: str
+
+
+@dataclass(frozen=True)
 class QueueEmptied:
     """Nothing is due and nothing runs."""
 
@@ -231,6 +238,7 @@ Event = (
     | ListenersEnded
     | FileUnwatched
     | StoreTroubled
+    | TracingFailed
     | QueueEmptied
     | WorkerStopping
     | WorkerStopped

@@ -41,7 +41,7 @@ def test_a_job_is_read_as_it_stands_before_it_runs(home: Home) -> None:
     assert job == JobRecord(
         id=1, job="run", queue="q", priority=3, status=Status.PENDING, label="l", batch="b",
         payload={"code": "pass"}, result=None, cut_bytes=None, progress=None, error=None,
-        attempts=0, retries=2,
+        attempts=0, retries=2, flow=None,
         declared_at=job.declared_at, due_at=job.due_at, started_at=None, finished_at=None,
     )  # fmt: skip
     assert before <= job.declared_at <= datetime.now(UTC)

@@ -5,19 +5,21 @@ from __future__ import annotations
 import ast
 import io
 import os
+from contextlib import suppress
 from tokenize import detect_encoding
 from typing import TYPE_CHECKING, Any
 
-from prokerja.catalog.annotations import COMPUTED, UNREADABLE, headline, json_value
-from prokerja.catalog.bindings import Function, Known
+from prokerja.catalog.annotations import COMPUTED, UNREADABLE, headline, json_value, value_of
+from prokerja.catalog.bindings import Function, Known, Unknown
 from prokerja.catalog.modules import Modules
-from prokerja.catalog.options import check, seconds_kept
+from prokerja.catalog.options import check, flow_terms, seconds_kept
 from prokerja.catalog.slots import constructor, is_unclear, slots_of
 from prokerja.errors import CatalogError
 from prokerja.fields import METHODS, hides
 from prokerja.job import snake_case
+from prokerja.on_failure import words_of
 from prokerja.spec import JobSpec
-from prokerja.terms import DEFAULTS
+from prokerja.terms import DEFAULTS, FLOW_NAMES
 from prokerja.text import escaped
 
 if TYPE_CHECKING:
@@ -132,7 +134,7 @@ def _spec(cls: Class, path: str) -> JobSpec:
     if hidden := _hidden(cls):
         raise CatalogError(f"{escaped(path)}: {hides(cls.node.name, hidden)}")
     slots = slots_of(cls)
-    values = {key: _option(cls, key, slots) for key in ("name", *DEFAULTS)}
+    values = {key: _option(cls, key, slots) for key in ("name", *DEFAULTS, *FLOW_NAMES)}
     unsure = [key for key in values if values[key] is COMPUTED]
     if cls.is_unclear or is_unclear(cls):
         unsure.append("fields")
@@ -142,9 +144,12 @@ def _spec(cls: Class, path: str) -> JobSpec:
         "name": name if isinstance(name, str) else snake_case(cls.node.name),
         **{key: DEFAULTS[key] if values[key] is COMPUTED else values[key] for key in DEFAULTS},
         "keep": None if (keep := _option(cls, "keep", slots)) is COMPUTED else keep,
+        "on_failure": _on_failure(cls, slots),
     }
+    flow = {key: values[key] for key in FLOW_NAMES if values[key] is not COMPUTED}
     try:
         check(cls.node.name, told)
+        told["flow"] = flow_terms(cls.node.name, flow)
     except CatalogError as error:
         raise CatalogError(f"{escaped(path)}: {error}") from None
     return JobSpec(
@@ -155,6 +160,18 @@ def _spec(cls: Class, path: str) -> JobSpec:
         doc=headline(ast.get_docstring(cls.node, clean=False)),
         unsure=tuple(unsure),
     )
+
+
+def _on_failure(cls: Class, slots: Mapping[str, Slot | None]) -> Any:
+    """The words of the command; None if there is none, or it cannot be determined."""
+    if not (cls.is_unclear or cls.is_changed("on_failure") or slots.get("on_failure")):
+        match cls.find("on_failure"):
+            case Known(value):
+                return words_of(value)
+            case Unknown(ast.List() as node):
+                with suppress(*UNREADABLE):
+                    return words_of(json_value(ast.literal_eval(node)))
+    return None
 
 
 def _option(cls: Class, key: str, slots: Mapping[str, Slot | None]) -> Any:
@@ -175,4 +192,6 @@ def _option(cls: Class, key: str, slots: Mapping[str, Slot | None]) -> Any:
                 return json_value(seconds_kept(value) if key == "keep" else value)
             except UNREADABLE:
                 return COMPUTED
+        case Unknown(ast.Dict() as node) if cls.has_written(node):
+            return value_of(node)
     return COMPUTED

@@ -12,7 +12,7 @@ from prokerja.commandline import Option, Parameter
 from prokerja.declaring import MAX_PAYLOAD_BYTES
 from prokerja.errors import BadOption, BadPayload, RequestError
 from prokerja.options import NO_OPTIONS, Options
-from prokerja.terms import TERMS
+from prokerja.terms import FLOW_NAMES, FLOW_TERMS, TERMS
 from prokerja.text import quoted
 from prokerja.times import duration, moment
 
@@ -62,6 +62,11 @@ OWN = (
         "after_batch", str, False,
         Option("Run it once no other job of this batch is open.", metavar="NAME"),
     ),
+    Parameter(
+        "on_failure", str, False,
+        Option("Run this command if it fails for good; see `prokerja help notices`.",
+               metavar="COMMAND"),
+    ),
 )  # fmt: skip
 """What a declaration may ask for, and no class."""
 TERM_OPTIONS = (
@@ -72,6 +77,13 @@ TERM_OPTIONS = (
             Option(term.help, metavar=METAVARS.get(term.type, term.name.upper())),
         )
         for term in TERMS
+    ),
+    *(
+        Parameter(
+            term.name, int if term.type is int else str, term.type is dict,
+            Option(term.help, metavar=term.metavar),
+        )
+        for term in FLOW_TERMS
     ),
 )  # fmt: skip
 """What each declaring command takes of a declaration's terms."""
@@ -87,6 +99,10 @@ def options_from(given: Mapping[str, Any]) -> Options:
     for key in DURATIONS:
         if (text := terms[key]) is not None:
             terms[key] = duration(text, f"--{key.replace('_', '-')}")
+    for key in FLOW_NAMES:
+        terms[key] = given.get(key)
+    if isinstance(terms["needs"], list):
+        terms["needs"] = _amounts(terms["needs"])
     return Options(
         delay=None if delay is None else duration(delay, "--in"),
         at=None if at is None else moment(at, "--at"),
@@ -99,8 +115,21 @@ def options_from(given: Mapping[str, Any]) -> Options:
         after=given.get("after") or (),
         if_parent_fails=given.get("if_parent_fails") or NO_OPTIONS.if_parent_fails,
         after_batch=given.get("after_batch"),
+        on_failure=given.get("on_failure"),
         **terms,
     )
+
+
+def _amounts(pairs: list[str]) -> dict[str, str]:
+    amounts: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, amount = pair.partition("=")
+        if not equals:
+            raise BadOption(f"--needs: {quoted(pair)} has no amount; write gpu=1 or memory=4G")
+        if name in amounts:
+            raise BadOption(f"--needs: {quoted(name)} is given twice; give it once")
+        amounts[name] = amount
+    return amounts
 
 
 def expiry(text: str, flag: str) -> float | datetime:

@@ -7,10 +7,12 @@ from prokerja.model.flow import Flow
 
 SHELL = "shell"
 """The job of every command, which any worker has; no class may have this name."""
+NOTIFY = "prokerja.notify"
+"""The queue of notices, from which every worker takes."""
 
 
 class Conditions(NamedTuple):
-    """What else a declaration waits for, and whether another stands for it."""
+    """What else a declaration waits for, whether another stands for it, where it comes from."""
 
     coalesce: str | None = None
     """While a declaration with this key is open, it stands for this one."""
@@ -26,6 +28,10 @@ class Conditions(NamedTuple):
     """What it means for this one if one of those fails: `cancel`, `run` or `wait`."""
     after_batch: str | None = None
     """The batch of which no other may be open."""
+    trace: str | None = None
+    """The trace in which it was made; see `prokerja.tracing.context`."""
+    on_failure: str | None = None
+    """What is run when it has failed for good; JSON that `notices.Rule` reads."""
 
 
 class Ids(list[int]):

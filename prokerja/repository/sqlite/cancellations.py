@@ -77,6 +77,7 @@ class Cancellations:
                     waiting.append((id, lane, due_at, error))
                 elif not skip_ended:
                     raise RequestError(f"job {id} has ended; `prokerja report:job {id}` shows how")
+            self._endings.asked_for(id for id, *_ in waiting)
             self._endings.fail_waiting(waiting, now, "cancelled")
             self._fail_parked(parked, error, now)
             self._endings.write(now)
@@ -110,6 +111,7 @@ class Cancellations:
             for _ in in_slices():
                 with self._database.writing():
                     rows = self._database.execute(query, given).fetchall()
+                    self._endings.asked_for(id for id, *_ in rows)
                     found = [(*row, error) for row in rows]
                     self._endings.fail_waiting(found, now, "cancelled")
                     self._endings.write(now)
@@ -158,6 +160,7 @@ class Cancellations:
         from prokerja.repository.sqlite.histogram import Histogram
 
         self._awaiting.remove((id, lane) for _, id, lane in rows)
+        self._endings.asked_for(id for _, id, _ in rows)
         histogram = Histogram(self._database)
         for began, id, lane in rows:
             self._database.execute(FAIL, (began, now, id))

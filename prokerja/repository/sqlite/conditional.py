@@ -10,6 +10,8 @@ from prokerja.repository.sqlite.blocks import Blocks
 from prokerja.repository.sqlite.coalescing import Coalescing
 from prokerja.repository.sqlite.endings import Endings
 from prokerja.repository.sqlite.expiry import Expiry
+from prokerja.repository.sqlite.happenings import Happenings
+from prokerja.repository.sqlite.traces import keep_trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -28,12 +30,14 @@ class Conditional:
         lanes: Lanes,
         register: Callable[[Sequence[Declaration], float], range],
     ) -> None:
+        self._database = database
         self._lanes = lanes
         self._register = register
         self._endings = Endings(database, lanes)
         self._blocks = Blocks(database, self._endings)
         self._coalescing = Coalescing(database)
         self._expiry = Expiry(database, self._endings)
+        self._happenings = Happenings(database)
 
     def insert(self, declarations: Iterable[Declaration], now: float, *, strict: bool) -> Ids:
         """Register those for which no other stands; returns an id for each, in order.
@@ -66,8 +70,12 @@ class Conditional:
         assert wanted is not None
         if wanted.coalesce is not None:
             self._coalescing.add(id, one)
+        if wanted.on_failure is not None:
+            self._happenings.set_rule(id, wanted.on_failure)
         if wanted.expires_at is not None:
             self._expiry.set(id, wanted.expires_at)
+        if wanted.trace is not None:
+            keep_trace(self._database, id, wanted.trace)
         if wanted.hold or wanted.after or wanted.after_batch is not None:
             lane, due_at = self._lanes.id_of(one.lane), max(now, one.due_at)
             error = self._blocks.block(id, lane, due_at, wanted, strict=strict)

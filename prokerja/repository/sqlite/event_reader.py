@@ -42,7 +42,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "interrupted": (),
     "recovered": ("worker", "attempt"),
     "paused": ("queue", "by", "why", "until"),
-    "resumed": ("queue", "by"),
+    "resumed": ("queue",),
     "worker_started": ("worker", "pid", "realizers", "queues"),
     "worker_stopped": ("worker", "died"),
 }
