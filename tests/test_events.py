@@ -162,7 +162,11 @@ def test_a_setting_switches_the_log_off(shell: Home, value: str) -> None:
 
 def test_a_setting_that_is_neither_on_nor_off_is_refused(shell: Home) -> None:
     shell.in_environment({"PROKERJA_EVENTS": "maybe"})
-    assert shell("report") == (2, "", "prokerja: events: 'maybe' is neither on nor off\n")
+    assert shell("report") == (
+        2,
+        "",
+        "prokerja: events: 'maybe' is neither on nor off; write one of them\n",
+    )
 
 
 def next_of(follower: subprocess.Popen[bytes]) -> dict[str, Any]:

@@ -434,7 +434,8 @@ class Machine(RuleBasedStateMachine):
             assert place is not None
             assert place > self.position
             self.position = place
-            assert isinstance(event, JobEvent)
+            if not isinstance(event, JobEvent):
+                continue  # of a queue
             if isinstance(event, Declared):
                 assert event.id not in self.told
                 self.told[event.id] = Told()
