@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import copy_context
 from functools import wraps
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar, overload
 
@@ -83,6 +84,11 @@ class AsyncQueue:
     change = _awaitable(Queue.change)
     suspend = _awaitable(Queue.suspend)
     resume = _awaitable(Queue.resume)
+    pause_queue = _awaitable(Queue.pause_queue)
+    resume_queue = _awaitable(Queue.resume_queue)
+    limit_queue = _awaitable(Queue.limit_queue)
+    rate_queue = _awaitable(Queue.rate_queue)
+    queue_rules = _awaitable(Queue.queue_rules)
     purge = _awaitable(Queue.purge)
     job = _awaitable(Queue.job)
     find = _awaitable(Queue.find)
@@ -146,7 +152,8 @@ class AsyncQueue:
         """What an action on the queue returns, which the thread does."""
         if self._closed:
             raise RuntimeError("this AsyncQueue is closed")
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._do, action)
+        do = copy_context().run  # the task's trace is the declaration's
+        return await asyncio.get_running_loop().run_in_executor(self._thread, do, self._do, action)
 
     def _do(self, action: Callable[[Queue], T]) -> T:
         if self._queue is None:

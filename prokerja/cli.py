@@ -38,6 +38,8 @@ def main() -> None:
     insist_on_utf8()
     open_standard_streams()
     code = run(sys.argv[1:])
+    if tracing := sys.modules.get("prokerja.tracing.provider"):
+        tracing.close()
     os._exit(code)  # all is closed and flushed: taking the interpreter apart would take a while
 
 

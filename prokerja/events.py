@@ -182,6 +182,13 @@ class StoreTroubled:
 
 
 @dataclass(frozen=True)
+class TracingFailed:
+    """Spans are not received; some of them may be lost."""
+
+    error: str
+
+
+@dataclass(frozen=True)
 class QueueEmptied:
     """Nothing is due and nothing runs."""
 
@@ -221,6 +228,7 @@ Event = (
     | RealizerNotStarted
     | FileUnwatched
     | StoreTroubled
+    | TracingFailed
     | QueueEmptied
     | WorkerStopping
     | WorkerStopped

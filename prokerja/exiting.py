@@ -54,6 +54,10 @@ def declare_at_exit(job: Declarable, **options: Unpack[Terms]) -> None:
     if not queue.repository.is_shared:
         raise RequestError("a queue in memory ends with the program; set PROKERJA_DB to a path")
     declaration_of(job, options, time.time(), directory)
+    if settings().tracing:  # a program that ends can start no thread to send spans any more
+        from prokerja.tracing.provider import tracer
+
+        tracer()
     _todo().jobs.append((queue, directory, job, options))
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from prokerja.errors import BadOption
 from prokerja.keys import fill, parse_key
 from prokerja.model.flow import Flow, FlowTerms
-from prokerja.rates import MAX_SECONDS, parse_rate
+from prokerja.rates import MAX_WINDOW_SECONDS, parse_rate
 from prokerja.resources import amounts_of
 from prokerja.terms import NAME, Rule, whole
 from prokerja.text import quoted
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from prokerja.model.flow import Key
 
 LIMIT = whole(1, 1_000_000)
-PERIOD = Rule(lambda value: 0 < value <= MAX_SECONDS, "up to 366 days, in seconds")
+PERIOD = Rule(lambda value: 0 < value <= MAX_WINDOW_SECONDS, "up to 366 days, in seconds")
 NOTHING = FlowTerms()
 
 

@@ -63,6 +63,8 @@ class Options(NamedTuple):
 
 NO_OPTIONS = Options()
 NO_CONDITIONS, NO_FLOW = NO_OPTIONS[9:16], NO_OPTIONS[16:]
+MAX_TRACE_CHARACTERS = 2048
+"""Four times what others are to carry of a tracestate."""
 RULES = {"label": NAME, "batch": NAME, **{term.name: term.rule for term in TERMS}}
 """Of those that need no look at others."""
 
@@ -170,13 +172,13 @@ def _parents(after: Any) -> tuple[Any, ...]:
         raise BadOption(f"after: {shown(after)} is no id; give ids of jobs") from None
 
 
-def expiry(expires: Any, now: float) -> float | None:
-    """When a declaration that `expires` then fails; raises BadOption."""
+def expiry(expires: Any, now: float, what: str = "expires") -> float | None:
+    """The moment that seconds from now or a datetime mean; raises BadOption, naming `what`."""
     if expires is None:
         return None
     if hasattr(expires, "timestamp"):
-        return seconds_between(_epoch(expires), "expires", -MAX_TIMESTAMP, MAX_TIMESTAMP)
-    return now + seconds_between(expires, "expires", 0.0, MAX_SECONDS)
+        return seconds_between(_epoch(expires), what, -MAX_TIMESTAMP, MAX_TIMESTAMP)
+    return now + seconds_between(expires, what, 0.0, MAX_SECONDS)
 
 
 def check_names(label: Any, batch: Any) -> None:
@@ -195,6 +197,8 @@ def check_conditions(conditions: Conditions) -> None:
     IF_PARENT_FAILS.check(conditions.if_parent_fails, "if_parent_fails")
     for id in conditions.after:
         ID.check(id, "after")
+    if conditions.trace is not None and len(conditions.trace) > MAX_TRACE_CHARACTERS:
+        raise BadOption("the trace context is too long; shorten its tracestate")
 
 
 def seconds_between(value: Any, what: str, least: float, most: float) -> float:

@@ -1,46 +1,43 @@
-"""Rates as people write them."""
+"""Rates as people write them: `10/min`, `5/30s`."""
 
 from __future__ import annotations
-
-import re
 
 from prokerja.errors import BadOption
 from prokerja.model.flow import Rate
 from prokerja.text import quoted
 from prokerja.times import duration, written
 
+MAX_STARTS = 1_000_000
+MAX_WINDOW_SECONDS = 366 * 86400.0
 UNITS = {
-    **dict.fromkeys(("s", "sec", "second"), 1),
-    **dict.fromkeys(("m", "min", "minute"), 60),
-    **dict.fromkeys(("h", "hour"), 3600),
-    **dict.fromkeys(("d", "day"), 86400),
+    **dict.fromkeys(("s", "sec", "second"), 1.0),
+    **dict.fromkeys(("m", "min", "minute"), 60.0),
+    **dict.fromkeys(("h", "hour"), 3600.0),
+    **dict.fromkeys(("d", "day"), 86400.0),
 }
 SHORT = {1.0: "s", 60.0: "min", 3600.0: "h", 86400.0: "d"}
-MAX_STARTS = 1_000_000
-MAX_SECONDS = 366 * 86400.0
 
 
-def parse_rate(text: str, what: str) -> Rate:
-    """The rate in `10/min`, `3/day` or `5/30s`; BadOption names `what` otherwise.
-
-    Up to 1,000,000 starts, in more than no time and up to 366 days.
-    """
-    match = re.fullmatch(r"(?a)(\d{1,7})/(.+)", text.strip())
-    try:
-        seconds = float(UNITS.get(match[2]) or duration(match[2])) if match else None
-    except BadOption:
-        seconds = None
-    if match is None or seconds is None:
-        raise BadOption(f"{what}: {quoted(text)} is not a rate; write 10/min, 100/2h or 1/30s")
-    starts = int(match[1])
-    if not (1 <= starts <= MAX_STARTS and 0 < seconds <= MAX_SECONDS):
-        raise BadOption(
-            f"{what}: {quoted(text)} is out of bounds; give 1 to 1,000,000 starts, in a time of"
-            " up to 366 days"
-        )
-    return Rate(starts, seconds)
+def parse_rate(text: str, what: str = "rate") -> Rate:
+    """The rate in `10/min`, `5/30s` or `100/day`; BadOption names `what` otherwise."""
+    starts, slash, window = text.strip().partition("/")
+    if not (slash and window and starts.isascii() and starts.isdigit()):
+        raise BadOption(f"{what}: {quoted(text)} is not a rate; write 10/min, 5/30s or 100/day")
+    if len(starts) > 18 or not 1 <= int(starts) <= MAX_STARTS:
+        raise BadOption(f"{what}: {quoted(text)}: give a number of starts from 1 to {MAX_STARTS:,}")
+    seconds = UNITS.get(window)
+    if seconds is None:
+        seconds = duration(window, what)
+    if not 0 < seconds <= MAX_WINDOW_SECONDS:
+        raise BadOption(f"{what}: {quoted(text)} needs more than 0 s, and at most 366 days")
+    return Rate(int(starts), seconds)
 
 
 def human(rate: Rate) -> str:
-    """A rate as `parse_rate` reads it: `10/min`."""
-    return f"{rate.starts}/{SHORT.get(rate.seconds) or written(rate.seconds)}"
+    """A rate as `parse_rate` reads it: `10/min`, `5/30s`."""
+    starts, seconds = rate
+    if seconds in SHORT:
+        return f"{starts}/{SHORT[seconds]}"
+    if seconds % 1:
+        return f"{starts}/{seconds:.9f}".rstrip("0") + "s"
+    return f"{starts}/{written(seconds)}"

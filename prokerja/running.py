@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Any, Protocol
 
     from prokerja.model.claim import Extra
@@ -33,6 +33,8 @@ class Running:
     """What it was given beside its payload."""
     job: object = None
     """The job itself, while it runs."""
+    variables: Mapping[str, str] = {}
+    """What a command finds in its environment beside all else."""
     steps: Steps
     progress: ProgressReports
     _token: tuple[int, int, str] | None = None

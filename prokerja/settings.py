@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 from prokerja import repository
@@ -14,8 +15,10 @@ FILE = "prokerja.toml"
 T = TypeVar("T")
 UNREACHABLE = "in the memory of a worker"
 """Stands for its database in the environment of a job whose worker keeps it in memory."""
+IN_A_TEST = "in the memory of a test"
+"""The same of what a test runs."""
 DAY = 86400.0
-KEYS = ("db", "jobs", "keep_completed", "keep_failed", "keep_output")
+KEYS = ("db", "jobs", "keep_completed", "keep_failed", "keep_output", "tracing")
 TABLES = ("resources",)
 """What only the file can say."""
 
@@ -35,18 +38,20 @@ class Settings(NamedTuple):
     """Seconds for which failed jobs are kept."""
     keep_output: int
     """Bytes that are kept of the beginning, and of the end, of what an attempt prints."""
-    resources: Mapping[str, int] = {}
-    """How much this machine has of each resource."""
+    resources: Mapping[str, int] = MappingProxyType({})
+    """How much this machine has of each resource that jobs may need."""
+    tracing: bool = False
+    """Whether declarations and attempts have spans; see `prokerja.tracing`."""
 
 
 def settings(db: str | None = None, jobs: str | None = None) -> Settings:
     """Settle every setting once.
 
     `db` and `jobs` come from flags; then PROKERJA_DB, PROKERJA_JOBS, PROKERJA_KEEP_COMPLETED,
-    PROKERJA_KEEP_FAILED and PROKERJA_KEEP_OUTPUT; then `prokerja.toml` in the user's configuration
-    directory; then defaults. A user without a home directory has no such file and no default
-    database. Raises BadOption for a file or value that cannot be read, and for a database or path
-    that needs a home.
+    PROKERJA_KEEP_FAILED, PROKERJA_KEEP_OUTPUT and PROKERJA_TRACING; then `prokerja.toml` in the
+    user's configuration directory; then defaults. A user without a home directory has no such file
+    and no default database. Raises BadOption for a file or value that cannot be read, and for a
+    database or path that needs a home.
     """
     config = user_directory("config")
     given: dict[str, Any] = {**_from_file(config), **_from_environment()}
@@ -59,6 +64,7 @@ def settings(db: str | None = None, jobs: str | None = None) -> Settings:
         keep_failed=_read(given, "keep_failed", duration, 30 * DAY),
         keep_output=_read(given, "keep_output", size, 2**20),
         resources=_resources(given["resources"]) if "resources" in given else {},
+        tracing=_read(given, "tracing", _switch, usual=False),
     )
 
 
@@ -70,6 +76,12 @@ def _resources(table: Any) -> dict[str, int]:
 
 def _read(given: dict[str, Any], key: str, read: Callable[[str, str], T], usual: T) -> T:
     return read(given[key], key) if key in given else usual
+
+
+def _switch(text: str, key: str) -> bool:
+    if text not in ("on", "off"):
+        raise BadOption(f"{key}: {text!r} is neither on nor off; write one of them")
+    return text == "on"
 
 
 def _default_db() -> str:
@@ -93,6 +105,11 @@ def _path(key: str, text: str, folder: str = "") -> str:
         raise BadOption(
             "this job's worker keeps its queue in memory, where only that process can declare;"
             " use self.declare(job), or pass --db PATH"
+        )
+    if text == IN_A_TEST:
+        raise BadOption(
+            "a test keeps the default queue in memory, where only prokerja.declare() and"
+            " declare_many() find it; give a Queue or a command a path of its own"
         )
     if "\0" in text:
         raise BadOption(f"{key} has a NUL in it; give a path without one")

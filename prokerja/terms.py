@@ -64,7 +64,10 @@ LIMIT = Rule(
     lambda value: value is None or (_is_number(value) and 0 < value <= MAX_SECONDS),
     "a number of seconds above 0, up to 100 years, or leave it out",
 )
+WEIGHT = whole(1, 1000)
 ID = whole(1, 2**63 - 1)
+MOST_RUNNING = whole(1, 1_000_000)
+"""How many may run at once."""
 SWITCH = Rule(lambda value: isinstance(value, bool), "True or False")
 IF_PARENT_FAILS = Rule(lambda value: value in ("cancel", "run", "wait"), "cancel, run or wait")
 

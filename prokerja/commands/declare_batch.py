@@ -21,7 +21,13 @@ from prokerja.commandline.input import (
     unreadable,
 )
 from prokerja.commands import Json, Place, Start, Wait
-from prokerja.commands.declared import Needs, coalesced_json, start_worker, wait_for
+from prokerja.commands.declared import (
+    Needs,
+    coalesced_json,
+    start_worker,
+    tell_of_pauses,
+    wait_for,
+)
 from prokerja.console import hint, plural, print_json, with_progress
 from prokerja.declaring import of_spec
 from prokerja.errors import ProkerjaError, RequestError
@@ -85,6 +91,7 @@ def run(
             needs = Needs()
             declarations = with_progress(needs.noted(given), "read")
             done = queue.register(declarations, now)
+        tell_of_pauses(queue, done)
         needs.warn(place)
         if start:
             start_worker(queue, place)

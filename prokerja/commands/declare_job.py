@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from prokerja.commandline import Argument, Group, Option
 from prokerja.commandline.input import TERM_OPTIONS, options_from, parse_json, read_all, values
 from prokerja.commands import Json, Null, Place, Start, Wait
-from prokerja.commands.declared import Needs, show_declared, start_worker, wait_for
+from prokerja.commands.declared import Needs, show_declared, start_worker, tell_of_pauses, wait_for
 from prokerja.declaring import of_spec
 from prokerja.errors import BadPayload, ProkerjaError, RequestError
 from prokerja.options import Options
@@ -63,6 +63,7 @@ def run(
         else:
             made = _each(job, payload, each, null, now, options)
             ids = source.register(needs.noted(made), now)
+        tell_of_pauses(source, ids)
         needs.warn(place)
         if start:
             start_worker(source, place)

@@ -11,7 +11,7 @@ from prokerja import shell
 from prokerja.commandline import Argument, Group, Option, parse_int
 from prokerja.commandline.input import TERM_OPTIONS, options_from, values
 from prokerja.commands import Json, Null, Place, Start, Wait
-from prokerja.commands.declared import Needs, show_declared, start_worker, wait_for
+from prokerja.commands.declared import Needs, show_declared, start_worker, tell_of_pauses, wait_for
 from prokerja.errors import BadOption, BadPayload, ProkerjaError, RequestError
 from prokerja.names import portable
 from prokerja.options import Options
@@ -96,6 +96,7 @@ def run(
         else:
             made = _each(argv, line, surroundings, each, null=null, now=now, options=options)
             ids = queue.register(needs.noted(made), now)
+        tell_of_pauses(queue, ids)
         needs.warn(place)
         if start:
             start_worker(queue, place)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from prokerja.model.declaration import Declaration
+    from prokerja.model.flow import QueueRule
     from prokerja.queue import Queue
     from prokerja.settings import Settings
 
@@ -58,6 +59,23 @@ def start_worker(queue: Queue, place: Settings) -> None:
     from prokerja.detached import start_detached
 
     start_detached(queue, place.jobs if place.jobs_named else None)
+
+
+def tell_of_pauses(queue: Queue, ids: Sequence[int]) -> None:
+    """Say on stderr, whoever reads it, why jobs just declared have to wait: a queue is paused."""
+    with suppress(ProkerjaError, OSError):  # they are declared, whatever becomes of this question
+        for pause in queue.repository.pauses(ids, time.time()):
+            several = "its jobs" if pause.name else "the jobs"
+            _tell_of_pause(pause, "the job" if len(ids) == 1 else several)
+
+
+def _tell_of_pause(pause: QueueRule, jobs: str) -> None:
+    from prokerja.pauses import resuming, sentence
+    from prokerja.text import escaped
+    from prokerja.times import iso
+
+    end = f"`{resuming(pause)}`" if pause.paused_until is None else iso(pause.paused_until)
+    say(escaped(f"{sentence(pause)}; {jobs} will wait until {end}"))
 
 
 def wait_for(queue: Queue, ids: Sequence[int], name: str) -> int:

@@ -156,6 +156,10 @@ class WorkerLog:
         self.say(f"{event.error}; trying again")
 
     @tell.register
+    def _(self, event: events.TracingFailed) -> None:
+        self.say(event.error)
+
+    @tell.register
     def _(self, event: events.QueueEmptied) -> None:
         self._count()
 

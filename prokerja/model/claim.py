@@ -39,6 +39,14 @@ class Hooking(NamedTuple):
     """If the job is to be told of this, and not to be run."""
 
 
+class Traced(NamedTuple):
+    """What an attempt is given that is to have a span."""
+
+    queue: str
+    context: str | None = None
+    """The trace in which its declaration was made, if it was in one."""
+
+
 class Extra(NamedTuple):
     """What an attempt is given beside its payload, if anything."""
 
@@ -53,6 +61,7 @@ class Extra(NamedTuple):
     token: str | None = None
     """That which the attempt was given before it was resolved."""
     hooks: Hooking | None = None
+    traced: Traced | None = None
 
 
 class Reported(NamedTuple):

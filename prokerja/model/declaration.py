@@ -10,7 +10,7 @@ SHELL = "shell"
 
 
 class Conditions(NamedTuple):
-    """What else a declaration waits for, and whether another stands for it."""
+    """What else a declaration waits for, whether another stands for it, where it comes from."""
 
     coalesce: str | None = None
     """While a declaration with this key is open, it stands for this one."""
@@ -26,6 +26,8 @@ class Conditions(NamedTuple):
     """What it means for this one if one of those fails: `cancel`, `run` or `wait`."""
     after_batch: str | None = None
     """The batch of which no other may be open."""
+    trace: str | None = None
+    """The trace in which it was made; see `prokerja.tracing.context`."""
 
 
 class Ids(list[int]):

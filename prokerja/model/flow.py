@@ -1,7 +1,7 @@
 """What declarations are subject to beside their queues: limits, rates, resources, turns."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 Key = tuple[str, ...]
 """Texts and names of fields in turns, with a text at either end."""
@@ -75,6 +75,26 @@ class QueueRule(NamedTuple):
             return False
         return self.paused_until is None or now < self.paused_until
 
+    def says_something(self, now: float) -> bool:
+        """Whether anything holds of it at that moment."""
+        return self.max_running is not None or self.rate is not None or self.is_paused(now)
+
 
 Resources = Mapping[str, int]
 """How much there is of each resource, by name."""
+
+
+class Shortage(NamedTuple):
+    """Something that keeps all that waits in a lane from being claimed."""
+
+    kind: Literal["limit", "rate", "resource", "queue limit", "queue rate"]
+    of: str
+    """The key, the resource or the queue that is short."""
+    most: int
+    """How many may run or start, or how much there is."""
+    used: int
+    wanted: int = 1
+    seconds: float = 0.0
+    """Of a rate: how long the stretch is in which so many may start."""
+    until: float | None = None
+    """When it will be over; None if that depends on others."""

@@ -10,6 +10,7 @@ from prokerja.repository.sqlite.blocks import Blocks
 from prokerja.repository.sqlite.coalescing import Coalescing
 from prokerja.repository.sqlite.endings import Endings
 from prokerja.repository.sqlite.expiry import Expiry
+from prokerja.repository.sqlite.traces import keep_trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -28,6 +29,7 @@ class Conditional:
         lanes: Lanes,
         register: Callable[[Sequence[Declaration], float], range],
     ) -> None:
+        self._database = database
         self._lanes = lanes
         self._register = register
         self._endings = Endings(database, lanes)
@@ -68,6 +70,8 @@ class Conditional:
             self._coalescing.add(id, one)
         if wanted.expires_at is not None:
             self._expiry.set(id, wanted.expires_at)
+        if wanted.trace is not None:
+            keep_trace(self._database, id, wanted.trace)
         if wanted.hold or wanted.after or wanted.after_batch is not None:
             lane, due_at = self._lanes.id_of(one.lane), max(now, one.due_at)
             error = self._blocks.block(id, lane, due_at, wanted, strict=strict)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from prokerja.model.claim import Extra
 from prokerja.repository.sqlite.steps import Steps
+from prokerja.repository.sqlite.traces import traced
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -34,10 +35,15 @@ class Extras:
         self._hooks = hooks
 
     def of(
-        self, token: int, held: Collection[int], hooked: Sequence[int] = ()
+        self,
+        token: int,
+        held: Collection[int],
+        hooked: Sequence[int] = (),
+        *,
+        with_traces: bool = False,
     ) -> dict[tuple[int, int], Extra]:
         """By token and id, those of what a claim holds; `hooked`: lanes whose jobs have hooks."""
-        if not (hooked or self._database.execute(ANY).fetchone()[0]):
+        if not (hooked or with_traces or self._database.execute(ANY).fetchone()[0]):
             return {}
         found = self._blocks.extras(token)
         for id, results in self._steps.results(held).items():
@@ -46,4 +52,6 @@ class Extras:
             found[id] = found.get(id, Extra())._replace(answer=answer, token=secret)
         for id, hooking in self._hooks.given(token, hooked).items() if hooked else ():
             found[id] = found.get(id, Extra())._replace(hooks=hooking)
+        for id, one in traced(self._database, token) if with_traces else ():
+            found[id] = found.get(id, Extra())._replace(traced=one)
         return {(token, id): extra for id, extra in found.items()}

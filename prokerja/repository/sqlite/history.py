@@ -10,6 +10,7 @@ from prokerja.model.progress import Progress
 from prokerja.model.record import Attempt, Awaiting, Filter, Record, Running
 from prokerja.model.result import CutResult
 from prokerja.model.step import Step
+from prokerja.model.worker import Taking
 from prokerja.repository.sqlite.codes import (
     CLAIMED,
     CODES,
@@ -20,7 +21,6 @@ from prokerja.repository.sqlite.codes import (
     TURNS,
     UNSETTLED,
 )
-from prokerja.repository.sqlite.flows import flow_of
 from prokerja.repository.sqlite.progress import COLUMN
 
 if TYPE_CHECKING:
@@ -67,10 +67,7 @@ class History:
             return None
         row = self._database.execute(f"{ALL} WHERE d.id = ?", (id,)).fetchone()
         claimed = {id for (id,) in self._database.execute(CLAIMED)}
-        if row is None:
-            return None
-        lanes = self._with_flows([row], self._lanes.matching(None, None))
-        return self._record(row, lanes, claimed)
+        return self._record(row, {row[1]: self._lanes.of(row[1])}, claimed) if row else None
 
     def newest(self, wanted: Filter, limit: int) -> list[Record]:
         """The declarations that match, highest id first.
@@ -85,7 +82,7 @@ class History:
         if len(rows) < limit and wanted.label is None and wanted.batch is None:
             older = self._older(wanted, list(lanes), limit)
             rows = sorted({*rows, *older}, reverse=True)
-        flowing = self._with_flows(rows, lanes)
+        flowing = {lane: self._lanes.of(lane) for lane in {row[1] for row in rows}}
         records = (self._record(row, flowing, claimed) for row in rows)
         return [r for r in records if wanted.status in (None, r.status)][:limit]
 
@@ -153,23 +150,13 @@ class History:
             SELECT count(*) FROM (SELECT 1 FROM pending WHERE lane = ?
             AND (due_at, declaration) < (?, ?) LIMIT ?)"""
         count = 0
-        for id, lane in self._lanes.matching(None, None).items():
+        for id, lane, *_ in self._lanes.waiting(Taking()):
             if lane.priority >= record.lane.priority and counts(lane):
                 ranks_alike = lane.priority == record.lane.priority
                 last = (record.due_at, record.id) if ranks_alike else (now, HIGHEST_ID)
                 row = self._database.execute(before, (id, *last, MAX_COUNTED)).fetchone()
                 count += row[0]
         return count
-
-    def _with_flows(self, rows: Iterable[Any], lanes: Mapping[int, Lane]) -> dict[int, Lane]:
-        """The lanes, those of these rows with what they are subject to."""
-        found = dict(lanes)
-        for lane in {row[1] for row in rows}:
-            query = "SELECT flow FROM lane WHERE id = ?"
-            [flow] = self._database.execute(query, (lane,)).fetchone()
-            if flow:
-                found[lane] = lanes[lane]._replace(flow=flow_of(self._database, flow))
-        return found
 
     def _recent(self, wanted: Filter, lanes: Iterable[int], limit: int) -> list[Any]:
         marks = ", ".join(str(lane) for lane in lanes)

@@ -31,6 +31,7 @@ KEPT_WITH = {
     "untold": "declaration",
     "suspension": "declaration",
     "description": "declaration",
+    "trace": "declaration",
 }
 """Rarely used tables whose rows go with their declaration, and the column that says which it is."""
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from prokerja.repository.sqlite.lanes import Lanes
 
 LANE = itemgetter(0)
+UNCONDITIONAL = Conditions()
 NUMBERS = itertools.count(1)
 """Several may be open at once: of other threads, and of a source that declares by itself."""
 
@@ -38,6 +39,7 @@ class Spool:
         """Declarations by lane, in the numbers that lanes have here."""
         self.has_conditions = False
         """Whether any waits for more than its time, or may not be one at all."""
+        self._has_traces = False
         with _room(), database.aside():
             database.execute("PRAGMA temp.auto_vacuum = FULL")  # what is dropped frees its room
             database.execute(
@@ -61,7 +63,9 @@ class Spool:
         self._counts.update(map(LANE, rows))
 
     def _noted(self, conditions: Conditions) -> str:
-        self.has_conditions = True
+        self._has_traces = self._has_traces or conditions.trace is not None
+        if conditions._replace(trace=None) != UNCONDITIONAL:
+            self.has_conditions = True
         return json.dumps(conditions)
 
     def move(self, lanes: Lanes, first: int, now: float) -> int:
@@ -80,6 +84,13 @@ class Spool:
             FROM {self._rows} AS row CROSS JOIN {self._lanes} AS known ON number = row.lane""",
             {"first": first, "now": now},
         )
+        if self._has_traces:
+            self._database.execute(
+                f"""INSERT INTO trace (declaration, context)
+                SELECT :first - 1 + place, json_extract(conditions, :trace) FROM {self._rows}
+                WHERE json_extract(conditions, :trace) IS NOT NULL""",
+                {"first": first, "trace": f"$[{Conditions._fields.index('trace')}]"},
+            )
         lanes.add_counts({(ids[number], Status.PENDING): n for number, n in self._counts.items()})
         return self._count
 

@@ -23,6 +23,11 @@ class Cut(NamedTuple):
     error: str
     advice: Advice = Advice.NONE
 
+    @property
+    def kind(self) -> str:
+        """The error in one word."""
+        return "cancelled" if self.advice is Advice.NEVER else "timeout"
+
     def verdict(self, ended: Ended) -> Failed:
         """What came of the job, whatever it reported itself."""
         return Failed(ended.started_at, ended.finished_at, self.error, advice=self.advice)
@@ -41,6 +46,8 @@ class Exit(NamedTuple):
     excused: bool = False
     """Whether it ended for a reason that is no fault of that job's."""
     advice: Advice = Advice.NONE
+    kind: str = "died"
+    """Why it ended, in one word."""
 
 
 def checked_end(ended: Ended) -> Ended:

@@ -13,6 +13,7 @@ from prokerja.events import (
     JobStarted,
     JobSuspended,
     RealizerReplaced,
+    TracingFailed,
 )
 from prokerja.verdicts import Advice, Released
 from prokerja.worker.pool.durations import SECONDS_PER_BYTE
@@ -298,6 +299,8 @@ class Pool:
         self._take_descriptions(process, report)
         for told in report.hook_errors:
             self._tell(HookFailed(*told))
+        for error in report.tracing_errors:
+            self._tell(TracingFailed(error))
         self.results.take_ended(process, report.ended)
         if report.spoiled is not None:
             self._replace(process, *report.spoiled)

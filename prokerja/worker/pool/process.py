@@ -55,6 +55,7 @@ class RealizerProcess:
         ring: int,
         pump: Pump,
         environment: Mapping[str, str] | None = None,
+        tracing: str = "",
     ) -> None:
         self._descriptors = descriptors = Descriptors(pump.add)
         self.page = descriptors.page
@@ -64,7 +65,7 @@ class RealizerProcess:
             channel=descriptors.channel, page=self.page.descriptor, alive=descriptors.alive,
             requests=descriptors.requests, mark=descriptors.tap.mark, lock=lock, ring=ring,
             jobs=portable(jobs), classes=list(classes),
-            path=[portable(os.path.abspath(entry)) for entry in sys.path],
+            path=[portable(os.path.abspath(entry)) for entry in sys.path], tracing=tracing,
         )  # fmt: skip
         with contextlib.ExitStack() as undo:
             undo.callback(descriptors.close)

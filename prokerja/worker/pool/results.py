@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from prokerja.worker.wire.journal import Claim
     from prokerja.worker.wire.messages import Report
 
+    Lost = Callable[[Claimed, str, Extra | None, Exit, Failed | Released], None]
 
 MAX_TEXT = 1000
 """Characters of what a realizer says of a job that it cannot run."""
@@ -48,6 +49,8 @@ class Results:
         """Long jobs and when they began, in seconds since the epoch."""
         self.unassigned: list[Claimed] = []
         """Claimed, but no realizer has them just now."""
+        self.lost: Lost | None = None
+        """Told of jobs that were running when their realizers died."""
         self.refused: set[tuple[str, str]] = set()
         """Jobs that a realizer turned out not to be able to run, and why; told of once."""
 
@@ -124,15 +127,19 @@ class Results:
             running, how = exit.last_begun, f"{how}, and never reported what came of the job"
         cut = process.cut
         if cut is not None and running == cut.sequence and running in jobs:
-            exit = exit._replace(how=cut.error, running=running, advice=cut.advice)
+            exit = exit._replace(how=cut.error, running=running, advice=cut.advice, kind=cut.kind)
         else:
             excused = is_orderly or ending is Ending.CUT_SHORT
-            exit = exit._replace(how=how, running=running, excused=excused)
+            kind = "interrupted" if excused else exit.kind
+            exit = exit._replace(how=how, running=running, excused=excused, kind=kind)
         for sequence, job in jobs.items():
             verdict = after_exit(sequence, exit)
             if verdict is None:
                 self.unassigned.append(job)
             else:
+                if self.lost is not None and sequence == running:
+                    extra = self.extras.get((job.token, job.id))
+                    self.lost(job, self.name(job), extra, exit, verdict)
                 self.settle(job, verdict)
 
     def _refuse(self, process: RealizerProcess, job: Claimed, refusal: Refusal) -> None:

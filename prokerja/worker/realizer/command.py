@@ -18,7 +18,7 @@ from prokerja.verdicts import Advice
 from prokerja.worker.realizer.outcome import Steered
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from prokerja.model.claim import Extra
 
@@ -42,8 +42,10 @@ class Command:
         self._argv = [shell.INTERPRETER, "-c", line] if line else argv
         self._place = place = shell.Surroundings(**surroundings)
         self._environment = {**os.environb, ID: b"%d" % id, ATTEMPT: b"%d" % attempt}
-        self._environment |= _given(running.running("a command").extra)
-        self._environment |= {_bytes(key): _bytes(value) for key, value in place.env.items()}
+        attempted = running.running("a command")
+        self._environment |= _given(attempted.extra)
+        self._environment |= _as_bytes(attempted.variables)
+        self._environment |= _as_bytes(place.env)
 
     def handle(self) -> int:
         """Run it to its end; returns its exit code, or raises Steered."""
@@ -119,6 +121,10 @@ def _wait(process: subprocess.Popen[bytes]) -> int:
             time.sleep(LOOK_SECONDS)
         os.killpg(process.pid, signal.SIGKILL)
     return code
+
+
+def _as_bytes(variables: Mapping[str, str]) -> dict[bytes, bytes]:
+    return {_bytes(key): _bytes(value) for key, value in variables.items()}
 
 
 def _bytes(text: str) -> bytes:

@@ -10,9 +10,9 @@ from prokerja.worker.realizer.event_loop import cancel_tasks
 from prokerja.worker.wire.shared_page import RUNNING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
 
-    from prokerja.worker.output.capture import OutputCapture
     from prokerja.worker.wire.shared_page import SharedPage
 
 
@@ -21,11 +21,11 @@ class Interrupted(SystemExit):
 
 
 class Interruption:
-    """Made by the thread that runs jobs."""
+    """Made by the thread that runs jobs; `flush` is called before the process dies of it."""
 
-    def __init__(self, page: SharedPage, output: OutputCapture) -> None:
+    def __init__(self, page: SharedPage, flush: Callable[[], object]) -> None:
         self._page = page
-        self._output = output
+        self._flush = flush
         self._process = os.getpid()
         self.tasks_cancelled = False
         """Whether the running job's tasks were cancelled, because it is to end."""
@@ -42,7 +42,7 @@ class Interruption:
 
     def die(self) -> NoReturn:
         """End as any process does that is asked to, now that the job's own clean-up is done."""
-        self._output.flush()
+        self._flush()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGTERM)
         os._exit(1)

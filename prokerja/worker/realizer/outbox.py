@@ -28,6 +28,8 @@ class Outbox:
         """What has come of jobs, by sequence number."""
         self.descriptions: deque[tuple[int, str]] = deque()
         """What jobs call themselves, by sequence number."""
+        self.tracing_errors: deque[str] = deque()
+        """Why spans are not received."""
         self.report = Report()
         """What only the thread that runs jobs may send, such as jobs that were not started."""
         self.progress: ProgressReports | None = None
@@ -56,6 +58,8 @@ class Outbox:
                 report.progress = self.progress.take()
             while self.descriptions:
                 report.descriptions.append(self.descriptions.popleft())
+            while self.tracing_errors:
+                report.tracing_errors.append(self.tracing_errors.popleft())
             while self.ended:
                 report.ended.append(self.ended.popleft())
             if report != EMPTY:

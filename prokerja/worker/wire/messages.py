@@ -41,6 +41,8 @@ class Launch(Struct):
     """Job classes to import, as `module:qualified.name`."""
     path: list[str]
     """Where the supervisor imports from."""
+    tracing: str = ""
+    """The seed of the ids of attempts' spans; empty if they have none."""
 
     @property
     def own(self) -> tuple[int, ...]:
@@ -95,6 +97,8 @@ class Report(Struct, array_like=True, omit_defaults=True):
     """Steps that its jobs have done: by sequence number, the name, the value as JSON."""
     progress: list[tuple[int, Told]] = []
     """How far its jobs have come, by sequence number."""
+    tracing_errors: list[str] = []
+    """Why spans are not received."""
 
 
 class Loaded(Struct, array_like=True):
