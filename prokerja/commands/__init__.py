@@ -18,6 +18,7 @@ COMMANDS = {
     "report:job": "report_job",
     "result": "result",
     "output": "output",
+    "events": "events",
     "retry": "retry",
     "cancel": "cancel",
     "hold": "hold",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
+    from prokerja.events import Event, Position
     from prokerja.model.change import Change
     from prokerja.model.claim import Claimed, Extra, FailedAttempt, Reported, Requests
     from prokerja.model.declaration import Declaration, Ids, Status
@@ -239,7 +240,7 @@ class Repository(Protocol):
         that this one replaces.
         """
 
-    def resume_queue(self, queue: str, now: float) -> QueueRule:
+    def resume_queue(self, queue: str, now: float, by: str | None = None) -> QueueRule:
         """End the pause of a queue, or (`""`) that of all queues; returns it.
 
         Raises NotPaused.
@@ -303,7 +304,7 @@ class Repository(Protocol):
     def requests(self, worker: int, now: float) -> Requests:
         """What a worker holds and is to stop, or to keep still, and the next deadline of all."""
 
-    def leave(self, membership: Membership) -> None:
+    def leave(self, membership: Membership, now: float) -> None:
         """Strike a worker off that has settled all it held."""
 
     def workers(self) -> list[WorkerRow]:
@@ -355,6 +356,15 @@ class Repository(Protocol):
 
     def running(self, queue: str | None, limit: int) -> list[Running]:
         """What has been running for a moment at least, the longest first."""
+
+    def events(self, after: Position, limit: int) -> list[Event]:
+        """What has happened after that place, `limit` events at the most, in the order of commits.
+
+        To go on, read on from the last one's cursor.
+        """
+
+    def event_position(self, since: float | None) -> Position:
+        """The place before what has happened since that moment; None for after all of it."""
 
     # Job classes
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from prokerja.console.worker_log import WorkerLog
 from prokerja.errors import ProkerjaError
-from prokerja.events import WorkerStarted
+from prokerja.worker_events import WorkerStarted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from prokerja.events import Event
     from prokerja.queue import Queue
     from prokerja.worker.worker import Worker
+    from prokerja.worker_events import Event
 
 MAX_FAILURES = 5
 

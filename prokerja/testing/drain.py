@@ -178,7 +178,7 @@ class Drain:
         if self._claimed is not None and self._verdict is None:
             self._verdict = Released(counted=False)
         self._turn(None)
-        self._repository.leave(self._membership)
+        self._repository.leave(self._membership, self._clock())
 
 
 def _is_raised(error: BaseException, *, raise_errors: bool) -> bool:

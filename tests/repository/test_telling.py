@@ -235,7 +235,7 @@ def test_settings_hold_until_a_worker_with_others_comes(store: Store) -> None:
     store.fail(parent)
     join(store, failed=TELL)
     for member in store._members:
-        store.repository.leave(member)
+        store.repository.leave(member, store.now)
     store._members.clear()
     child = declare(store, after=(parent,))
     store.worker = join(store, failed=Rule(("new",)))

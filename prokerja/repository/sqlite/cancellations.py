@@ -78,7 +78,7 @@ class Cancellations:
                 elif not skip_ended:
                     raise RequestError(f"job {id} has ended; `prokerja report:job {id}` shows how")
             self._endings.asked_for(id for id, *_ in waiting)
-            self._endings.fail_waiting(waiting, now)
+            self._endings.fail_waiting(waiting, now, "cancelled")
             self._fail_parked(parked, error, now)
             self._endings.write(now)
             self._database.executemany(ASK, asked)
@@ -112,7 +112,8 @@ class Cancellations:
                 with self._database.writing():
                     rows = self._database.execute(query, given).fetchall()
                     self._endings.asked_for(id for id, *_ in rows)
-                    self._endings.fail_waiting([(*row, error) for row in rows], now)
+                    found = [(*row, error) for row in rows]
+                    self._endings.fail_waiting(found, now, "cancelled")
                     self._endings.write(now)
                 count += len(rows)
                 if len(rows) < SLICE_ROWS:
@@ -166,6 +167,7 @@ class Cancellations:
             self._database.execute(TELL, (error, id))
             self._lanes.add_counts({(lane, Status.PROCESSING): -1, (lane, Status.FAILED): 1})
             self._endings.failed(id)
+            self._database.log.unbegun("cancelled", [(id, lane, now, error)], now)
             histogram.add(lane, [now - began], completed=False)
         histogram.write()
 

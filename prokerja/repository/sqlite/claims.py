@@ -97,7 +97,7 @@ class Claims:
             for token, some in settlements.items():
                 failed += self.settle(token, some, now, self.chance)
             for job, since in started:
-                self.started(job.token, [(job.id, since)])
+                self.started(job.token, [(job.id, since)], now)
             late: list[FailedAttempt] = []
             if not leaving:
                 late, deadline = self._time_out(now)
@@ -158,6 +158,7 @@ class Claims:
         self._steps.keep(done, now)
         latest = [(claim[1], one) for claim, one in progress if claim not in lost]
         write_progress(self._database, latest)
+        self._database.log.progressed(latest, now)
         self._hooks.describe([(claim[1], one) for claim, one in descriptions if claim not in lost])
         return [claim for claim, _, _ in steps if claim in lost]
 
@@ -165,13 +166,14 @@ class Claims:
         """That of the worker's next claim."""
         return worker * TURNS + next(self._turns)
 
-    def started(self, token: int, ids: Iterable[tuple[int, float]]) -> None:
+    def started(self, token: int, ids: Iterable[tuple[int, float]], now: float) -> None:
         """Remember that these of the claim's declarations are running, and since when.
 
         What the claim does not hold (any more) changes nothing.
         """
         held = self._held(token)
         rows = [(id, token, started_at) for id, started_at in ids if id in held]
+        self._database.log.started(token, rows, now)
         self._database.executemany(
             "INSERT OR REPLACE INTO running (declaration, token, started_at) VALUES (?, ?, ?)", rows
         )
@@ -195,7 +197,7 @@ class Claims:
             self._hooks.settle(token, settlements)
         valid = [one for one in settlements if held.pop(one[0], False) is None]
         self._note_starts(token, valid, now)
-        self._outcomes.complete([one for one in valid if type(one[2]) is Completed], now)
+        self._outcomes.complete(token, [one for one in valid if type(one[2]) is Completed], now)
         worker = token // TURNS
         cancelled = self._cancellations.of_claim(token)
         self._endings.asked_for(cancelled)
@@ -205,7 +207,8 @@ class Claims:
             if isinstance(verdict, Failed):
                 if id in cancelled:
                     verdict.advice = Advice.NEVER
-                failed.append(self._outcomes.fail(id, lane, verdict, worker, now, chance()))
+                kind = "cancelled" if id in cancelled else "failed"
+                failed.append(self._outcomes.fail(id, lane, verdict, worker, now, chance(), kind))
             elif id in cancelled:
                 failed.append(self._outcomes.cancel(id, lane, cancelled[id], worker, now))
             elif isinstance(verdict, HooksEnded):  # no realizer of ours says so of a job that runs
@@ -288,7 +291,7 @@ class Claims:
                 elif id in running:
                     self._outcomes.crash(id, lane, worker, running[id], now)
                 else:
-                    self._outcomes.release(id, lane, worker, now, counted=True)
+                    self._outcomes.release(id, lane, worker, now, counted=True, dead=True)
             self._cancellations.forget(cancelled)
             self._keep(token, {})
             count += len(held.keys() - cancelled)

@@ -121,8 +121,8 @@ class Endings:
         """It has ended, and its job has not heard of that."""
         self._untold[id] = was
 
-    def fail_waiting(self, rows: Sequence[Waiting], now: float) -> None:
-        """End open declarations that nobody has claimed."""
+    def fail_waiting(self, rows: Sequence[Waiting], now: float, kind: str = "failed") -> None:
+        """End open declarations that nobody has claimed; `kind` is what the log calls that."""
         drop = "DELETE FROM pending WHERE lane = ? AND due_at = ? AND declaration = ?"
         execute, executemany = self._database.execute, self._database.executemany
         executemany(drop, [(lane, due_at, id) for id, lane, due_at, _ in rows])
@@ -135,6 +135,7 @@ class Endings:
         counts = Counter(lane for _, lane, _, _ in rows)
         for status, sign in ((Status.PENDING, -1), (Status.FAILED, 1)):
             self._lanes.add_counts({(lane, status): sign * n for lane, n in counts.items()})
+        self._database.log.unbegun(kind, rows, now)
         self._failed += [id for id, *_ in rows]
         self._untold |= {id: Status.PENDING for id, *_ in rows}
         if self._tell is not None:

@@ -55,6 +55,7 @@ class Workers:
             id = self._database.execute(insert, row).lastrowid
             assert id is not None
             Happenings(self._database).set_rules(id, rules)
+            self._database.log.add("worker_started", now, (id, pid, realizers, taking.queues))
             # Locked before the row is seen by anyone, so that no one takes it for dead.
             return Membership(id, self._lock(id))
 
@@ -72,10 +73,11 @@ class Workers:
             for (directories,) in found:
                 Hooks(self._database).learn(names, told, json.loads(directories))
 
-    def unregister(self, membership: Membership) -> None:
+    def unregister(self, membership: Membership, now: float) -> None:
         """Strike a worker off, its lock file with it."""
         with self._database.writing(draining=True):
             self.delete((membership.worker,))
+            self._database.log.add("worker_stopped", now, (membership.worker, False))
         if membership.lock >= 0:
             os.close(membership.lock)
         self.delete_lock(membership.worker)

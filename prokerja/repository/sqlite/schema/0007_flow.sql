@@ -317,6 +317,17 @@ END;
 -- Every job file is read again: classes may say what was no option before.
 UPDATE source SET stamp = '';
 
+-- What has happened, in the order in which it was committed: a row for what one transaction has done
+-- of a kind, as JSON. Declarations have no rows. Those up to `last_id` came before the row, those
+-- above it after. The last row stays, so that no number is used again.
+CREATE TABLE event (
+    seq INTEGER PRIMARY KEY,
+    at REAL NOT NULL,
+    kind TEXT NOT NULL,
+    last_id INTEGER NOT NULL,
+    data TEXT NOT NULL
+) STRICT;
+
 -- The door for one declaration: a single statement writes its row, queues it and counts it.
 -- The next migration closes it, and makes one with its own number.
 CREATE VIEW register_7 AS
