@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from prokerja.async_queue import AsyncQueue
     from prokerja.exiting import at_exit, declare_at_exit
     from prokerja.job import Job
+    from prokerja.listening import on
     from prokerja.model.declaration import Status
     from prokerja.model.job_record import JobRecord
     from prokerja.queue import Queue, declare, declare_many
@@ -29,6 +30,7 @@ __all__ = [
     "declare",
     "declare_at_exit",
     "declare_many",
+    "on",
 ]
 
 _HOMES = {
@@ -45,6 +47,7 @@ _HOMES = {
     "declare": "prokerja.queue",
     "declare_at_exit": "prokerja.exiting",
     "declare_many": "prokerja.queue",
+    "on": "prokerja.listening",
 }
 
 

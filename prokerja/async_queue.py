@@ -90,6 +90,8 @@ class AsyncQueue:
     rate_queue = _awaitable(Queue.rate_queue)
     queue_rules = _awaitable(Queue.queue_rules)
     purge = _awaitable(Queue.purge)
+    events = _awaitable(Queue.events)
+    listen = _awaitable(Queue.listen)
     job = _awaitable(Queue.job)
     find = _awaitable(Queue.find)
     why = _awaitable(Queue.why)

@@ -56,9 +56,9 @@ def start_detached(queue: Queue, jobs: str | None) -> None:
 def main(path: str, jobs: str | None = None) -> None:
     """Work until nothing is due that this worker could do."""
     from prokerja.console.worker_log import WorkerLog
-    from prokerja.events import Event, WorkerStarted, WorkerStopped
     from prokerja.queue import Queue
     from prokerja.worker.worker import Worker
+    from prokerja.worker_events import Event, WorkerStarted, WorkerStopped
 
     log = WorkerLog()
     has_worked = True

@@ -1,235 +1,192 @@
-"""What happens in a worker, for those who want to know: one class for each kind of event."""
+"""What happens to jobs, queues and workers, as the store remembers it: one class for each kind."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class WorkerStarted:
-    worker: int
-    realizers: int
-    queues: tuple[str, ...]
-    names: tuple[str, ...]
+class Position(NamedTuple):
+    """A place between two events of a store."""
+
+    row: int = 1
+    """The row of the log that it stands in, or that is to come next."""
+    told: int = 0
+    """How many of that row's events stand before it."""
+    last_id: int = 0
+    """The last declaration that stands before it."""
+
+    def __str__(self) -> str:
+        return f"{self.row}.{self.told}.{self.last_id}"
+
+    @classmethod
+    def read(cls, text: str) -> Position | None:
+        """The position that a text names; None if it is none."""
+        match = re.fullmatch(r"(?a)(\d{1,18})\.(\d{1,18})\.(\d{1,18})", text)
+        return None if match is None else cls(*map(int, match.groups()))
 
 
-@dataclass(frozen=True)
-class FileBroken:
-    """A file of the jobs directory could not be used; the others are."""
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Something that has happened."""
 
-    file: str
-    error: str
-
-
-@dataclass(frozen=True)
-class JobsRecovered:
-    """Another worker was found dead."""
-
-    worker: int
-    ended: int
-    """Jobs that it had ended and not written down: settled now."""
-    returned: int
-    """Jobs that it held besides: put back."""
+    cursor: str
+    """Names the place just after it, from which one may go on."""
+    at: float
+    """When, in seconds since the epoch."""
 
 
-@dataclass(frozen=True)
-class LockLeft:
-    """A dead worker's lock file is of no use any more, and could not be deleted."""
-
-    file: str
-    error: str
-
-
-@dataclass(frozen=True)
-class JobStarted:
-    """A job has been running for a while; short ones are only counted."""
+@dataclass(frozen=True, kw_only=True)
+class JobEvent(Event):
+    """Something that has happened to a job."""
 
     id: int
-    name: str
+    job: str
+    """Its name."""
+    queue: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declared(JobEvent):
+    """A job has been declared."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started(JobEvent):
+    """An attempt has begun."""
+
+    attempt: int | None
+    """Its number, from 1; None if the job has been purged since."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progressed(JobEvent):
+    """A job has told how far it has come."""
+
     attempt: int
+    done: float
+    total: float | None
+    text: str
 
 
-@dataclass(frozen=True)
-class JobDescribed:
-    """An attempt has begun of a job whose class says what to call it."""
+@dataclass(frozen=True, kw_only=True)
+class Completed(JobEvent):
+    """A job has completed."""
 
-    id: int
-    name: str
-    description: str
-
-
-@dataclass(frozen=True)
-class JobCancelled:
-    """Somebody has cancelled a job that this worker holds, which is now to end."""
-
-    id: int
-    name: str
-    error: str
+    attempt: int | None
+    """Its number, from 1; None if the job has been purged since."""
 
 
-@dataclass(frozen=True)
-class JobSuspended:
-    """A running job stands still, because somebody has asked for it."""
+@dataclass(frozen=True, kw_only=True)
+class Failed(JobEvent):
+    """An attempt has failed, or a job that could not begin."""
 
-    id: int
-    name: str
-
-
-@dataclass(frozen=True)
-class JobResumed:
-    """It goes on."""
-
-    id: int
-    name: str
-
-
-@dataclass(frozen=True)
-class JobRefused:
-    """A job goes back, since the worker's class does not fit its payload, or is not there."""
-
-    id: int
-    name: str
-    why: str
-    """What the worker has; told of once for each job name."""
-
-
-@dataclass(frozen=True)
-class JobFailed:
-    id: int
-    name: str
     attempt: int
     """0 if it ended without having begun."""
     error: str
-    retry_in: float | None
-    """Seconds until it is due again; None when it has failed for good."""
+    """Its first line."""
+    retry_at: float | None
+    """When the job is due again; None if it has failed for good."""
 
 
-@dataclass(frozen=True)
-class JobPostponed:
-    """A job has asked to be run later."""
+@dataclass(frozen=True, kw_only=True)
+class Postponed(JobEvent):
+    """A job has asked to be run later, which uses no attempt."""
 
-    id: int
-    name: str
-    seconds: float
+    due_at: float
 
 
-@dataclass(frozen=True)
-class JobParked:
+@dataclass(frozen=True, kw_only=True)
+class Retried(JobEvent):
+    """Somebody has had a failed job put back, or a pending one made due."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interrupted(JobEvent):
+    """Its worker has given a job back that it could not end, which uses no attempt."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recovered(JobEvent):
+    """A job has been put back from a dead worker."""
+
+    worker: int
+    attempt: int | None
+    """The attempt that died with it; None if none had begun, as far as is known."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Awaiting(JobEvent):
     """A job waits to be resolved."""
 
-    id: int
-    name: str
-    timeout: float | None
-    """For how many seconds; None for ever."""
+    until: float | None
+    """When it fails if nobody does; None for never."""
 
 
-@dataclass(frozen=True)
-class HookFailed:
-    """A hook of a job raised, or could not be run; it has changed nothing."""
+@dataclass(frozen=True, kw_only=True)
+class Resolved(JobEvent):
+    """Somebody has resolved a job, which is pending again."""
 
-    id: int
-    name: str
-    hook: str
+
+@dataclass(frozen=True, kw_only=True)
+class Cancelled(JobEvent):
+    """A job has ended because somebody has cancelled it."""
+
     error: str
 
 
-@dataclass(frozen=True)
-class JobsSettled:
-    """One turn's harvest."""
-
-    completed: int
-    failed: int
-    """For good."""
+@dataclass(frozen=True, kw_only=True)
+class Expired(JobEvent):
+    """A job has ended because it had not been started in time."""
 
 
-@dataclass(frozen=True)
-class RealizerDied:
+@dataclass(frozen=True, kw_only=True)
+class Paused(Event):
+    """Somebody has paused a queue."""
+
+    queue: str
+    """Empty for all queues."""
+    by: str | None
+    why: str | None
+    until: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resumed(Event):
+    """A queue goes on."""
+
+    queue: str
+    """Empty for all queues."""
+    by: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerStarted(Event):
+    """A worker has begun."""
+
+    worker: int
     pid: int
-    how: str
+    realizers: int
+    queues: tuple[str, ...]
+    """Those it takes from; empty for all."""
 
 
-@dataclass(frozen=True)
-class RealizerReplaced:
-    """A job has changed its realizer's process in a way that could not be put back."""
+@dataclass(frozen=True, kw_only=True)
+class WorkerStopped(Event):
+    """A worker has left, or was found dead."""
 
-    pid: int
-    name: str
-    """The job's; reported once for each."""
-    what: str
+    worker: int
+    died: bool
 
 
-@dataclass(frozen=True)
-class RealizerNotStarted:
-    """The system had no room for one more process, or lacks what it needs; it is tried again."""
-
-    error: str
-    retry_in: float
-    """Seconds until then."""
-
-
-@dataclass(frozen=True)
-class FileUnwatched:
-    """The system does not tell who writes to the file, so the worker looks again and again."""
-
-    error: str
-
-
-@dataclass(frozen=True)
-class StoreTroubled:
-    """A turn could not be written; it is tried again."""
-
-    error: str
-
-
-@dataclass(frozen=True)
-class TracingFailed:
-    """Spans are not received; some of them may be lost."""
-
-    error: str
-
-
-@dataclass(frozen=True)
-class QueueEmptied:
-    """Nothing is due and nothing runs."""
-
-
-@dataclass(frozen=True)
-class WorkerStopping:
-    why: str
-    grace: float
-    """Seconds that running jobs have to end."""
-
-
-@dataclass(frozen=True)
-class WorkerStopped:
-    completed: int
-    failed: int
-    returned: int
-
-
-Event = (
-    WorkerStarted
-    | FileBroken
-    | JobsRecovered
-    | LockLeft
-    | JobStarted
-    | JobDescribed
-    | JobCancelled
-    | JobSuspended
-    | JobResumed
-    | JobRefused
-    | JobFailed
-    | JobPostponed
-    | JobParked
-    | HookFailed
-    | JobsSettled
-    | RealizerDied
-    | RealizerReplaced
-    | RealizerNotStarted
-    | FileUnwatched
-    | StoreTroubled
-    | TracingFailed
-    | QueueEmptied
-    | WorkerStopping
-    | WorkerStopped
-)
+KINDS: dict[str, type[Event]] = {
+    re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower(): kind
+    for kind in (
+        Declared, Started, Progressed, Completed, Failed, Postponed, Retried, Interrupted,
+        Recovered, Awaiting, Resolved, Cancelled, Expired, Paused, Resumed, WorkerStarted,
+        WorkerStopped,
+    )
+}  # fmt: skip
+"""Every kind of event by its name, such as `worker_started`."""
+NAMES = {kind: name for name, kind in KINDS.items()}

@@ -15,7 +15,7 @@ from prokerja.running import running
 from prokerja.terms import DEFAULTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import timedelta
     from typing import ParamSpec, TypeVar, Unpack
 
@@ -42,6 +42,7 @@ class Job:
     retry_after: ClassVar[float]
     timeout: ClassVar[float | None]
     keep: ClassVar[bool | float | timedelta | None]
+    on_failure: ClassVar[str | Sequence[str] | None]
     limit_key: ClassVar[str | None]
     limit: ClassVar[int | None]
     lock: ClassVar[str | None]

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prokerja.errors import BadOption, RequestError
 from prokerja.model.declaration import Conditions
+from prokerja.names import portable
+from prokerja.on_failure import checked_words
 from prokerja.terms import FLOW_NAMES, ID, IF_PARENT_FAILS, NAME, SWITCH, TERMS
 from prokerja.text import quoted, shown
 from prokerja.times import MAX_SECONDS, MAX_TIMESTAMP
@@ -45,6 +47,8 @@ class Options(NamedTuple):
     """What it means if one of those fails: `cancel`, `run` or `wait`."""
     after_batch: str | None = None
     """The batch of which no other may be open."""
+    on_failure: str | Sequence[str] | None = None
+    """A command that is run when it has failed for good: its words, or a line of them."""
     limit_key: str | None = None
     """What `limit` counts; `{field}` stands for that field's value."""
     limit: int | None = None
@@ -62,7 +66,7 @@ class Options(NamedTuple):
 
 
 NO_OPTIONS = Options()
-NO_CONDITIONS, NO_FLOW = NO_OPTIONS[9:16], NO_OPTIONS[16:]
+NO_CONDITIONS, NO_FLOW = NO_OPTIONS[9:17], NO_OPTIONS[17:]
 MAX_TRACE_CHARACTERS = 2048
 """Four times what others are to carry of a tracestate."""
 RULES = {"label": NAME, "batch": NAME, **{term.name: term.rule for term in TERMS}}
@@ -99,6 +103,8 @@ def _checked(**given: Any) -> Options:
     conditions = conditions_of(options, 0.0)
     if conditions is not None:
         options = options._replace(after=conditions.after)
+    if options.on_failure is not None:
+        options = options._replace(on_failure=checked_words(options.on_failure, "on_failure"))
     return _locked(options) if flow_asked(options) else options
 
 
@@ -118,7 +124,7 @@ def flow_asked(options: Options, *, literal: bool = False) -> "FlowTerms | None"
 
     In `literal` keys, braces are braces. Raises BadOption for what cannot be meant.
     """
-    given = options[16:]
+    given = options[17:]
     if given == NO_FLOW:
         return None
     from prokerja.flow_terms import terms_of
@@ -145,10 +151,10 @@ def due(options: Options, now: float) -> float:
 
 def conditions_of(options: Options, now: float) -> Conditions | None:
     """What a declaration with these options waits for; raises BadOption for what cannot be."""
-    given = options[9:16]
+    given = options[9:17]
     if given == NO_CONDITIONS:
         return None
-    coalesce, replace, hold, expires, after, if_parent_fails, after_batch = given
+    coalesce, replace, hold, expires, after, if_parent_fails, after_batch, on_failure = given
     parents = _parents(after)
     if replace and coalesce is None:
         raise BadOption("replace goes with coalesce; give a key, or leave it out")
@@ -157,10 +163,24 @@ def conditions_of(options: Options, now: float) -> Conditions | None:
     for switch, what in ((replace, "replace"), (hold, "hold")):
         SWITCH.check(switch, what)
     conditions = Conditions(
-        coalesce, replace, hold, expiry(expires, now), parents, if_parent_fails, after_batch
-    )
+        coalesce, replace, hold, expiry(expires, now), parents, if_parent_fails, after_batch,
+        on_failure=None if on_failure is None else _noted(on_failure),
+    )  # fmt: skip
     check_conditions(conditions)
     return conditions
+
+
+def _noted(on_failure: Any) -> str:
+    """A command, and the directory where it was asked for, as the store keeps them."""
+    import json
+    import os
+
+    words = checked_words(on_failure, "on_failure")
+    try:
+        place = os.getcwd()
+    except FileNotFoundError:
+        place = "/"
+    return json.dumps({"command": words, "cwd": portable(place)})
 
 
 def _parents(after: Any) -> tuple[Any, ...]:

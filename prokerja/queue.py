@@ -14,11 +14,14 @@ from prokerja.settings import Settings, settings
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+    from datetime import datetime
     from types import TracebackType
     from typing import Any, Self, Unpack
 
     from prokerja.catalog.refresh import KnownJob
+    from prokerja.events import Event
+    from prokerja.listening import Listener
     from prokerja.model.declaration import Declaration, Ids, Status
     from prokerja.repository.verbs import Repository
     from prokerja.types import Changes, Declarable, Terms
@@ -50,7 +53,7 @@ class Queue(QueueControl):
     def _open(self, *, create: bool) -> None:
         self.path = self._settings.db
         self._process = os.getpid()
-        self._repository = repository.open(self.path, create=create)
+        self._repository = repository.open(self.path, create=create, events=self._settings.events)
 
     def __enter__(self) -> Self:
         return self
@@ -218,6 +221,33 @@ class Queue(QueueControl):
         Returns how many; processing ones are never deleted (ValueError).
         """
         return self.repository.purge(status, before, queue, now=self._now())
+
+    def events(
+        self, since: str | float | datetime | None = None, *, limit: int = 1000
+    ) -> list[Event]:
+        """What has happened to jobs, queues and workers, in order, `limit` events at the most.
+
+        `since` is the cursor of an event, to go on after it, or a moment; None for all that is
+        kept. Raises BadOption for anything else.
+        """
+        from prokerja import reading
+
+        return reading.events(self.repository, since, limit)
+
+    def listen(
+        self, kind: Any, callback: Callable[[Any], object], *, patience: float = 10.0
+    ) -> Listener:
+        """Call a function, in a thread of its own, with each event of a kind from now on.
+
+        `kind` is a class of `prokerja.events`, several, or a union of them. An error of the
+        function, and a call that takes longer than `patience` seconds, is told of by the logger
+        `prokerja`, and changes nothing. The listener's `stop()` ends it. Raises RequestError for
+        what is no kind or cannot be called.
+        """
+        from prokerja.listening import Listener, checked, log
+
+        call = checked(kind, callback, patience)
+        return Listener(self.repository, self.repository.event_position(None), call, log)
 
     def close(self) -> None:
         """Close the file; a forked process that has only inherited it leaves it alone."""

@@ -12,6 +12,7 @@ from prokerja.text import loaded, quoted, shown
 from prokerja.waiting import ENDED, ids_of, wait
 
 if TYPE_CHECKING:
+    from prokerja.events import Event, Position
     from prokerja.model.record import Record
     from prokerja.repository.verbs import Repository
     from prokerja.types import Wanted
@@ -54,6 +55,27 @@ def result(repository: Repository, id: int, timeout: float | None) -> Any:
             " long to be kept; have the job write it to a file, and return the path"
         )
     return None if record.result is None else loaded(record.result)
+
+
+def events(repository: Repository, since: Any, limit: int) -> list[Event]:
+    """What has happened after a place, `limit` events at the most; raises BadOption."""
+    if limit < 1:
+        raise BadOption(f"limit: {limit} is too few; give 1 or more")
+    return repository.events(position(repository, since), limit)
+
+
+def position(repository: Repository, since: Any) -> Position:
+    """The place that a cursor names, or that before a moment; None for the first there is."""
+    from prokerja.events import Position
+
+    if since is None:
+        return Position()
+    if not isinstance(since, str):
+        return repository.event_position(_seconds(since, "since"))
+    found = Position.read(since)
+    if found is None:
+        raise BadOption(f"since: {quoted(since)} is no cursor; give that of an event, or a moment")
+    return found
 
 
 def _record(repository: Repository, id: int) -> Record:

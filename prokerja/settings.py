@@ -18,8 +18,8 @@ UNREACHABLE = "in the memory of a worker"
 IN_A_TEST = "in the memory of a test"
 """The same of what a test runs."""
 DAY = 86400.0
-KEYS = ("db", "jobs", "keep_completed", "keep_failed", "keep_output", "tracing")
-TABLES = ("resources",)
+KEYS = ("db", "jobs", "keep_completed", "keep_failed", "keep_output", "events", "tracing")
+TABLES = ("resources", "notify")
 """What only the file can say."""
 
 
@@ -38,20 +38,24 @@ class Settings(NamedTuple):
     """Seconds for which failed jobs are kept."""
     keep_output: int
     """Bytes that are kept of the beginning, and of the end, of what an attempt prints."""
+    events: bool = True
+    """Whether what happens is written down."""
     resources: Mapping[str, int] = MappingProxyType({})
     """How much this machine has of each resource that jobs may need."""
     tracing: bool = False
     """Whether declarations and attempts have spans; see `prokerja.tracing`."""
+    notify: tuple[tuple[str, str], ...] = ()
+    """Who is told of what; see `notices.rules_from`."""
 
 
 def settings(db: str | None = None, jobs: str | None = None) -> Settings:
     """Settle every setting once.
 
     `db` and `jobs` come from flags; then PROKERJA_DB, PROKERJA_JOBS, PROKERJA_KEEP_COMPLETED,
-    PROKERJA_KEEP_FAILED, PROKERJA_KEEP_OUTPUT and PROKERJA_TRACING; then `prokerja.toml` in the
-    user's configuration directory; then defaults. A user without a home directory has no such file
-    and no default database. Raises BadOption for a file or value that cannot be read, and for a
-    database or path that needs a home.
+    PROKERJA_KEEP_FAILED, PROKERJA_KEEP_OUTPUT, PROKERJA_EVENTS and PROKERJA_TRACING; then
+    `prokerja.toml` in the user's configuration directory; then defaults. A user without a home
+    directory has no such file and no default database. Raises BadOption for a file or value that
+    cannot be read, and for a database or path that needs a home.
     """
     config = user_directory("config")
     given: dict[str, Any] = {**_from_file(config), **_from_environment()}
@@ -63,8 +67,10 @@ def settings(db: str | None = None, jobs: str | None = None) -> Settings:
         keep_completed=_read(given, "keep_completed", duration, 7 * DAY),
         keep_failed=_read(given, "keep_failed", duration, 30 * DAY),
         keep_output=_read(given, "keep_output", size, 2**20),
+        events=_read(given, "events", _switch, usual=True),
         resources=_resources(given["resources"]) if "resources" in given else {},
         tracing=_read(given, "tracing", _switch, usual=False),
+        notify=given.get("notify", ()),
     )
 
 
@@ -149,7 +155,12 @@ def _from_file(folder: str) -> dict[str, Any]:
                 raise BadOption(f"{path}: {key} must be a table, such as [{key}]")
         elif not isinstance(value, str):
             raise BadOption(f'{path}: {key} must be a string, such as {key} = "…"')
-    return {
+    read = {
         key: _path(key, value, folder) if value and key in ("db", "jobs") else value
         for key, value in given.items()
     }
+    if "notify" in given:
+        from prokerja.notices import rules_from
+
+        read["notify"] = rules_from(given["notify"], path)
+    return read

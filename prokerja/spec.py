@@ -84,6 +84,8 @@ class JobSpec(NamedTuple):
     """Options, or `name`, that only running the file can tell; none once it was imported."""
     keep: float | None = None
     """For how long completed ones are kept; None if the settings say, or it cannot be told yet."""
+    on_failure: tuple[str, ...] | None = None
+    """A command that is run when one has failed for good."""
     flow: FlowTerms | None = None
     """What it says of limits, rates, resources and turns; None for nothing."""
 
@@ -105,7 +107,7 @@ class JobSpec(NamedTuple):
         values = {**self._asdict(), "fields": [field._asdict() for field in self.fields]}
         if self.flow is not None:
             values["flow"] = self.flow.to_json()
-        absent = [key for key in ("unsure", "flow") if not values[key]]
+        absent = [key for key in ("unsure", "flow", "on_failure") if not values[key]]
         return {key: values[key] for key in values if key not in absent}
 
     @classmethod
@@ -113,8 +115,8 @@ class JobSpec(NamedTuple):
         """The spec that `to_json` wrote; KeyError or TypeError for anything else."""
         fields = tuple(Field(**field) for field in data["fields"])
         flow = FlowTerms.from_json(data["flow"]) if "flow" in data else None
-        unsure = tuple(data.get("unsure", ()))
-        return cls(**{**data, "fields": fields, "unsure": unsure, "flow": flow})
+        lists = {key: tuple(data[key]) for key in ("unsure", "on_failure") if data.get(key)}
+        return cls(**{**data, "fields": fields, "flow": flow, **lists})
 
     def check(self, payload: Any) -> None:
         """Raise BadPayload, telling all that is wrong at once, unless the job takes `payload`."""

@@ -57,6 +57,8 @@ class Terms(TypedDict, total=False):
     """What it means if one of those fails; `cancel` if left out."""
     after_batch: str | None
     """The batch of which no other may be open."""
+    on_failure: str | Sequence[str] | None
+    """A command that is run when it has failed for good: its words, or a line of them."""
     limit_key: str | None
     """What `limit` counts; `{field}` stands for that field's value. The job's name if left out."""
     limit: int | None

@@ -25,10 +25,10 @@ from prokerja.catalog.loading import Loaded, load, load_classes, rebuild, spec_o
 from prokerja.catalog.static import read_file
 from prokerja.errors import CatalogError
 from prokerja.job import Job
+from prokerja.spec import JobSpec
 from tests.harness.waiting import wait_until
 
 if TYPE_CHECKING:
-    from prokerja.spec import JobSpec
     from tests.harness.home import Home
 
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -384,7 +384,7 @@ def test_a_file_is_read_as_a_spec(put: Put) -> None:
 def test_without_options_the_defaults_hold(put: Put) -> None:
     path = put("a.py", "class Dig(Job):\n    def handle(self): ...\n")
     assert only(path)[:6] == ("dig", "default", 0, 0, 60.0, None)
-    assert only(path)[6:] == ((), False, path, "", (), None, None)
+    assert only(path)[6:] == ((), False, path, "", (), None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -903,6 +903,9 @@ def test_of_two_jobs_of_one_name_the_first_wins_and_both_are_named(put: Put, fol
         ("keep = True", "keep is True; make it False, seconds up to 100 years, or a timedelta"),
         ("keep = -1", "keep is -1; make it False, seconds"),
         ("keep = '7d'", "keep is '7d'; make it False, seconds"),
+        ("on_failure = []", "on_failure is []; make it a command: a list of words, or a line"),
+        ("on_failure = '\"'", "on_failure is '\"'; make it a command"),
+        ("on_failure = 1", "on_failure is 1; make it a command"),
         ("timeout = 10**400", "timeout is 1000000"),
         ("timeout = float('nan')", "timeout is nan; make it a number of seconds above 0"),
         ("timeout = property()", "timeout is a property; make it a number of seconds above 0"),
@@ -934,6 +937,24 @@ def test_a_class_says_for_how_long_it_is_kept(
 ) -> None:
     put("a.py", f"from datetime import timedelta\n{DIG}    keep = {keep}\n")
     assert agreed(folder)["dig"].keep == seconds
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ("['mail', '{id} failed']", ("mail", "{id} failed")),
+        ("('mail', 'root')", ("mail", "root")),
+        ("\"mail -s 'it failed' root\"", ("mail", "-s", "it failed", "root")),
+        ("None", None),
+    ],
+)
+def test_a_class_says_what_is_run_when_it_has_failed(
+    put: Put, folder: str, written: str, words: tuple[str, ...] | None
+) -> None:
+    put("a.py", f"{DIG}    on_failure = {written}\n")
+    spec = agreed(folder)["dig"]
+    assert spec.on_failure == words
+    assert JobSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
 
 
 def test_a_field_may_be_called_keep(put: Put, folder: str) -> None:
@@ -987,7 +1008,7 @@ class Fill(Job):
 def test_explicit_classes_are_loaded_the_same_way() -> None:
     loaded = load_classes([Dig, Fill, Dig])
     assert loaded.specs["dig"].signature() == "dig(depth: int = 2)"
-    assert loaded.specs["dig"][8:] == (str(Path(__file__)), "Dig a hole.", (), None, None)
+    assert loaded.specs["dig"][8:] == (str(Path(__file__)), "Dig a hole.", (), None, None, None)
     assert loaded.classes == {"dig": Dig}
     assert [file for file, _ in loaded.broken] == [str(Path(__file__))] * 2
     assert errors(loaded)[0].startswith("Fill is not a job; give it a handle()")

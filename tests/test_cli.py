@@ -735,6 +735,7 @@ def test_every_answer_is_json_if_asked_for(shell: Home) -> None:
         ("report",): dict,
         ("report:jobs",): list,
         ("report:job", "1"): dict,
+        ("events", "--limit", "1"): dict,
         ("retry", "2"): dict,
         ("cancel", "2"): dict,
         ("hold", "4"): dict,

@@ -180,12 +180,12 @@ def worker(number):
             token = next(tokens)
             goes_on = time.monotonic() < ends or len(completed) < 10
             mine = turn(repository, token, 50) if goes_on else []
-            repository.claims.started(token, [(claimed.id, now) for claimed in mine[::3]])
+            repository.claims.started(token, [(claimed.id, now) for claimed in mine[::3]], now)
         completed += [id for id, _, v in verdicts if isinstance(v, Completed)]
         failed += [one.id for one in attempts if one.retry_at is None]
         retried += sum(one.retry_at is not None for one in attempts)
         returned += sum(isinstance(v, Released) for _, _, v in verdicts)
-    repository.registry.unregister(Membership(id, lock))
+    repository.registry.unregister(Membership(id, lock), 2e9)
     repository.close()
     return {"completed": completed, "failed": failed, "retried": retried, "returned": returned}
 
@@ -533,7 +533,7 @@ def take(token):
     return taken
 with repository.database.writing():
     first = take(id * TURNS)
-    repository.claims.started(id * TURNS, [(first[0].id, 2e9)])
+    repository.claims.started(id * TURNS, [(first[0].id, 2e9)], 2e9)
 with repository.database.writing():
     verdicts = [(job.id, job.lane, Completed(2e9, 2e9)) for job in first]
     repository.claims.settle(id * TURNS, verdicts, 2e9, lambda: 0.5)

@@ -16,7 +16,6 @@ import psutil
 import pytest
 
 from prokerja.errors import Busy, TryAgain
-from prokerja.events import Event, JobsRecovered, JobsSettled, LockLeft
 from prokerja.model.declaration import Declaration, Lane
 from prokerja.model.worker import Taking
 from prokerja.repository.sqlite.codes import TURNS
@@ -25,6 +24,7 @@ from prokerja.repository.sqlite.watch import Watch
 from prokerja.verdicts import Completed
 from prokerja.worker.duties.recovery import Recovery
 from prokerja.worker.wire.journal import Journal
+from prokerja.worker_events import Event, JobsRecovered, JobsSettled, LockLeft
 from tests.crash import newer
 from tests.crash.work import take
 from tests.harness.processes import gone, kill

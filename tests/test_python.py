@@ -27,8 +27,8 @@ from prokerja.errors import (
     StoreError,
     TryAgain,
 )
-from prokerja.events import JobFailed, JobsSettled, WorkerStarted, WorkerStopped
 from prokerja.report import record_json
+from prokerja.worker_events import JobFailed, JobsSettled, WorkerStarted, WorkerStopped
 from tests.crash import newer
 from tests.harness.home import inside
 from tests.harness.home import request as asked
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import ModuleType
 
-    from prokerja.events import Event
+    from prokerja.worker_events import Event
     from tests.harness.home import Home
 
 

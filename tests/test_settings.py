@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from prokerja.directories import user_directory
 from prokerja.errors import BadOption
+from prokerja.notices import Rule, rule_of
 from prokerja.settings import FILE, KEYS, settings
 
 if TYPE_CHECKING:
@@ -276,6 +277,19 @@ def test_a_bad_duration_is_refused_under_its_key(
         (b"keep_failed = 90", r"keep_failed must be a string"),
         (b"jobs = ['a', 'b']", r"jobs must be a string"),
         (b"db = {}", r"db must be a string"),
+        (b"notify = 1", r"notify must be a table"),
+        (b"[notify]\nfail = ['x']", r"\[notify\] has no 'fail'; there are failed, completed, "),
+        (b"[notify]\nfailed = []", r"\[notify\] failed: \[\] does not fit; give a command: "),
+        (b"[notify]\nfailed = '\"'", r"failed: '\"' does not fit; give a command: "),
+        (b"[notify]\nfailed = ['a', 1]", r"failed: an array does not fit; give a command: "),
+        (b"[notify.failed]\nevery = '5m'", r"failed needs either a command or a url$"),
+        (b"[notify.failed]\nurl = 'http://a'\ncommand = 'b'", r"either a command or a url$"),
+        (b"[notify.failed]\nurl = 'file:///a'", r"give one with http:// or https://$"),
+        (b"[notify.failed]\nurl = 'http://a'\nevry = 1", r"failed has no 'evry'; there are comm"),
+        (b"[notify.failed]\ncommand = 'a'\nevery = 'x'", r"failed: every: 'x' is not a duration"),
+        (b"[notify.failed]\ncommand = 'a'\npayload = 1", r"payload: 1 is neither true nor false"),
+        (b"[notify.failed]\ncommand = 'a'\nafter = 1", r"failed takes no after; leave out after"),
+        (b"[notify]\nqueue_stuck = 'a'", r'queue_stuck needs after, such as after = "10m"$'),
         (b"db = 2030-01-01", r"db must be a string"),
     ],
 )
@@ -287,6 +301,23 @@ def test_a_configuration_file_that_is_wrong_is_named_with_its_fault(
         settings()
     assert str(config) in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+def test_the_configuration_file_says_who_is_told_of_what(config: Path) -> None:
+    config.write_text(
+        """db = "q"
+        [notify]
+        failed = "mail -s '{job} failed' root"
+        queue_stuck = {url = "https://a/b?c=d", every = "5m", payload = true, after = 90}
+        """
+    )
+    folder = str(config.parent)
+    told = {kind: rule_of(text) for kind, text in settings().notify}
+    assert told == {
+        "failed": Rule(("mail", "-s", "{job} failed", "root"), cwd=folder),
+        "queue_stuck": Rule((), "https://a/b?c=d", folder, 300.0, payload=True, after=90.0),
+    }
+    assert settings().db == os.path.join(folder, "q")
 
 
 def test_a_configuration_file_nested_without_end_is_refused_like_any_other(config: Path) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CONDITIONS = {"coalesce", "replace", "hold", "expires", "after", "if_parent_fails", "after_batch"}
+CONDITIONS |= {"on_failure"}
 OWN = {"label", "batch", *CONDITIONS}
 WHEN = {"delay", "at", *OWN}
 """What is asked of a declaration, and of no class."""
@@ -38,7 +39,7 @@ def test_a_program_may_ask_for_each() -> None:
 
 def test_a_class_may_set_each() -> None:
     assert {*DEFAULTS, *FLOW_NAMES} <= set(Job.__annotations__)
-    assert set(RULES) == {"name", *DEFAULTS, "keep"}
+    assert set(RULES) == {"name", *DEFAULTS, "keep", "on_failure"}
     assert JobSpec._fields[: len(DEFAULTS) + 1] == ("name", *DEFAULTS)
 
 

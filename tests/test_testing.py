@@ -168,6 +168,17 @@ def test_commands_run_too(queue: InProcessQueue, tmp_path: Path) -> None:
     assert file.exists()
 
 
+def test_nobody_is_told_of_a_failure_but_the_notice_is_there(
+    queue: InProcessQueue, tmp_path: Path
+) -> None:
+    told = tmp_path / "told"
+    queue.declare(Mail("x", error="no"), retries=0, on_failure=["touch", str(told)])
+    queue.drain()
+    [notice] = queue.find(queue="prokerja.notify")
+    assert (notice.status, notice.label) == ("pending", "failed: job 1")
+    assert not told.exists()
+
+
 def test_rates_and_pauses_go_by_the_same_clock() -> None:
     flow = Flow(rate_key="k", max_starts=1, rate_seconds=60.0)
     with testing.queue(Mail) as queue:

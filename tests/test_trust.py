@@ -29,6 +29,11 @@ def link(jobs: Path) -> None:
     (jobs / "linked.py").symlink_to(other)
 
 
+def listeners(jobs: Path) -> None:
+    (jobs / "listeners.py").write_text("")
+    (jobs / "listeners.py").chmod(0o666)
+
+
 WAYS: dict[str, Callable[[Path], object]] = {
     "file of another": lambda jobs: os.chown(jobs / "run.py", 12345, -1),
     "file for others": lambda jobs: (jobs / "run.py").chmod(0o646),
@@ -37,6 +42,7 @@ WAYS: dict[str, Callable[[Path], object]] = {
     "directory for others": lambda jobs: jobs.chmod(0o777),
     "one above": lambda jobs: jobs.parent.chmod(0o777),
     "linked file": link,
+    "listeners": listeners,
 }
 """How others may come to write what root would run."""
 

@@ -12,8 +12,8 @@ import prokerja
 ROOT = Path(__file__).parents[1]
 RIGHT = """
 from collections.abc import Sequence
-from datetime import datetime
-from prokerja import AsyncQueue, Job, JobRecord, Queue, Status, declare, declare_many
+from datetime import datetime, timedelta
+from prokerja import AsyncQueue, Job, JobRecord, Queue, Status, declare, declare_many, testing
 
 class Greet(Job):
     def handle(self) -> None:
@@ -36,6 +36,13 @@ def read(queue: Queue) -> None:
     jobs: list[JobRecord] = queue.find(status="failed", queue="q", since=datetime.now(), limit=5)
     one: Status = queue.wait(1, timeout=5)
     several: dict[int, Status] = queue.wait([1, 2], any=True)
+
+def test_greet(prokerja_queue: testing.InProcessQueue) -> None:
+    jobs: list[JobRecord] = prokerja_queue.declared(Greet, 1)
+    failed: list[int] = prokerja_queue.drain().ids("failed")
+    with testing.queue(Greet) as queue, testing.worker([Greet]) as other:
+        queue.now = queue.now + timedelta(days=1)
+        one: Status = other.wait(other.declare(Greet()), timeout=5)
 
 async def main() -> None:
     async with AsyncQueue("work.sqlite3") as queue:

@@ -22,6 +22,8 @@ clock, and nothing would tell. It is read again the next time.
 TICK_SECONDS = 0.05
 """A file system's clock is no coarser."""
 
+LISTENERS = "listeners.py"
+"""At the top of a jobs directory, it holds no jobs, but what is to be called with events."""
 ADVICE = {
     errno.ENOENT: "create it, or name another with --jobs DIR",
     errno.ENOTDIR: "name the directory around it with --jobs DIR",
@@ -29,13 +31,15 @@ ADVICE = {
 
 
 def scan(directory: str) -> dict[str, Stamp]:
-    """Every `.py` file below `directory`: sorted absolute paths and their stamps.
+    """Every job file below `directory`: sorted absolute paths and their stamps.
 
-    Links are followed, but no folder is read twice; `__pycache__` and what is hidden is skipped.
+    That is every `.py` file but `LISTENERS` at the top. Links are followed, but no folder is read
+    twice; `__pycache__` and what is hidden is skipped.
     Raises CatalogError for a folder that cannot be read and for a name that is not UTF-8.
     """
+    root = os.path.abspath(directory)
     try:
-        found = sorted(_files(os.path.abspath(directory)))
+        found = sorted(one for one in _files(root) if one[0] != os.path.join(root, LISTENERS))
     except OSError as error:
         advice = ADVICE.get(error.errno or 0, "let this user read it, or move it elsewhere")
         raise CatalogError(f"{escaped(error.filename)}: {error.strerror}; {advice}") from None
@@ -45,6 +49,11 @@ def scan(directory: str) -> dict[str, Stamp]:
         if not _is_utf8(path):
             raise CatalogError(f"{escaped(path)}: a name that is not UTF-8; rename it")
     return dict(found)
+
+
+def has_listeners(directory: str) -> bool:
+    """Whether a jobs directory, if there is one, has that file."""
+    return bool(directory) and os.path.isfile(os.path.join(directory, LISTENERS))
 
 
 def _files(root: str) -> Iterator[tuple[str, Stamp]]:

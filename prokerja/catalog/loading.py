@@ -17,6 +17,7 @@ from prokerja.catalog.signature import fields_of, is_open
 from prokerja.errors import CatalogError
 from prokerja.fields import hidden_method
 from prokerja.job import Job, file_of, name_of, option
+from prokerja.on_failure import words_of
 from prokerja.spec import Broken, JobSpec
 from prokerja.terms import DEFAULTS, FLOW_NAMES
 from prokerja.text import brief
@@ -100,6 +101,7 @@ def spec_of(cls: type) -> JobSpec:
         file=file_of(cls),
         doc=_doc(cls, signature),
         keep=seconds_kept(option(cls, "keep")),
+        on_failure=words_of(option(cls, "on_failure")),
         flow=flow_terms(cls.__name__, {name: option(cls, name) for name in FLOW_NAMES}),
     )
     check(cls.__name__, {key: getattr(spec, key) for key in RULES})

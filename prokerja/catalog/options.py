@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from prokerja.errors import BadOption, CatalogError
 from prokerja.model.declaration import SHELL
+from prokerja.on_failure import ALLOWED, is_command
 from prokerja.terms import NAME, TERMS, WAIT, Rule
 from prokerja.text import brief, shown
 
@@ -21,7 +22,9 @@ KEEP = Rule(
     "False, seconds up to 100 years, or a timedelta",
 )
 """For how long completed ones are kept."""
+ON_FAILURE = Rule(lambda value: value is None or is_command(value), ALLOWED)
 RULES = {"name": JOB_NAME, **{term.name: term.rule for term in TERMS}, "keep": KEEP}
+RULES |= {"on_failure": ON_FAILURE}
 
 
 def seconds_kept(keep: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import io
 import os
+from contextlib import suppress
 from tokenize import detect_encoding
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from prokerja.catalog.slots import constructor, is_unclear, slots_of
 from prokerja.errors import CatalogError
 from prokerja.fields import METHODS, hides
 from prokerja.job import snake_case
+from prokerja.on_failure import words_of
 from prokerja.spec import JobSpec
 from prokerja.terms import DEFAULTS, FLOW_NAMES
 from prokerja.text import escaped
@@ -142,6 +144,7 @@ def _spec(cls: Class, path: str) -> JobSpec:
         "name": name if isinstance(name, str) else snake_case(cls.node.name),
         **{key: DEFAULTS[key] if values[key] is COMPUTED else values[key] for key in DEFAULTS},
         "keep": None if (keep := _option(cls, "keep", slots)) is COMPUTED else keep,
+        "on_failure": _on_failure(cls, slots),
     }
     flow = {key: values[key] for key in FLOW_NAMES if values[key] is not COMPUTED}
     try:
@@ -157,6 +160,18 @@ def _spec(cls: Class, path: str) -> JobSpec:
         doc=headline(ast.get_docstring(cls.node, clean=False)),
         unsure=tuple(unsure),
     )
+
+
+def _on_failure(cls: Class, slots: Mapping[str, Slot | None]) -> Any:
+    """The words of the command; None if there is none, or it cannot be determined."""
+    if not (cls.is_unclear or cls.is_changed("on_failure") or slots.get("on_failure")):
+        match cls.find("on_failure"):
+            case Known(value):
+                return words_of(value)
+            case Unknown(ast.List() as node):
+                with suppress(*UNREADABLE):
+                    return words_of(json_value(ast.literal_eval(node)))
+    return None
 
 
 def _option(cls: Class, key: str, slots: Mapping[str, Slot | None]) -> Any:

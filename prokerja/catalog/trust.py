@@ -7,7 +7,7 @@ import stat
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from prokerja.catalog.files import scan
+from prokerja.catalog.files import LISTENERS, scan
 from prokerja.errors import CatalogError
 from prokerja.text import escaped
 
@@ -42,6 +42,8 @@ def refuse_foreign(directory: str) -> None:
 
 
 def _all_that_matters(directory: str) -> Iterator[str]:
-    for path in (directory, *scan(directory)):
+    listeners = os.path.join(directory, LISTENERS)
+    others = [listeners] if os.path.exists(listeners) else []
+    for path in (directory, *others, *scan(directory)):
         for way in (path, os.path.realpath(path)):
             yield from map(str, (PurePath(way), *PurePath(way).parents))

@@ -62,6 +62,11 @@ OWN = (
         "after_batch", str, False,
         Option("Run it once no other job of this batch is open.", metavar="NAME"),
     ),
+    Parameter(
+        "on_failure", str, False,
+        Option("Run this command if it fails for good; see `prokerja help notices`.",
+               metavar="COMMAND"),
+    ),
 )  # fmt: skip
 """What a declaration may ask for, and no class."""
 TERM_OPTIONS = (
@@ -110,6 +115,7 @@ def options_from(given: Mapping[str, Any]) -> Options:
         after=given.get("after") or (),
         if_parent_fails=given.get("if_parent_fails") or NO_OPTIONS.if_parent_fails,
         after_batch=given.get("after_batch"),
+        on_failure=given.get("on_failure"),
         **terms,
     )
 

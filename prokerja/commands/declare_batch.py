@@ -47,7 +47,7 @@ TEXTS = ("in", "at", "expires", *DURATIONS)
 FLAGS = ("hold", "replace")
 KEYS = frozenset(
     ["job", "payload", "label", "batch", "coalesce", "after", "if_parent_fails", "after_batch",
-     *TEXTS, *FLAGS, *DEFAULTS, *FLOW_NAMES]
+     "on_failure", *TEXTS, *FLAGS, *DEFAULTS, *FLOW_NAMES]
 )  # fmt: skip
 COMMAND_KEYS = KEYS - {"job", "payload"} | shell.KEYS
 

@@ -10,7 +10,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from prokerja.console import plural
-from prokerja.events import JobsSettled
+from prokerja.worker_events import JobsSettled
 
 if TYPE_CHECKING:
     from collections.abc import Callable

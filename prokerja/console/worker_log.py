@@ -8,7 +8,7 @@ import time
 from functools import singledispatchmethod
 from typing import TYPE_CHECKING, Any
 
-from prokerja import events
+from prokerja import worker_events as events
 from prokerja.console import plural
 from prokerja.text import escaped
 from prokerja.times import human
@@ -146,6 +146,11 @@ class WorkerLog:
     def _(self, event: events.RealizerNotStarted) -> None:
         again = human(event.retry_in)
         self.say(f"no realizer could be started, trying again in {again}: {event.error}")
+
+    @tell.register
+    def _(self, event: events.ListenersEnded) -> None:
+        again = "" if event.retry_in is None else f"; starting it again in {human(event.retry_in)}"
+        self.say(f"the process of listeners.py {event.how}{again}")
 
     @tell.register
     def _(self, event: events.FileUnwatched) -> None:

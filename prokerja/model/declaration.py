@@ -7,6 +7,8 @@ from prokerja.model.flow import Flow
 
 SHELL = "shell"
 """The job of every command, which any worker has; no class may have this name."""
+NOTIFY = "prokerja.notify"
+"""The queue of notices, from which every worker takes."""
 
 
 class Conditions(NamedTuple):
@@ -28,6 +30,8 @@ class Conditions(NamedTuple):
     """The batch of which no other may be open."""
     trace: str | None = None
     """The trace in which it was made; see `prokerja.tracing.context`."""
+    on_failure: str | None = None
+    """What is run when it has failed for good; JSON that `notices.Rule` reads."""
 
 
 class Ids(list[int]):

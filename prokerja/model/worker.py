@@ -4,7 +4,7 @@ from collections.abc import Collection
 from types import MappingProxyType
 from typing import NamedTuple
 
-from prokerja.model.declaration import SHELL, Lane
+from prokerja.model.declaration import NOTIFY, SHELL, Lane
 from prokerja.model.flow import Resources
 
 
@@ -12,7 +12,7 @@ class Taking(NamedTuple):
     """What a worker takes: the one rule that decides it, for claiming as for telling why not."""
 
     queues: tuple[str, ...] = ()
-    """In the order in which it takes from them; empty for all."""
+    """In the order in which it takes from them; empty for all. Notices come last anyway."""
     names: Collection[str] | None = None
     """The jobs it knows; None for every one."""
     directories: Collection[str] | None = None
@@ -21,6 +21,8 @@ class Taking(NamedTuple):
     """How much each of the queues weighs: it takes from all of them in turns. Empty: in order."""
     resources: Resources = MappingProxyType({})
     """How much its machine has of each resource."""
+    notices: bool = True
+    """Whether it takes notices beside its queues."""
 
     @property
     def weight_of(self) -> dict[str, int]:
@@ -29,6 +31,8 @@ class Taking(NamedTuple):
 
     def serves(self, queue: str) -> bool:
         """Whether it takes from that queue."""
+        if queue == NOTIFY and queue not in self.queues:
+            return self.notices
         return not self.queues or queue in self.queues
 
     def has_jobs_of(self, directory: str) -> bool:

@@ -17,12 +17,13 @@ def is_path(url: str) -> bool:
     return url != MEMORY
 
 
-def open(url: str, *, create: bool = True, local: bool = False) -> Repository:
+def open(url: str, *, create: bool = True, local: bool = False, events: bool = True) -> Repository:
     """The store that a URL names: the path of an SQLite file, or `:memory:`.
 
     Raises NotFound if it is not there and `create` is false, StoreError if it cannot be used. With
-    `local`, as a worker needs it, also for a file on a network file system.
+    `local`, as a worker needs it, also for a file on a network file system. Without `events`, what
+    this object does is not written to the log of events.
     """
     from prokerja.repository.sqlite.repository import SQLiteRepository
 
-    return SQLiteRepository(url, create=create, local=local)
+    return SQLiteRepository(url, create=create, local=local, events=events)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
+    from prokerja.events import Event, Position
     from prokerja.model.change import Change
     from prokerja.model.claim import Claimed, Extra, FailedAttempt, Reported, Requests
     from prokerja.model.declaration import Declaration, Ids, Status
@@ -63,7 +64,8 @@ class Turn(NamedTuple):
     """When the next job that this worker takes is due, or may be once its queue's pause has ended;
     None if none waits."""
     deadline: float | None
-    """When a job of whatever queue may fail, because nobody resolves it or starts it by then."""
+    """When a job of whatever queue may fail, because nobody resolves it or starts it by then, or a
+    notice is due."""
     extras: dict[tuple[int, int], Extra]
     """What else some of the claimed are given, by token and id."""
     lost: list[tuple[int, int]] = []  # noqa: RUF012  nobody changes it
@@ -238,7 +240,7 @@ class Repository(Protocol):
         that this one replaces.
         """
 
-    def resume_queue(self, queue: str, now: float) -> QueueRule:
+    def resume_queue(self, queue: str, now: float, by: str | None = None) -> QueueRule:
         """End the pause of a queue, or (`""`) that of all queues; returns it.
 
         Raises NotPaused.
@@ -258,8 +260,17 @@ class Repository(Protocol):
 
     # Workers
 
-    def join(self, pid: int, now: float, realizers: int, taking: Taking) -> Membership:
+    def join(
+        self,
+        pid: int,
+        now: float,
+        realizers: int,
+        taking: Taking,
+        rules: Sequence[tuple[str, str]] = (),
+    ) -> Membership:
         """Register a worker, which is alive until its lock is let go.
+
+        `rules` say who is told of what, each with its kind, as `notices.rules_from` gives them.
 
         From here on, what this object writes is safe from a killed process, but a power cut may
         take the last of it, as settling may be repeated.
@@ -286,14 +297,14 @@ class Repository(Protocol):
 
         What a claim does not hold (any more) changes nothing. What was `reported` is written before
         anything is settled; if there are steps among it, all is durable. Jobs that nobody has
-        resolved in time fail. A worker that is `leaving` may do this in a store that a newer
-        program has changed.
+        resolved in time fail. Notices of what has happened are declared. A worker that is `leaving`
+        may do this in a store that a newer program has changed.
         """
 
     def requests(self, worker: int, now: float) -> Requests:
         """What a worker holds and is to stop, or to keep still, and the next deadline of all."""
 
-    def leave(self, membership: Membership) -> None:
+    def leave(self, membership: Membership, now: float) -> None:
         """Strike a worker off that has settled all it held."""
 
     def workers(self) -> list[WorkerRow]:
@@ -345,6 +356,15 @@ class Repository(Protocol):
 
     def running(self, queue: str | None, limit: int) -> list[Running]:
         """What has been running for a moment at least, the longest first."""
+
+    def events(self, after: Position, limit: int) -> list[Event]:
+        """What has happened after that place, `limit` events at the most, in the order of commits.
+
+        To go on, read on from the last one's cursor.
+        """
+
+    def event_position(self, since: float | None) -> Position:
+        """The place before what has happened since that moment; None for after all of it."""
 
     # Job classes
 

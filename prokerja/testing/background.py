@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from prokerja.console.worker_log import WorkerLog
-from prokerja.events import WorkerStarted
+from prokerja.errors import ProkerjaError
+from prokerja.worker_events import WorkerStarted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from prokerja.events import Event
     from prokerja.queue import Queue
     from prokerja.worker.worker import Worker
+    from prokerja.worker_events import Event
 
 MAX_FAILURES = 5
 
@@ -72,8 +73,9 @@ class BackgroundWorker(WorkerLog):
     def _report(self) -> str:
         """What the worker has said, and the traceback of what has failed for good."""
         report = ["the worker:", *self._lines]
-        for record in self._queue.failures(limit=MAX_FAILURES):
-            attempt = self._queue.detail(record.id).attempts[-1]
-            what = attempt.traceback or attempt.error or ""
-            report += [f"job {record.id} {record.lane.name}:", what]
+        with suppress(ProkerjaError):  # it would hide the error that this is about
+            for record in self._queue.failures(limit=MAX_FAILURES):
+                attempt = self._queue.detail(record.id).attempts[-1]
+                what = attempt.traceback or attempt.error or ""
+                report += [f"job {record.id} {record.lane.name}:", what]
         return "\n  ".join("\n".join(report).splitlines())

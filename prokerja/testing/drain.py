@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import itertools
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prokerja import running
 from prokerja.hooks import ENDING, hooks_of
-from prokerja.job import FOLLOW_UPS
 from prokerja.model.claim import Reported
 from prokerja.model.progress import Progress
 from prokerja.repository.verbs import Want
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from prokerja.repository.verbs import Repository, Turn
     from prokerja.testing.known import KnownJobs
     from prokerja.verdicts import Verdict
+    from prokerja.worker.realizer.outcome import FollowUp
     from prokerja.worker.wire.messages import Report
 
 
@@ -139,9 +139,9 @@ class Drain:
             self._realizer.confirm_step()
         self._reported.append(report)
 
-    def _follow_ups(self, job: Any) -> tuple[Declaration, ...]:
-        declarations = outcome.follow_ups(self._directory, self._clock, job)
-        for other, _ in getattr(job, FOLLOW_UPS, ()):
+    def _follow_ups(self, made: list[FollowUp]) -> tuple[Declaration, ...]:
+        declarations = outcome.follow_ups(self._directory, self._clock, made)
+        for other, _ in made:
             self._known.note(other)
         return declarations
 
@@ -178,7 +178,7 @@ class Drain:
         if self._claimed is not None and self._verdict is None:
             self._verdict = Released(counted=False)
         self._turn(None)
-        self._repository.leave(self._membership)
+        self._repository.leave(self._membership, self._clock())
 
 
 def _is_raised(error: BaseException, *, raise_errors: bool) -> bool:

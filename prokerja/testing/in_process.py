@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from typing import TYPE_CHECKING, Any, overload
 
@@ -67,7 +68,7 @@ class InProcessQueue(AssertingQueue):
         raised. Raises RuntimeError when more than `most` attempts would be made, and CatalogError
         for a class that no worker could load.
         """
-        taking = Taking((), (), (self._settings.jobs,), resources=self._resources)
+        taking = Taking((), (), (self._settings.jobs,), resources=self._resources, notices=False)
         drain = Drain(self.repository, self._known, self._now, self._settings.jobs, taking)
         return drain.run(raise_errors=raise_errors, most=most)
 
@@ -105,5 +106,5 @@ class InProcessQueue(AssertingQueue):
     def _declarations(
         self, jobs: Iterable[Declarable], options: Terms, now: float
     ) -> Iterator[Declaration]:
-        jobs = self._known.following(jobs)
-        return self._known.noting(super()._declarations(jobs, options, now))
+        jobs, same = itertools.tee(jobs)
+        return self._known.noting(super()._declarations(jobs, options, now), same)

@@ -21,7 +21,6 @@ class KnownJobs:
 
     def __init__(self, classes: Iterable[type]) -> None:
         self._classes: dict[tuple[str, str], type] = {}
-        self._latest: Any = None
         self.changes = 0
         """How often it has changed."""
         for cls in classes:
@@ -31,16 +30,10 @@ class KnownJobs:
         """A job was declared."""
         self._add(type(job.job if type(job) is ConfiguredJob else job))
 
-    def following(self, jobs: Iterable[T]) -> Iterator[T]:
-        """The same jobs, whose declarations are to go through `noting`."""
-        for job in jobs:
-            self._latest = job
-            yield job
-
-    def noting(self, made: Iterable[T]) -> Iterator[T]:
-        """The same declarations; only what can be declared is taken note of."""
-        for declaration in made:
-            self.note(self._latest)
+    def noting(self, made: Iterable[T], jobs: Iterable[Any]) -> Iterator[T]:
+        """The same declarations, those of `jobs`; only what can be declared is taken note of."""
+        for declaration, job in zip(made, jobs, strict=False):
+            self.note(job)
             yield declaration
 
     def load(self) -> Loaded:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from prokerja.model.claim import Claimed, Extra
     from prokerja.model.declaration import Declaration
     from prokerja.verdicts import Ended
+    from prokerja.worker.realizer.outcome import FollowUp
 
 CELLS = 64
 
@@ -35,7 +36,7 @@ class InProcessRealizer(Realizer):
         self,
         loaded: Loaded,
         take: Callable[[Report], object],
-        follow_ups: Callable[[Any], tuple[Declaration, ...]],
+        follow_ups: Callable[[list[FollowUp]], tuple[Declaration, ...]],
     ) -> None:
         output = PlainOutput()
         jobs: dict[str, Callable[..., Any]] = dict(loaded.classes)

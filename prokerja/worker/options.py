@@ -37,6 +37,8 @@ class WorkerOptions(NamedTuple):
     """Seconds that running jobs have to end after a request to stop."""
     db: str = UNREACHABLE
     """What jobs that declare by themselves take for the queue."""
+    notify: tuple[tuple[str, str], ...] = ()
+    """Who is told of what; see `Repository.join`."""
     tracing: str = ""
     """The seed of the ids of attempts' spans; empty if they have none."""
 

@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from prokerja.errors import Busy, TryAgain
-from prokerja.events import Event, StoreTroubled
+from prokerja.worker_events import Event, StoreTroubled
 
 if TYPE_CHECKING:
     from collections.abc import Callable

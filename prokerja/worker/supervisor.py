@@ -13,11 +13,12 @@ from functools import partial
 from selectors import EVENT_READ, EVENT_WRITE
 from typing import TYPE_CHECKING
 
+from prokerja.catalog.files import has_listeners
 from prokerja.catalog.refresh import record, record_classes
 from prokerja.errors import Busy, Outdated, StoreError, TryAgain
-from prokerja.events import Event, FileBroken, QueueEmptied, StoreTroubled, WorkerStarted
 from prokerja.hooks import ENDING
 from prokerja.repository.verbs import Want
+from prokerja.settings import UNREACHABLE
 from prokerja.verdicts import Released
 from prokerja.worker.duties.recovery import Recovery
 from prokerja.worker.duties.requests import RequestCheck
@@ -29,6 +30,7 @@ from prokerja.worker.pool.pool import Pool
 from prokerja.worker.pool.process import RealizerProcess
 from prokerja.worker.refusals import Refusals
 from prokerja.worker.totals import Totals
+from prokerja.worker_events import Event, FileBroken, QueueEmptied, StoreTroubled, WorkerStarted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from prokerja.model.claim import Claimed
     from prokerja.repository.verbs import Repository
     from prokerja.worker.duties import Duty
+    from prokerja.worker.duties.listeners import Listeners
     from prokerja.worker.duties.maintenance import Maintenance
     from prokerja.worker.duties.signals import StopRequests
     from prokerja.worker.options import WorkerOptions
@@ -119,8 +122,9 @@ class Supervisor:
 
     def _join(self) -> None:
         repository, options, tell = self._repository, self._options, self._tell
+        self._listeners = self._listeners_of(options)  # they hear of all that begins here
         self._membership = repository.join(
-            os.getpid(), time.time(), options.realizers, options.taking()
+            os.getpid(), time.time(), options.realizers, options.taking(), options.notify
         )
         self._watch = repository.watch()
         self._recovery = Recovery(
@@ -134,11 +138,22 @@ class Supervisor:
         shutdown = Shutdown(self._requests, self._pool, options.grace, self._is_done, tell)
         self._duties: tuple[Duty, ...] = (
             self._writes, shutdown, self._pool, requests, self._recovery, self._upgrade,
+            *([self._listeners] if self._listeners else ()),
         )  # fmt: skip
         # From here on, no other process's long write keeps this loop from its realizers.
         self._usual_patience, repository.patience = repository.patience, TURN_PATIENCE_SECONDS
         self._loop.add(self._requests, self._requests.drain)
         self._loop.add_watched(self._watch, self._writes.hear, self._writes.interest)
+
+    def _listeners_of(self, options: WorkerOptions) -> Listeners | None:
+        if options.classes or options.db == UNREACHABLE or not has_listeners(options.jobs):
+            return None
+        from prokerja.worker.duties.listeners import Listeners
+
+        after = self._repository.event_position(None)
+        return Listeners(
+            options.db, options.jobs, after, options.environment(), self._loop, self._tell
+        )
 
     def _hear_of_deadline(self, moment: float | None) -> None:
         """Others may have declared what expires soon, though no realizer is free."""
@@ -313,9 +328,11 @@ class Supervisor:
         self._pool.reassign()
         try:
             self._write()
-            self._repository.leave(self._membership)
+            self._repository.leave(self._membership, time.time())
         except StoreError as error:  # the next worker finds our lock free, and puts all back
             self._tell(StoreTroubled(str(error)))
+        if self._listeners is not None:
+            self._listeners.close(forced=self._requests.forced)
         self._loop.close()
         self._watch.close()
         self._tell(self._totals.summary())

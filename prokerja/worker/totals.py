@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from prokerja.events import JobFailed, JobParked, JobPostponed, JobsSettled, WorkerStopped
 from prokerja.verdicts import Completed, Failed, Parked, Postponed, Released
+from prokerja.worker_events import JobFailed, JobParked, JobPostponed, JobsSettled, WorkerStopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from prokerja.events import Event
     from prokerja.model.claim import FailedAttempt
     from prokerja.verdicts import Settlement
+    from prokerja.worker_events import Event
 
 
 TELL_SECONDS = 1.0

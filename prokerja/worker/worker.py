@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prokerja import repository
 from prokerja.catalog.trust import refuse_foreign
@@ -22,9 +22,10 @@ from prokerja.worker.supervisor import Supervisor
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from prokerja.events import Event
+    from prokerja.listening import Call, Listener
     from prokerja.queue import Queue
     from prokerja.repository.verbs import Repository
+    from prokerja.worker_events import Event
 
 LAST_OUTPUT_SECONDS = 2.0
 """Seconds for which a leaving worker still carries what its jobs have printed."""
@@ -67,11 +68,13 @@ class Worker:
             directory, tuple(map(_importable, classes)), _directories(directory, classes, same_as),
             tuple(queues), _weights(queues), self._settings.resources, realizers, until_empty,
             max_jobs, grace, queue.path if queue.repository.is_shared else UNREACHABLE,
-            _tracing_seed() if self._settings.tracing else "",
+            self._settings.notify, _tracing_seed() if self._settings.tracing else "",
         )  # fmt: skip
         self._on_event = on_event
         self._verbose = verbose
         self._requests: StopRequests | None = None
+        self._calls: list[Call] = []
+        """What is to be called with which events."""
         self._asked_to_stop = False
         self.outdated = False
         """Whether it stopped because a newer program had migrated the file."""
@@ -82,7 +85,7 @@ class Worker:
         `on_idle` is called each time there is nothing due and nothing running. In the main
         thread, SIGTERM, SIGINT and SIGHUP ask it to stop; `stop()` does from anywhere.
         """
-        from prokerja.events import QueueEmptied
+        from prokerja.worker_events import QueueEmptied
 
         def tell(event: Event) -> None:
             self._on_event(event)
@@ -101,15 +104,38 @@ class Worker:
                 verbose=self._verbose or store.outputs is None,
             )
             maintenance = Maintenance(store, self._settings)
+            listeners = self._listeners()
             try:
                 Supervisor(store, self._options, requests, pump, maintenance, tell).run()
             finally:
+                for listener in listeners:
+                    listener.stop()
                 self._requests = None
                 self.outdated = requests.outdated
                 pump.stop(LAST_OUTPUT_SECONDS)
                 if store is not self._queue.repository:
                     store.close()
             return requests.reason
+
+    def listen(
+        self, kind: Any, callback: Callable[[Any], object], *, patience: float = 10.0
+    ) -> None:
+        """Have the next `run` call a function with each event of a kind, whoever causes it.
+
+        See `Queue.listen`. What has happened when the worker stops is told before `run` returns.
+        """
+        from prokerja.listening import checked
+
+        self._calls.append(checked(kind, callback, patience))
+
+    def _listeners(self) -> list[Listener]:
+        if not self._calls:
+            return []
+        from prokerja.listening import Listener, log
+
+        source = self._queue.repository
+        after = source.event_position(None)
+        return [Listener(source, after, call, log) for call in self._calls]
 
     def stop(self) -> None:
         """Ask the worker to stop in good order; from any thread, and for good."""
@@ -119,7 +145,9 @@ class Worker:
 
     def _repository(self) -> Repository:
         inside = self._queue.repository
-        return repository.open(inside.path, local=True) if inside.is_shared else inside
+        if not inside.is_shared:
+            return inside
+        return repository.open(inside.path, local=True, events=self._settings.events)
 
 
 def _jobs_of(

@@ -26,6 +26,7 @@ def faults(connection: sqlite3.Connection) -> Iterator[str]:
     yield from _places(rows, Counter([*pending, *blocked]), Counter([*claimed, *awaiting]))
     yield from _leftovers(connection)
     yield from _tally(connection, {*claimed, *awaiting})
+    yield from _events(connection)
 
 
 def claims(connection: sqlite3.Connection) -> list[int]:
@@ -101,6 +102,25 @@ def _leftovers(connection: sqlite3.Connection) -> Iterator[str]:
     for what, query in questions.items():
         for (id,) in connection.execute(query):
             yield f"job {id}: {what}"
+
+
+def _events(connection: sqlite3.Connection) -> Iterator[str]:
+    """What the log tells of completed jobs, once it has begun to be written."""
+    query = "SELECT last_id, data FROM event WHERE kind = 'completed' ORDER BY seq"
+    told, last = Counter[int](), 0
+    for last_id, data in connection.execute(query):
+        told.update(id for _, ids, _ in json.loads(data) for id in ids)
+        if last_id < last:
+            yield f"the log tells of job {last} before job {last_id}"
+        last = last_id
+    for id, count in told.items():
+        if count > 1:
+            yield f"job {id} is told to have completed {count} times"
+    completed = connection.execute("""
+        SELECT id FROM declaration
+        WHERE status = 1 AND finished_at > (SELECT min(at) FROM event)""")
+    for id in {id for (id,) in completed} - told.keys():
+        yield f"job {id} has completed, and that is not told"
 
 
 def _tally(connection: sqlite3.Connection, in_hand: set[int]) -> Iterator[str]:

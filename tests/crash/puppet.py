@@ -104,7 +104,7 @@ class Puppet:
         pool.reassign()
         with self.repository.database.writing():
             for job, since in pool.results.started:
-                claims.started(job.token, [(job.id, since)])
+                claims.started(job.token, [(job.id, since)], since)
             reported = pool.reported.reported
             lost = claims.report(reported, NOW) if reported else []
             for token, settlements in pool.results.settlements.items():

@@ -56,7 +56,7 @@ def _work(repository: SQLiteRepository) -> None:
     token = worker * TURNS + 1
     with repository.database.writing():
         lane = take(repository, token, NOW, TAKEN)[1].lane
-        repository.claims.started(token, [(IDS["running"], NOW)])
+        repository.claims.started(token, [(IDS["running"], NOW)], NOW)
         verdicts = (
             (IDS["completed"], lane, Completed(NOW, NOW + 1, '{"answer": 42}')),
             (IDS["failed"], lane, Failed(NOW, NOW + 1, "ValueError: no", "Traceback: no")),

@@ -124,7 +124,7 @@ class Life:
     def _start(self) -> None:
         for token, claimed in list(self._claimed.items())[:2]:
             with self._back.database.writing():
-                self._back.claims.started(token, [(claimed[0].id, self._now)])
+                self._back.claims.started(token, [(claimed[0].id, self._now)], self._now)
 
     def _step(self) -> None:
         """A running job does one, which returns when it is on the disk."""

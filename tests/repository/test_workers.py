@@ -23,7 +23,7 @@ def test_a_worker_is_on_the_books_from_its_first_moment_to_its_last(store: Store
     [_, row] = store.repository.workers()
     assert (row.id, row.pid, row.started_at) == (membership.worker, 4711, START + 1)
     assert (row.realizers, row.taking) == (3, Taking(("mail",), ("send",), ("/jobs",)))
-    store.repository.leave(membership)
+    store.repository.leave(membership, store.now)
     assert [row.id for row in store.repository.workers()] == [store.worker]
 
 

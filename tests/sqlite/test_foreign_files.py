@@ -224,11 +224,11 @@ def test_what_a_worker_has_begun_can_be_ended_in_a_file_of_a_newer_program(path:
     ]
     claims, token = repository.claims, claimed[0].token
     with repository.database.writing(draining=True):
-        claims.started(token, [(slow[0], START)])
+        claims.started(token, [(slow[0], START)], START)
         claims.settle(token, verdicts, START + 1, lambda: 0.5)
     with repository.database.writing(draining=True):
         claims.settle(token, [(*slow, Completed(START, START + 9, None))], START + 9, lambda: 0.5)
-    repository.registry.unregister(Membership(worker, lock))
+    repository.registry.unregister(Membership(worker, lock), 2e9)
     assert repository.registry.all() == []
     assert [tally.counts() for tally in repository.lanes.tallies()] == [
         {"pending": 3, "processing": 0, "completed": 2, "failed": 1},

@@ -123,12 +123,12 @@ def test_a_worker_on_the_books_lives_as_long_as_its_lock(path: Path) -> None:
     with repository.database.writing():
         repository.registry.delete([first])
     repository.registry.delete_lock(first)
-    repository.registry.unregister(Membership(second, other))
+    repository.registry.unregister(Membership(second, other), 2e9)
     assert repository.registry.all() == []
     assert not list(path.parent.glob("*-worker-*"))
     third, last = repository.registry.register(13, START, 1, Taking((), ()))
     assert third > second, "a worker's id is part of its tokens and never used again"
-    repository.registry.unregister(Membership(third, last))
+    repository.registry.unregister(Membership(third, last), 2e9)
     repository.close()
 
 
@@ -199,7 +199,7 @@ def test_a_database_in_memory_works_like_any_other() -> None:
     id, lock = repository.registry.register(1, START, 1, Taking((), ()))
     assert lock == -1
     assert repository.registry.alive(id)
-    repository.registry.unregister(Membership(id, lock))
+    repository.registry.unregister(Membership(id, lock), 2e9)
     repository.close()
 
 

@@ -54,7 +54,7 @@ def verbs(repository: SQLiteRepository) -> dict[str, Callable[[], object]]:
         claimed = take(repository, next(tokens), 3)
         with repository.database.writing():
             ended = [(claim.id, START) for claim in claimed[:1]]
-            repository.claims.started(claimed[0].token, ended)
+            repository.claims.started(claimed[0].token, ended, START)
         settle(repository, claimed, code)
 
     def tell() -> None:
@@ -72,7 +72,7 @@ def verbs(repository: SQLiteRepository) -> dict[str, Callable[[], object]]:
         repository.declarations.add([asked() for _ in range(3)], START)
         claimed = take(repository, 40 * TURNS, 3)
         with repository.database.writing():
-            repository.claims.started(claimed[0].token, [(claimed[0].id, START)])
+            repository.claims.started(claimed[0].token, [(claimed[0].id, START)], START)
             repository.claims.put_back(40, START)
 
     def one() -> None:
@@ -180,7 +180,7 @@ def claimed_verbs(
         repository.declarations.add([asked()], START)
         claimed = take(repository, next(tokens), 1)
         with repository.database.writing():
-            repository.claims.started(claimed[0].token, [(claimed[0].id, START)])
+            repository.claims.started(claimed[0].token, [(claimed[0].id, START)], START)
         repository.suspend([claimed[0].id], START)
         repository.requests(claimed[0].token // TURNS, START)
         repository.resume([claimed[0].id])

@@ -23,8 +23,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from prokerja import lifecycle
+from prokerja import events, lifecycle
 from prokerja.errors import BadOption, NotAwaiting, NotFound, NotPaused, NotRunning, RequestError
+from prokerja.events import Declared, JobEvent, Position, Progressed, Recovered, Retried, Started
 from prokerja.lifecycle import CANCELLED, DAY, MAX_CRASHES, MAX_RELEASES, TRANSITIONS
 from prokerja.model.claim import FailedAttempt, Reported
 from prokerja.model.declaration import Declaration, Lane, Status
@@ -103,6 +104,34 @@ class Model:
         return sum(crashed for number, crashed in self.wrong if number > self.forgiven)
 
 
+ENDS = (events.Completed, events.Failed, events.Cancelled, events.Expired)
+
+
+@dataclass
+class Told:
+    """What events have told of a job."""
+
+    status: Status = PENDING
+    attempts: int = 0
+    begun: bool = False
+
+    def hear(self, event: JobEvent) -> None:
+        ends = isinstance(event, ENDS)
+        self.attempts += ends or (isinstance(event, Recovered) and event.attempt is not None)
+        if isinstance(event, Started):
+            assert not self.begun
+            assert event.attempt == self.attempts + 1
+        if isinstance(event, events.Completed):
+            assert self.begun
+            self.status = COMPLETED
+        elif ends:
+            self.status = PENDING if getattr(event, "retry_at", None) else FAILED
+        elif isinstance(event, Retried):
+            self.status = PENDING
+        if not isinstance(event, Progressed):
+            self.begun = isinstance(event, Started)
+
+
 HOOKED = NAMES[1]
 """The job whose class has hooks that hear of an end."""
 
@@ -139,6 +168,9 @@ class Machine(RuleBasedStateMachine):
         self.lanes: dict[tuple[Lane, str], int] = {}
         self.refused: set[tuple[int, int]] = set()
         """Workers and lanes that they leave out."""
+        self.position = Position()
+        self.told: dict[int, Told] = {}
+        """What a follower knows of each job."""
         self.counted = 0
         """Attempts that have ended and been counted for good."""
         self.pauses: dict[str, float] = {}
@@ -242,7 +274,7 @@ class Machine(RuleBasedStateMachine):
     def begin(self, data: st.DataObject) -> None:
         token, ids = self.some(data)
         with self.current.database.writing():
-            self.current.claims.started(token, [(id, self.now) for id in ids])
+            self.current.claims.started(token, [(id, self.now) for id in ids], self.now)
         for id in ids:
             self.jobs[id].running = self.now
 
@@ -394,6 +426,27 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def who_is_to_be_told_is_who_has_failed_untold(self) -> None:
         assert {id for (id,) in self.rows("SELECT declaration FROM untold")} == self.untold()
+
+    @invariant()
+    def a_follower_knows_what_has_become_of_each_job(self) -> None:
+        for event in self.repositories[0].events(self.position, 100_000):
+            place = Position.read(event.cursor)
+            assert place is not None
+            assert place > self.position
+            self.position = place
+            assert isinstance(event, JobEvent)
+            if isinstance(event, Declared):
+                assert event.id not in self.told
+                self.told[event.id] = Told()
+            self.told[event.id].hear(event)
+        known = {id: (told.status, told.attempts) for id, told in self.told.items()}
+        ended = (COMPLETED, FAILED)
+        assert {id: known.pop(id) for id in self.jobs} == {
+            id: (job.status if job.status in ended else PENDING, job.attempt)
+            for id, job in self.jobs.items()
+        }
+        for id in known:  # they have been purged
+            del self.told[id]
 
     @rule()
     def worker_dies(self) -> None:
@@ -607,7 +660,9 @@ class Machine(RuleBasedStateMachine):
         with repository.database.writing():
             repository.declarations.insert([asked(lane)], self.now)
             taken = turn(repository, token, self.now)
-            repository.claims.started(token, [(claimed.id, self.now) for claimed in taken])
+            repository.claims.started(
+                token, [(claimed.id, self.now) for claimed in taken], self.now
+            )
             verdicts = [(c.id, c.lane, Failed(self.now, self.now, "E")) for c in taken[::2]]
             repository.claims.settle(token, verdicts, self.now, lambda: 0.5)
             raise TurnedBackError

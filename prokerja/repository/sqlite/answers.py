@@ -13,6 +13,7 @@ from prokerja.text import quoted
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from prokerja.events import Event, Position
     from prokerja.model.declaration import Lane, Status
     from prokerja.model.flow import QueueRule, Resources, Shortage
     from prokerja.model.metrics import Metrics
@@ -118,6 +119,19 @@ class Answers(Nouns):
             if self.database.execute(some).fetchone() is None:
                 return []
             return self.rules.pauses(ids, now)
+
+    def events(self, after: Position, limit: int) -> list[Event]:
+        """See the protocol."""
+        from itertools import islice
+
+        with self.database.reading():
+            return list(islice(self.event_reader.read(after), limit))
+
+    def event_position(self, since: float | None) -> Position:
+        """See the protocol."""
+        with self.database.reading():
+            reader = self.event_reader
+            return reader.end() if since is None else reader.since(since)
 
     def _one(self, id: int) -> Record:
         record = self.history.one(id)

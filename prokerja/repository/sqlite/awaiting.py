@@ -49,12 +49,13 @@ class Awaiting:
         self._database = database
         self._lanes = lanes
 
-    def park(self, id: int, lane: int, verdict: Parked, now: float) -> None:
-        """It leaves its claim, and waits from now on."""
+    def park(self, id: int, lane: int, verdict: Parked, now: float) -> float | None:
+        """It leaves its claim, and waits from now on; returns until when."""
         until = None if verdict.timeout is None else now + verdict.timeout
         row = (id, lane, verdict.token, verdict.started_at, now, until)
         self._database.execute(PARK, row)
         self._lanes.add_awaiting(lane, 1)
+        return until
 
     def resolve(self, id: int, answer: str, token: str | None, now: float) -> None:
         """Make it pending, with an answer; NotFound, NotAwaiting, or BadOption for the token."""
@@ -72,6 +73,7 @@ class Awaiting:
             self._requeue(id, lane, now)
             insert = "INSERT INTO answer (declaration, data, token) VALUES (?, ?, ?)"
             self._database.execute(insert, (id, answer, secret))
+            self._database.log.add("resolved", now, (id, lane))
 
     def begun_at(self, id: int) -> float | None:
         """When the attempt began of one that waits; None if it does not."""

@@ -77,7 +77,8 @@ class Cancellations:
                     waiting.append((id, lane, due_at, error))
                 elif not skip_ended:
                     raise RequestError(f"job {id} has ended; `prokerja report:job {id}` shows how")
-            self._endings.fail_waiting(waiting, now)
+            self._endings.asked_for(id for id, *_ in waiting)
+            self._endings.fail_waiting(waiting, now, "cancelled")
             self._fail_parked(parked, error, now)
             self._endings.write(now)
             self._database.executemany(ASK, asked)
@@ -110,7 +111,9 @@ class Cancellations:
             for _ in in_slices():
                 with self._database.writing():
                     rows = self._database.execute(query, given).fetchall()
-                    self._endings.fail_waiting([(*row, error) for row in rows], now)
+                    self._endings.asked_for(id for id, *_ in rows)
+                    found = [(*row, error) for row in rows]
+                    self._endings.fail_waiting(found, now, "cancelled")
                     self._endings.write(now)
                 count += len(rows)
                 if len(rows) < SLICE_ROWS:
@@ -157,12 +160,14 @@ class Cancellations:
         from prokerja.repository.sqlite.histogram import Histogram
 
         self._awaiting.remove((id, lane) for _, id, lane in rows)
+        self._endings.asked_for(id for _, id, _ in rows)
         histogram = Histogram(self._database)
         for began, id, lane in rows:
             self._database.execute(FAIL, (began, now, id))
             self._database.execute(TELL, (error, id))
             self._lanes.add_counts({(lane, Status.PROCESSING): -1, (lane, Status.FAILED): 1})
             self._endings.failed(id)
+            self._database.log.unbegun("cancelled", [(id, lane, now, error)], now)
             histogram.add(lane, [now - began], completed=False)
         histogram.write()
 

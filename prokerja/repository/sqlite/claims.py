@@ -23,6 +23,7 @@ from prokerja.repository.sqlite.endings import Endings
 from prokerja.repository.sqlite.expiry import Expiry
 from prokerja.repository.sqlite.extras import Extras
 from prokerja.repository.sqlite.hooks import Hooks
+from prokerja.repository.sqlite.notices import Notices
 from prokerja.repository.sqlite.outcomes import Outcomes
 from prokerja.repository.sqlite.progress import write_progress
 from prokerja.repository.sqlite.starts import OpenStarts
@@ -67,6 +68,7 @@ class Claims:
         self._expiry = Expiry(database, self._endings)
         self.extras = Extras(database, Blocks(database, self._endings), self._awaiting, self._hooks)
         self._steps = Steps(database)
+        self.notices = Notices(database, lanes, declarations)
         self._open_starts = OpenStarts(database)
         self._turns = itertools.count(1)
         self.chance: Callable[[], float] = random.random
@@ -95,12 +97,14 @@ class Claims:
             for token, some in settlements.items():
                 failed += self.settle(token, some, now, self.chance)
             for job, since in started:
-                self.started(job.token, [(job.id, since)])
+                self.started(job.token, [(job.id, since)], now)
             late: list[FailedAttempt] = []
             if not leaving:
                 late, deadline = self._time_out(now)
             deadline = earliest(deadline, self._expiry.expire(now))
             self._endings.write(now)
+            if not leaving:
+                deadline = earliest(deadline, self.notices.tell(now))
             late += self._take_unbegun()
             failed += late
             names = {lane: self._name(lane) for _, lane, *_ in late}
@@ -126,8 +130,9 @@ class Claims:
         return failed, self._awaiting.next_deadline()
 
     def deadline(self, now: float) -> float | None:
-        """When the next of those that wait may fail, because nobody resolves or starts it."""
-        return earliest(self._awaiting.next_deadline(), self._expiry.next(now))
+        """When the next of those that wait may fail, or somebody is to be told of something."""
+        waiting = self._awaiting.next_deadline(), self._expiry.next(now)
+        return earliest(*waiting, self.notices.due(now))
 
     def mend(self, now: float) -> None:
         """Let go on what has waited for those that an older program has ended."""
@@ -153,6 +158,7 @@ class Claims:
         self._steps.keep(done, now)
         latest = [(claim[1], one) for claim, one in progress if claim not in lost]
         write_progress(self._database, latest)
+        self._database.log.progressed(latest, now)
         self._hooks.describe([(claim[1], one) for claim, one in descriptions if claim not in lost])
         return [claim for claim, _, _ in steps if claim in lost]
 
@@ -160,13 +166,14 @@ class Claims:
         """That of the worker's next claim."""
         return worker * TURNS + next(self._turns)
 
-    def started(self, token: int, ids: Iterable[tuple[int, float]]) -> None:
+    def started(self, token: int, ids: Iterable[tuple[int, float]], now: float) -> None:
         """Remember that these of the claim's declarations are running, and since when.
 
         What the claim does not hold (any more) changes nothing.
         """
         held = self._held(token)
         rows = [(id, token, started_at) for id, started_at in ids if id in held]
+        self._database.log.started(token, rows, now)
         self._database.executemany(
             "INSERT OR REPLACE INTO running (declaration, token, started_at) VALUES (?, ?, ?)", rows
         )
@@ -190,16 +197,18 @@ class Claims:
             self._hooks.settle(token, settlements)
         valid = [one for one in settlements if held.pop(one[0], False) is None]
         self._note_starts(token, valid, now)
-        self._outcomes.complete([one for one in valid if type(one[2]) is Completed], now)
+        self._outcomes.complete(token, [one for one in valid if type(one[2]) is Completed], now)
         worker = token // TURNS
         cancelled = self._cancellations.of_claim(token)
+        self._endings.asked_for(cancelled)
         failed = []
         others = [one for one in valid if type(one[2]) is not Completed]
         for id, lane, verdict in others:
             if isinstance(verdict, Failed):
                 if id in cancelled:
                     verdict.advice = Advice.NEVER
-                failed.append(self._outcomes.fail(id, lane, verdict, worker, now, chance()))
+                kind = "cancelled" if id in cancelled else "failed"
+                failed.append(self._outcomes.fail(id, lane, verdict, worker, now, chance(), kind))
             elif id in cancelled:
                 failed.append(self._outcomes.cancel(id, lane, cancelled[id], worker, now))
             elif isinstance(verdict, HooksEnded):  # no realizer of ours says so of a job that runs
@@ -254,6 +263,7 @@ class Claims:
         failed = [self.settle(token, some, now, self.chance) for token, some in settled.items()]
         all_settled = [*itertools.chain(*settled.values())]
         returned = self.put_back(worker, now)
+        self.notices.worker_down(worker, returned, now)
         unbegun = self._take_unbegun()
         names |= {lane: self._name(lane) for _, lane, *_ in unbegun}
         told = [*itertools.chain(*failed), *unbegun]
@@ -271,6 +281,7 @@ class Claims:
             query = "SELECT declaration, started_at FROM running WHERE token = ?"
             running = dict(self._database.execute(query, (token,)).fetchall())
             cancelled = self._cancellations.of_claim(token)
+            self._endings.asked_for(cancelled)
             self._open_starts.began(token, dict.fromkeys(held, now) | running)
             for id in held:
                 query = "SELECT lane FROM declaration WHERE id = ?"
@@ -280,7 +291,7 @@ class Claims:
                 elif id in running:
                     self._outcomes.crash(id, lane, worker, running[id], now)
                 else:
-                    self._outcomes.release(id, lane, worker, now, counted=True)
+                    self._outcomes.release(id, lane, worker, now, counted=True, dead=True)
             self._cancellations.forget(cancelled)
             self._keep(token, {})
             count += len(held.keys() - cancelled)

@@ -10,6 +10,7 @@ from prokerja.repository.sqlite.blocks import Blocks
 from prokerja.repository.sqlite.coalescing import Coalescing
 from prokerja.repository.sqlite.endings import Endings
 from prokerja.repository.sqlite.expiry import Expiry
+from prokerja.repository.sqlite.happenings import Happenings
 from prokerja.repository.sqlite.traces import keep_trace
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Conditional:
         self._blocks = Blocks(database, self._endings)
         self._coalescing = Coalescing(database)
         self._expiry = Expiry(database, self._endings)
+        self._happenings = Happenings(database)
 
     def insert(self, declarations: Iterable[Declaration], now: float, *, strict: bool) -> Ids:
         """Register those for which no other stands; returns an id for each, in order.
@@ -68,6 +70,8 @@ class Conditional:
         assert wanted is not None
         if wanted.coalesce is not None:
             self._coalescing.add(id, one)
+        if wanted.on_failure is not None:
+            self._happenings.set_rule(id, wanted.on_failure)
         if wanted.expires_at is not None:
             self._expiry.set(id, wanted.expires_at)
         if wanted.trace is not None:

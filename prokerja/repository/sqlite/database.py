@@ -7,6 +7,7 @@ import os
 import sqlite3
 import time
 from _thread import RLock  # `threading` imports more than a command needs
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from prokerja.errors import Busy, Outdated, ProkerjaError, RequestError, StoreError, TryAgain
@@ -15,6 +16,8 @@ from prokerja.repository.sqlite import schema
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
+
+    from prokerja.repository.sqlite.event_log import EventLog
 
 READ = "BEGIN"
 UNREADABLE = (TypeError, ValueError, KeyError, OverflowError)
@@ -42,9 +45,20 @@ class Database:
         """Seconds for which a transaction waits for its turn."""
         self.lock = RLock()
         """Held through each transaction, so that threads can share the connection."""
+        self.logs_events = True
+        """Whether to write down what happens."""
+        self.before_commit: list[Callable[[], None]] = []
+        """What a transaction still has to write."""
         self.on_commit: list[Callable[[], None]] = []
         self.on_rollback: list[Callable[[], None]] = []
         """What forgets, when a transaction fails, what was remembered in it."""
+
+    @cached_property
+    def log(self) -> EventLog:
+        """What has happened; a transaction that has nothing to tell does not import it."""
+        from prokerja.repository.sqlite.event_log import EventLog, NoLog
+
+        return EventLog(self) if self.logs_events else NoLog()
 
     def writing(self, *, draining: bool = False) -> Transaction:
         """A write transaction, begun as such; committed at the end, rolled back on any error.
@@ -164,6 +178,8 @@ class Transaction:
     def _end(self, error: BaseException | None) -> None:
         if error is None:
             try:
+                for finish in self.database.before_commit:
+                    finish()
                 retry_while_busy(self.database.command, "COMMIT")
             except sqlite3.Error as failure:
                 error = failure

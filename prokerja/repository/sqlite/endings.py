@@ -9,6 +9,7 @@ from prokerja import lifecycle
 from prokerja.model.claim import FailedAttempt
 from prokerja.model.declaration import Status
 from prokerja.repository.sqlite.codes import COMPLETED, FAILED, QUEUE, UNSETTLED
+from prokerja.repository.sqlite.happenings import Happenings
 from prokerja.repository.sqlite.hooks import Hooks
 
 if TYPE_CHECKING:
@@ -90,11 +91,14 @@ class Endings:
         self._completed: list[int] = []
         self._failed: list[int] = []
         self._hooks = Hooks(database)
+        self._happenings = Happenings(database)
+        self._asked_for: set[int] = set()
+        """Those that somebody has ended, who need not be told."""
         self._untold: dict[int, Status] = {}
         """What those were whose jobs have not heard of their end."""
         self._tell = tell
         database.on_rollback += [
-            self._completed.clear, self._failed.clear, self._untold.clear,
+            self._completed.clear, self._failed.clear, self._untold.clear, self._asked_for.clear,
         ]  # fmt: skip
         if tell is not None:
             database.on_rollback.append(tell.clear)
@@ -109,12 +113,16 @@ class Endings:
         if not told:
             self.untold(id)
 
+    def asked_for(self, ids: Iterable[int]) -> None:
+        """If these have failed, it is because somebody wanted them to end, or they are purged."""
+        self._asked_for.update(ids)
+
     def untold(self, id: int, was: Status = Status.PROCESSING) -> None:
         """It has ended, and its job has not heard of that."""
         self._untold[id] = was
 
-    def fail_waiting(self, rows: Sequence[Waiting], now: float) -> None:
-        """End open declarations that nobody has claimed."""
+    def fail_waiting(self, rows: Sequence[Waiting], now: float, kind: str = "failed") -> None:
+        """End open declarations that nobody has claimed; `kind` is what the log calls that."""
         drop = "DELETE FROM pending WHERE lane = ? AND due_at = ? AND declaration = ?"
         execute, executemany = self._database.execute, self._database.executemany
         executemany(drop, [(lane, due_at, id) for id, lane, due_at, _ in rows])
@@ -127,6 +135,7 @@ class Endings:
         counts = Counter(lane for _, lane, _, _ in rows)
         for status, sign in ((Status.PENDING, -1), (Status.FAILED, 1)):
             self._lanes.add_counts({(lane, status): sign * n for lane, n in counts.items()})
+        self._database.log.unbegun(kind, rows, now)
         self._failed += [id for id, *_ in rows]
         self._untold |= {id: Status.PENDING for id, *_ in rows}
         if self._tell is not None:
@@ -135,6 +144,8 @@ class Endings:
     def write(self, now: float, *, purged: bool = False) -> None:
         """Let begin what has waited for what was noted, or end it; `purged`: that is gone."""
         while self._completed or self._failed:
+            unasked = [id for id in self._failed if id not in self._asked_for]
+            self._happenings.ended(self._completed, unasked, now)
             # A list of numbers is JSON as Python shows it.
             completed, failed = str(self._completed), str(self._failed)
             ended = str([*self._completed, *self._failed])
@@ -152,6 +163,7 @@ class Endings:
                     self.succeed(batch)
         self._hooks.owe(self._untold)
         self._untold.clear()
+        self._asked_for.clear()
 
     def free_keys(self) -> None:
         """Have what was noted stand for no key any more, before the rest is written."""

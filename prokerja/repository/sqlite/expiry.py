@@ -55,7 +55,7 @@ class Expiry:
                 expired.append((id, lane, due_at, lifecycle.EXPIRED))
             self._database.execute("DELETE FROM expiry WHERE declaration = ?", (id,))
         if expired:
-            self._endings.fail_waiting(expired, now)
+            self._endings.fail_waiting(expired, now, "expired")
             if len(overdue) == SLICE_ROWS:
                 return now
         return self.next(now)

@@ -104,6 +104,7 @@ class FreshStarts:
             (now, *key),
         )
         self._database.execute("UPDATE declaration SET due_at = ? WHERE id = ?", (now, id))
+        self._database.log.add("retried", now, (id, lane))
 
     def _requeue(self, rows: Sequence[tuple[int, int]], now: float) -> int:
         """Put back those for which no other stands; returns how many.
@@ -116,6 +117,7 @@ class FreshStarts:
         self._database.executemany(FRESH, [(now, id) for id, _ in rows])
         self._database.executemany(UNTOLD, [(id,) for id, _ in rows])
         self._database.executemany(QUEUE, [(lane, now, id) for id, lane in rows])
+        self._database.log.add("retried", now, *rows)
         counts = Counter(lane for _, lane in rows)
         for status, sign in ((Status.FAILED, -1), (Status.PENDING, 1)):
             self._lanes.add_counts({(lane, status): sign * n for lane, n in counts.items()})

@@ -74,7 +74,7 @@ def ranked(lanes: Iterable[Waiting], queues: Sequence[str] = ()) -> list[list[Wa
     place = {queue: position for position, queue in reversed(list(enumerate(queues)))}
     ranks: dict[tuple[int, int], list[Waiting]] = {}
     for one in lanes:
-        rank = (place.get(one.lane.queue, 0), -one.lane.priority)
+        rank = (place.get(one.lane.queue, len(place)), -one.lane.priority)
         ranks.setdefault(rank, []).append(one)
     return [ranks[rank] for rank in sorted(ranks)]
 

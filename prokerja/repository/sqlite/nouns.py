@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from prokerja.repository.sqlite.catalog import Catalog
     from prokerja.repository.sqlite.changes import Changes
     from prokerja.repository.sqlite.claims import Claims
+    from prokerja.repository.sqlite.event_reader import EventReader
     from prokerja.repository.sqlite.folding import Folding
     from prokerja.repository.sqlite.fresh_starts import FreshStarts
     from prokerja.repository.sqlite.history import History
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
 class Nouns:
     """What the verbs work on; a noun that only some of them need is imported by those."""
 
-    def __init__(self, path: str, *, create: bool = True, local: bool = False) -> None:
+    def __init__(
+        self, path: str, *, create: bool = True, local: bool = False, events: bool = True
+    ) -> None:
         if "\0" in path:
             raise StoreError(f"{path!r} contains a NUL; pass a --db without one")
         self.is_shared = is_path(path)
@@ -44,6 +47,7 @@ class Nouns:
         if local and self.is_shared:
             refuse_network(self.path)
         self.database = open_database(self.path, create=create)
+        self.database.logs_events = events
         self.lanes = Lanes(self.database)
         self.declarations = Declarations(self.database, self.lanes)
         self.refuse_newer = self.database.meet_newer
@@ -126,6 +130,13 @@ class Nouns:
         from prokerja.repository.sqlite.history import History
 
         return History(self.database, self.lanes)
+
+    @cached_property
+    def event_reader(self) -> EventReader:
+        """What has happened."""
+        from prokerja.repository.sqlite.event_reader import EventReader
+
+        return EventReader(self.database)
 
     @cached_property
     def fresh_starts(self) -> FreshStarts:

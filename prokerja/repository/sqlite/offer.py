@@ -55,7 +55,8 @@ class Offer:
             queue: self._by_rank(ranked(one for one in lanes if one.lane.queue == queue))
             for queue in taking.queues
         }
-        return weighted.merge(offers)
+        others = [one for one in lanes if one.lane.queue not in offers]
+        return itertools.chain(weighted.merge(offers), self._by_rank(ranked(others)))
 
     def taken(self, jobs: Sequence[Claimed]) -> None:
         """These of what was offered, the first, are claimed: write down what they take."""

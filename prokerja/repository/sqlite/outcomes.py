@@ -63,8 +63,9 @@ class Outcomes:
         self._counts: Counter[tuple[int, Status]] = Counter()
         database.on_rollback.append(self._counts.clear)
 
-    def complete(self, settlements: Sequence[tuple[int, int, Any]], now: float) -> None:
-        """These have completed; their follow-ups are declared."""
+    def complete(self, token: int, settlements: Sequence[tuple[int, int, Any]], now: float) -> None:
+        """These of a claim have completed; their follow-ups are declared."""
+        self._database.log.completed(token, settlements, now)
         rows = [(v.started_at, v.finished_at, v.result, id) for id, _, v in settlements]
         self._database.executemany(COMPLETE, rows)
         self._endings.completed([id for id, _, _ in settlements])
@@ -89,9 +90,24 @@ class Outcomes:
             self._awaiting.drop_answers(id for id, _, _ in settlements)
 
     def fail(
+        self,
+        id: int,
+        lane: int,
+        verdict: Failed,
+        worker: int,
+        now: float,
+        chance: float,
+        kind: str = "failed",
+    ) -> FailedAttempt:
+        """An attempt has failed: try again later, or no more; `kind` is what the log calls that."""
+        failure = self._fail(id, lane, verdict, worker, now, chance)
+        began = None if worker == NOBODY else verdict.started_at  # told when it was parked
+        self._database.log.failed(failure, began, now, kind)
+        return failure
+
+    def _fail(
         self, id: int, lane: int, verdict: Failed, worker: int, now: float, chance: float
     ) -> FailedAttempt:
-        """An attempt has failed: try again later, or no more."""
         columns = "attempt + 1, forgiven, retries, retry_after, postponed"
         attempt, forgiven, retries, retry_after, postponed = self._row(columns, id)
         self._insert_attempt(id, attempt, verdict, worker, crashed=False)
@@ -121,7 +137,9 @@ class Outcomes:
         if started_at is not None:
             self._histogram.add(lane, [now - started_at], completed=False)
         self._end(id, lane, attempt, started_at, now)
-        return FailedAttempt(id, lane, attempt, error, None)
+        failure = FailedAttempt(id, lane, attempt, error, None)
+        self._database.log.failed(failure, None, now, "cancelled")
+        return failure
 
     def postpone(
         self, id: int, lane: int, verdict: Postponed, worker: int, now: float
@@ -135,20 +153,25 @@ class Outcomes:
             count = "UPDATE declaration SET postponed = postponed + 1 WHERE id = ?"
             self._database.execute(count, (id,))
             self._database.execute(HAS_BEGUN, (id,))
-            self._requeue(id, lane, attempt, now + verdict.seconds)
+            due_at = now + verdict.seconds
+            self._requeue(id, lane, attempt, due_at)
+            self._database.log.left("postponed", id, lane, verdict.started_at, due_at, now)
             return None
         times = (verdict.started_at, verdict.finished_at)
         failed = Failed(*times, lifecycle.too_late(postponed))
         self._histogram.add(lane, [failed.finished_at - failed.started_at], completed=False)
         self._insert_attempt(id, attempt + 1, failed, worker, crashed=False)
         self._fail_for_good(id, lane, attempt + 1, failed)
-        return FailedAttempt(id, lane, attempt + 1, failed.error, None)
+        failure = FailedAttempt(id, lane, attempt + 1, failed.error, None)
+        self._database.log.failed(failure, verdict.started_at, now)
+        return failure
 
     def park(self, id: int, lane: int, verdict: Parked, now: float) -> None:
         """It waits to be resolved, still processing."""
         self._database.execute(HAS_BEGUN, (id,))
         self._awaiting.drop_answers([id])
-        self._awaiting.park(id, lane, verdict, now)
+        until = self._awaiting.park(id, lane, verdict, now)
+        self._database.log.left("awaiting", id, lane, verdict.started_at, until, now)
 
     def time_out(self, now: float, chance: Callable[[], float]) -> list[FailedAttempt]:
         """Nobody has resolved these in time: their attempts have failed."""
@@ -168,8 +191,11 @@ class Outcomes:
         [crashes] = self._database.execute(query, (id, forgiven)).fetchone()
         if lifecycle.survives_crash(crashes):
             self._requeue(id, lane, attempt, now)
+            self._database.log.add("recovered", now, (id, lane, worker, attempt))
         else:
             self._fail_for_good(id, lane, attempt, verdict)
+            failure = FailedAttempt(id, lane, attempt, verdict.error, None)
+            self._database.log.failed(failure, None, now)
 
     def release(
         self,
@@ -180,19 +206,29 @@ class Outcomes:
         *,
         counted: bool,
         refusal: Refusal | None = None,
+        dead: bool = False,
     ) -> None:
-        """It goes back without an attempt, unless that has happened too often."""
+        """It goes back without an attempt, unless that has happened too often.
+
+        Its worker may be `dead`.
+        """
         attempt, due_at, releases = self._row("attempt, due_at, returns", id)
         if counted and not lifecycle.may_release(releases):
             verdict = Failed(now, now, f"came back {releases} times without being run to its end")
             self._insert_attempt(id, attempt + 1, verdict, worker, crashed=False)
             self._fail_for_good(id, lane, attempt + 1, verdict)
+            failure = FailedAttempt(id, lane, attempt + 1, verdict.error, None)
+            self._database.log.failed(failure, None, now)
             return
         if refusal is not None:
             lane = self._refuse(id, lane, worker, refusal)
         count = "UPDATE declaration SET returns = returns + ? WHERE id = ?"
         self._database.execute(count, (int(counted), id))
         self._requeue(id, lane, attempt, due_at)
+        if dead:
+            self._database.log.add("recovered", now, (id, lane, worker, None))
+        elif counted:
+            self._database.log.add("interrupted", now, (id, lane))
 
     def _refuse(self, id: int, lane: int, worker: int, refusal: Refusal) -> int:
         """The worker takes no more of its kind; returns the lane where that waits for others."""

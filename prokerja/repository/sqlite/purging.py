@@ -31,6 +31,7 @@ KEPT_WITH = {
     "untold": "declaration",
     "suspension": "declaration",
     "description": "declaration",
+    "on_failure": "declaration",
     "trace": "declaration",
 }
 """Rarely used tables whose rows go with their declaration, and the column that says which it is."""
@@ -168,6 +169,7 @@ class Purging:
 
     def _orphan(self, ids: Sequence[int], now: float) -> None:
         """What waits for these cannot wait for them any more."""
+        self._endings.asked_for(ids)
         for id in ids:
             self._endings.failed(id, told=True)
         self._endings.write(now, purged=True)

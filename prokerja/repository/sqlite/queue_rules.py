@@ -71,10 +71,11 @@ class QueueRules:
         with self._database.writing():
             before = self.all().get(queue)
             self._database.execute(PAUSE, (queue, now, by, why, until))
+            self._database.log.add("paused", now, (queue, by, why, until))
             after = self.all()[queue]
         return after, before if before is not None and before.is_paused(now) else None
 
-    def resume(self, queue: str, now: float) -> QueueRule:
+    def resume(self, queue: str, now: float, by: str | None = None) -> QueueRule:
         """End the pause of a queue, in a transaction; returns it, or raises NotPaused."""
         with self._database.writing():
             rules = self.all()
@@ -82,6 +83,7 @@ class QueueRules:
             if pause is None or not pause.is_paused(now):
                 raise NotPaused(_not_paused(queue, rules.values(), now))
             self._database.execute(f"{RESUME} name = ?", (queue,))
+            self._database.log.add("resumed", now, (queue, by))
             self._database.execute(DROP_EMPTY)
         return pause
 
@@ -118,7 +120,13 @@ class QueueRules:
 
     def _forget_ended(self, rules: Mapping[str, QueueRule], now: float) -> None:
         """What a pause has said is of no use to anybody once it has ended."""
-        if any(rule.paused_at is not None and not rule.is_paused(now) for rule in rules.values()):
+        ended = [
+            (name, None)
+            for name, rule in rules.items()
+            if rule.paused_at is not None and not rule.is_paused(now)
+        ]
+        if ended:
+            self._database.log.add("resumed", now, *ended)
             self._database.execute(f"{RESUME} paused_until <= ?", (now,))
             self._database.execute(DROP_EMPTY)
 

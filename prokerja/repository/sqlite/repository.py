@@ -34,7 +34,8 @@ class SQLiteRepository(Answers):
         if within is not None:
             from prokerja.repository.sqlite.within import insert_within
 
-            return insert_within(within, self.path, tuple(declarations), now)
+            events = self.database.logs_events
+            return insert_within(within, self.path, tuple(declarations), now, events=events)
         if (
             type(declarations) is tuple
             and len(declarations) == 1
@@ -116,9 +117,9 @@ class SQLiteRepository(Answers):
         """See the protocol."""
         return self.rules.pause(queue, now, by, why, until)
 
-    def resume_queue(self, queue: str, now: float) -> QueueRule:
+    def resume_queue(self, queue: str, now: float, by: str | None = None) -> QueueRule:
         """See the protocol."""
-        return self.rules.resume(queue, now)
+        return self.rules.resume(queue, now, by)
 
     def limit_queue(self, queue: str, most: int | None) -> QueueRule:
         """See the protocol."""
@@ -128,12 +129,21 @@ class SQLiteRepository(Answers):
         """See the protocol."""
         return self.rules.rate(queue, rate)
 
-    def join(self, pid: int, now: float, realizers: int, taking: Taking) -> Membership:
+    def join(
+        self,
+        pid: int,
+        now: float,
+        realizers: int,
+        taking: Taking,
+        rules: Sequence[tuple[str, str]] = (),
+    ) -> Membership:
         """See the protocol."""
         # Imported now: later there may be no descriptor to do so.
         assert all((self.claims, self.cancelling, self.suspensions, self.retention, self.folding))
         self.database.durable(False)
-        return self.registry.register(pid, now, realizers, taking)
+        with self.database.reading():
+            self.claims.notices.load(wanted=bool(rules))
+        return self.registry.register(pid, now, realizers, taking, rules)
 
     def learn(self, worker: int, names: Sequence[str], told: Collection[str] = ()) -> None:
         """See the protocol."""
@@ -164,9 +174,9 @@ class SQLiteRepository(Answers):
             asked = self.cancelling.asked_of(worker), self.suspensions.asked_of(worker)
             return Requests(*asked, self.claims.deadline(now))
 
-    def leave(self, membership: Membership) -> None:
+    def leave(self, membership: Membership, now: float) -> None:
         """See the protocol."""
-        self.registry.unregister(membership)
+        self.registry.unregister(membership, now)
 
     def workers(self) -> list[WorkerRow]:
         """See the protocol."""
@@ -187,6 +197,7 @@ class SQLiteRepository(Answers):
         with self.database.writing():
             recovered = [self.claims.recover(id, ended.get(id, {}), now) for id in workers]
             self.registry.delete(workers)
+            self.database.log.add("worker_stopped", now, *((id, True) for id in workers))
         return [one._replace(left=self.registry.delete_lock(one.worker)) for one in recovered]
 
     def known(self, name: str) -> dict[str, JobSpec]:

@@ -28,6 +28,14 @@ OLDEST = """
     FROM lane LEFT JOIN job ON job.name = lane.name AND job.directory = lane.directory
     WHERE lane.{status} > 0"""
 """A job of no directory is kept as every directory says that has one of its name."""
+OLDEST_EVENT = """
+    SELECT at FROM event WHERE seq < (SELECT max(seq) FROM event) ORDER BY seq LIMIT 1"""
+"""The last one stays: the next gets the number after its."""
+PURGE_EVENTS = """
+    DELETE FROM event WHERE at < :before AND seq < (SELECT max(seq) FROM event)
+    AND seq < :rows + (SELECT min(seq) FROM event)"""
+EVENT_ROWS = 100
+"""Of one transaction; each may tell of thousands of jobs."""
 MIN_ROWS, FIRST_ROWS, MAX_ROWS = 10, 100, 2000
 """Of one transaction: as many as take a part of the time that there is."""
 
@@ -60,6 +68,8 @@ class Retention:
             is_done = self._purge_lane(one, now, seconds, give_up)
             if not is_done or (n < len(due) and time.monotonic() >= give_up):
                 return now
+        if not self._purge_events(now - max(keep.values(), default=0.0), give_up):
+            return now
         with self._database.reading():
             expire = [one.finished_at + one.keep for one in self._oldest(keep)]
         # What is over and still there is kept for those who wait for it.
@@ -82,6 +92,18 @@ class Retention:
             if gone < rows:
                 return True
             if ended >= give_up:
+                return False
+
+    def _purge_events(self, before: float, give_up: float) -> bool:
+        """Whether all could be deleted in the time there is; some are in any case."""
+        while True:
+            with self._database.reading():
+                [oldest] = self._database.execute(OLDEST_EVENT).fetchone() or (before,)
+            if oldest >= before:
+                return True
+            with self._database.writing():
+                self._database.execute(PURGE_EVENTS, {"before": before, "rows": EVENT_ROWS})
+            if time.monotonic() >= give_up:
                 return False
 
     def _adjust(self, gone: int, took: float, seconds: float) -> None:

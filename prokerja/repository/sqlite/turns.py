@@ -75,8 +75,8 @@ class WeightedTurns:
                 yield job
 
     def take(self, queues: Iterable[str]) -> None:
-        """One job of each of these was claimed, in this order."""
-        for queue in queues:
+        """One job of each of these was claimed, in this order; others do not count."""
+        for queue in filter(self._had.__contains__, queues):
             self._least = self._before(queue)
             self._had[queue] = self._least + self._strides[queue]
 

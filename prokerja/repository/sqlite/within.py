@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
 
 def insert_within(
-    connection: sqlite3.Connection, path: str, declarations: Sequence[Declaration], now: float
+    connection: sqlite3.Connection,
+    path: str,
+    declarations: Sequence[Declaration],
+    now: float,
+    *,
+    events: bool = True,
 ) -> range | Ids:
     """Write the declarations through `connection`; returns their ids.
 
@@ -29,7 +34,9 @@ def insert_within(
     ways = connection.row_factory, connection.text_factory
     connection.row_factory, connection.text_factory = None, str
     try:
-        return _insert(Database(connection, path), declarations, now)
+        database = Database(connection, path)
+        database.logs_events = events
+        return _insert(database, declarations, now)
     except sqlite3.Error as error:
         raise as_store_error(error, path) from error
     finally:
@@ -51,6 +58,8 @@ def _insert(database: Database, declarations: Sequence[Declaration], now: float)
     database.execute("SAVEPOINT prokerja")
     try:
         ids = Declarations(database, Lanes(database)).insert(declarations, now)
+        for finish in database.before_commit:
+            finish()
     except BaseException:  # their transaction goes on without what is refused
         database.execute("ROLLBACK TO prokerja")
         database.execute("RELEASE prokerja")

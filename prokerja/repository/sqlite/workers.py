@@ -31,8 +31,16 @@ class Workers:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def register(self, pid: int, now: float, realizers: int, taking: Taking) -> Membership:
-        """Register a worker, and hold its lock."""
+    def register(
+        self,
+        pid: int,
+        now: float,
+        realizers: int,
+        taking: Taking,
+        rules: Sequence[tuple[str, str]] = (),
+    ) -> Membership:
+        """Register a worker, and hold its lock; `rules` say who is told of what."""
+        from prokerja.repository.sqlite.happenings import Happenings
         from prokerja.repository.verbs import Membership
 
         with self._database.writing():
@@ -46,6 +54,8 @@ class Workers:
             row = (pid, now, realizers, *texts)
             id = self._database.execute(insert, row).lastrowid
             assert id is not None
+            Happenings(self._database).set_rules(id, rules)
+            self._database.log.add("worker_started", now, (id, pid, realizers, taking.queues))
             # Locked before the row is seen by anyone, so that no one takes it for dead.
             return Membership(id, self._lock(id))
 
@@ -63,10 +73,11 @@ class Workers:
             for (directories,) in found:
                 Hooks(self._database).learn(names, told, json.loads(directories))
 
-    def unregister(self, membership: Membership) -> None:
+    def unregister(self, membership: Membership, now: float) -> None:
         """Strike a worker off, its lock file with it."""
         with self._database.writing(draining=True):
             self.delete((membership.worker,))
+            self._database.log.add("worker_stopped", now, (membership.worker, False))
         if membership.lock >= 0:
             os.close(membership.lock)
         self.delete_lock(membership.worker)

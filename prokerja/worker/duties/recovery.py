@@ -6,18 +6,18 @@ import time
 from typing import TYPE_CHECKING
 
 from prokerja import shortage
-from prokerja.events import JobsRecovered, LockLeft, StoreTroubled
 from prokerja.worker.pool.exits import from_journal
 from prokerja.worker.totals import Totals
 from prokerja.worker.wire import journal
+from prokerja.worker_events import JobsRecovered, LockLeft, StoreTroubled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from prokerja.events import Event
     from prokerja.repository.verbs import Repository, Watch
     from prokerja.verdicts import Ended
     from prokerja.worker.wire.journal import Claim
+    from prokerja.worker_events import Event
 
 CHECK_SECONDS = 0.2
 """Between two looks at who is there, unless one of them may have died."""

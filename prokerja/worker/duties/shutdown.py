@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from prokerja.events import WorkerStopping
+from prokerja.worker_events import WorkerStopping
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from prokerja.events import Event
     from prokerja.worker.duties.signals import StopRequests
     from prokerja.worker.pool.pool import Pool
+    from prokerja.worker_events import Event
 
 
 class Shutdown:

@@ -6,16 +6,16 @@ import time
 from selectors import EVENT_READ
 from typing import TYPE_CHECKING
 
-from prokerja.events import FileUnwatched
+from prokerja.worker_events import FileUnwatched
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from prokerja.events import Event
     from prokerja.repository.verbs import Watch
     from prokerja.worker.duties.recovery import Recovery
     from prokerja.worker.duties.requests import RequestCheck
     from prokerja.worker.duties.upgrade import UpgradeCheck
+    from prokerja.worker_events import Event
 
 
 class Writes:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from prokerja.events import (
+from prokerja.verdicts import Advice, Released
+from prokerja.worker.pool.durations import SECONDS_PER_BYTE
+from prokerja.worker.pool.ending import Ending
+from prokerja.worker.pool.exits import Cut, too_long
+from prokerja.worker.pool.reported import ReportedSoFar
+from prokerja.worker.pool.results import Results
+from prokerja.worker.pool.starter import Starter
+from prokerja.worker.wire.messages import Loaded, Report, WireError
+from prokerja.worker_events import (
     HookFailed,
     JobCancelled,
     JobDescribed,
@@ -15,22 +23,14 @@ from prokerja.events import (
     RealizerReplaced,
     TracingFailed,
 )
-from prokerja.verdicts import Advice, Released
-from prokerja.worker.pool.durations import SECONDS_PER_BYTE
-from prokerja.worker.pool.ending import Ending
-from prokerja.worker.pool.exits import Cut, too_long
-from prokerja.worker.pool.reported import ReportedSoFar
-from prokerja.worker.pool.results import Results
-from prokerja.worker.pool.starter import Starter
-from prokerja.worker.wire.messages import Loaded, Report, WireError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
 
-    from prokerja.events import Event
     from prokerja.model.claim import Cancellation, Claimed
     from prokerja.worker.pool.process import RealizerProcess
     from prokerja.worker.wire.journal import Claim
+    from prokerja.worker_events import Event
 
 KILL_AFTER_TERM_SECONDS = 5.0
 """Between asking a job and all it has started to end, and killing them."""

@@ -6,7 +6,6 @@ import time
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from prokerja.events import HookFailed, JobRefused, RealizerDied
 from prokerja.verdicts import OWED, Failed, HooksEnded, Refusal, Released, Settlement, Verdict
 from prokerja.worker.pool.durations import Durations
 from prokerja.worker.pool.ending import Ending
@@ -17,16 +16,17 @@ from prokerja.worker.pool.exits import (
     from_journal,
 )
 from prokerja.worker.wire.messages import WireError
+from prokerja.worker_events import HookFailed, JobRefused, RealizerDied
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from prokerja.events import Event
     from prokerja.model.claim import Claimed, Extra
     from prokerja.verdicts import Ended
     from prokerja.worker.pool.process import RealizerProcess
     from prokerja.worker.wire.journal import Claim
     from prokerja.worker.wire.messages import Report
+    from prokerja.worker_events import Event
 
     Lost = Callable[[Claimed, str, Extra | None, Exit, Failed | Released], None]
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from prokerja import shortage
 from prokerja.backoff import Backoff
 from prokerja.errors import CatalogError
-from prokerja.events import RealizerNotStarted
+from prokerja.worker_events import RealizerNotStarted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from prokerja.events import Event
     from prokerja.worker.pool.process import RealizerProcess
+    from prokerja.worker_events import Event
 
 FIRST_PAUSE_SECONDS = 2.0
 MAX_PAUSE_SECONDS = 30.0

@@ -6,17 +6,19 @@ import json
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from prokerja.job import FOLLOW_UPS
 from prokerja.model.result import MAX_RESULT_BYTES
 from prokerja.steering import Await, GiveUp, Later, Steering
 from prokerja.text import utf8
 from prokerja.verdicts import Advice, Failed, Parked, Postponed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from prokerja.model.declaration import Declaration
+    from prokerja.types import Declarable, Terms
     from prokerja.verdicts import Completed
+
+    FollowUp = tuple[Declarable, Terms]
 
 MAX_ERROR_CHARACTERS = 2**16
 MAX_FOLLOW_UP_BYTES = 2**26
@@ -42,14 +44,13 @@ def cut_result(ended: Completed) -> None:
     ended.cut = len(text), text[:MAX_RESULT_BYTES]
 
 
-def follow_ups(directory: str, clock: Callable[[], float], job: Any) -> tuple[Declaration, ...]:
-    """What the job declared with `self.declare()` while it ran, in a worker of that directory.
+def follow_ups(
+    directory: str, clock: Callable[[], float], made: Sequence[FollowUp]
+) -> tuple[Declaration, ...]:
+    """What a job declared with `self.declare()` while it ran, in a worker of that directory.
 
     Raises RequestError for what cannot be declared, ValueError for too much of it.
     """
-    made = getattr(job, FOLLOW_UPS, ())
-    if not made:
-        return ()
     from prokerja import checking
 
     now = clock()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.json import decode
 
 from prokerja import running
+from prokerja.job import FOLLOW_UPS
 from prokerja.model.result import MAX_RESULT_BYTES
 from prokerja.verdicts import Completed, Ended, Failed
 from prokerja.worker.realizer.interruption import Interrupted, Interruption
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from prokerja.model.declaration import Declaration
     from prokerja.spec import JobSpec
     from prokerja.worker.output.capture import OutputCapture
+    from prokerja.worker.realizer.outcome import FollowUp
     from prokerja.worker.wire.channel import Channel
     from prokerja.worker.wire.journal import Journal
     from prokerja.worker.wire.messages import Batch
@@ -75,7 +77,7 @@ class Realizer:
         classes: Mapping[str, Callable[..., Any]],
         specs: Mapping[str, JobSpec],
         output: OutputCapture,
-        follow_ups: Callable[[Any], tuple[Declaration, ...]],
+        follow_ups: Callable[[list[FollowUp]], tuple[Declaration, ...]],
     ) -> None:
         """`follow_ups` makes declarations of what a job has declared."""
         self._channel = channel
@@ -186,7 +188,7 @@ class Realizer:
         if not jobs:
             cells[RUNNING] = IDLE
 
-    def _realize(  # noqa: C901  in one piece: a call takes a part of what a short job does
+    def _realize(  # noqa: C901, PLR0912  in one piece: a call takes a part of what a short job does
         self, sequence: int, claim: tuple[int, int], name: str, payload: str, began: int
     ) -> int:
         """Run one job from `began` on; returns when it ended, both in monotonic ns."""
@@ -201,7 +203,8 @@ class Realizer:
             self._running.job = job = self._classes[name](**fields(payload))
             value = job.handle() if extra is None else self._perform(claim, name, job, extra)
             result = None if value is None else encode_result(value)
-            declared = self._follow_ups(job)
+            if made := getattr(job, FOLLOW_UPS, None):
+                declared = self._follow_ups(made)
         except Interrupted:
             self._interruption.exit_if_forked()
             self._interruption.die()

@@ -81,6 +81,46 @@ CREATE TABLE queue (
     paused_until REAL
 ) STRICT, WITHOUT ROWID;
 
+-- Who is told of what. By workers' settings, whose rules stay when they leave, for the next worker
+-- to strike out; and the rules of single declarations. All rules are JSON.
+CREATE TABLE notice_rule (
+    worker INTEGER NOT NULL,
+    kind TEXT NOT NULL,                  -- failed, completed, worker_down or queue_stuck
+    rule TEXT NOT NULL,
+    PRIMARY KEY (worker, kind)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX notice_kind ON notice_rule (kind);
+CREATE TABLE on_failure (declaration INTEGER PRIMARY KEY, rule TEXT NOT NULL) STRICT;
+
+-- What has happened of which nobody has been told, written with what has happened. A worker turns
+-- it into notices, in one transaction. `rule` is its own, if it has any.
+CREATE TABLE happening (
+    id INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL,
+    facts TEXT NOT NULL,                 -- JSON
+    name TEXT,                           -- of the job, and its directory, if it is about one
+    directory TEXT,
+    rule TEXT
+) STRICT;
+
+-- Rules by which there has been a notice lately, so that the next one gathers what happens until
+-- some moment: how many so far, and the first of them, a JSON array.
+CREATE TABLE gathering (
+    kind TEXT NOT NULL,
+    rule TEXT NOT NULL,
+    until REAL NOT NULL,
+    count INTEGER NOT NULL,
+    facts TEXT NOT NULL,
+    PRIMARY KEY (kind, rule)
+) STRICT, WITHOUT ROWID;
+
+-- Queues that have been told of, by which rule, and are still stuck.
+CREATE TABLE stuck (
+    queue TEXT NOT NULL,
+    rule TEXT NOT NULL,
+    PRIMARY KEY (queue, rule)
+) STRICT, WITHOUT ROWID;
+
 -- What a worker's machine has, and how much its queues weigh beside each other, if they do.
 ALTER TABLE worker ADD COLUMN resources TEXT NOT NULL DEFAULT '{}';
 ALTER TABLE worker ADD COLUMN weights TEXT NOT NULL DEFAULT '[]';
@@ -276,6 +316,17 @@ END;
 
 -- Every job file is read again: classes may say what was no option before.
 UPDATE source SET stamp = '';
+
+-- What has happened, in the order in which it was committed: a row for what one transaction has done
+-- of a kind, as JSON. Declarations have no rows. Those up to `last_id` came before the row, those
+-- above it after. The last row stays, so that no number is used again.
+CREATE TABLE event (
+    seq INTEGER PRIMARY KEY,
+    at REAL NOT NULL,
+    kind TEXT NOT NULL,
+    last_id INTEGER NOT NULL,
+    data TEXT NOT NULL
+) STRICT;
 
 -- The door for one declaration: a single statement writes its row, queues it and counts it.
 -- The next migration closes it, and makes one with its own number.

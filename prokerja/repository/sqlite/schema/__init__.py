@@ -12,9 +12,9 @@ statements. So a migration
 - adds: tables, indexes, and columns that have a default and mean by it what was meant before;
 - neither drops nor renames nor narrows what settling, giving back, a follow-up's declaration and
   a worker's leave read and write: `lane`, `declaration`, `purged`, `pending`, `claim`, `running`,
-  `attempt`, `cut_result`, `progress`, `step` and `worker`. What is to go is left unused, and goes
-  with a later release. A table may be made anew under its own name, if those statements mean by it
-  what they meant;
+  `attempt`, `cut_result`, `progress`, `step`, `event` and `worker`. What is to go is left
+  unused, and goes with a later release. A table may be made anew under its own name, if those
+  statements mean by it what they meant;
 - adds no trigger that could refuse those statements.
 
 Our own statements make it possible by naming their columns, those of an INSERT too. A migration

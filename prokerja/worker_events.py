@@ -1,0 +1,245 @@
+"""What happens in a worker, for those who want to know: one class for each kind of event."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class WorkerStarted:
+    worker: int
+    realizers: int
+    queues: tuple[str, ...]
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FileBroken:
+    """A file of the jobs directory could not be used; the others are."""
+
+    file: str
+    error: str
+
+
+@dataclass(frozen=True)
+class JobsRecovered:
+    """Another worker was found dead."""
+
+    worker: int
+    ended: int
+    """Jobs that it had ended and not written down: settled now."""
+    returned: int
+    """Jobs that it held besides: put back."""
+
+
+@dataclass(frozen=True)
+class LockLeft:
+    """A dead worker's lock file is of no use any more, and could not be deleted."""
+
+    file: str
+    error: str
+
+
+@dataclass(frozen=True)
+class JobStarted:
+    """A job has been running for a while; short ones are only counted."""
+
+    id: int
+    name: str
+    attempt: int
+
+
+@dataclass(frozen=True)
+class JobDescribed:
+    """An attempt has begun of a job whose class says what to call it."""
+
+    id: int
+    name: str
+    description: str
+
+
+@dataclass(frozen=True)
+class JobCancelled:
+    """Somebody has cancelled a job that this worker holds, which is now to end."""
+
+    id: int
+    name: str
+    error: str
+
+
+@dataclass(frozen=True)
+class JobSuspended:
+    """A running job stands still, because somebody has asked for it."""
+
+    id: int
+    name: str
+
+
+@dataclass(frozen=True)
+class JobResumed:
+    """It goes on."""
+
+    id: int
+    name: str
+
+
+@dataclass(frozen=True)
+class JobRefused:
+    """A job goes back, since the worker's class does not fit its payload, or is not there."""
+
+    id: int
+    name: str
+    why: str
+    """What the worker has; told of once for each job name."""
+
+
+@dataclass(frozen=True)
+class JobFailed:
+    id: int
+    name: str
+    attempt: int
+    """0 if it ended without having begun."""
+    error: str
+    retry_in: float | None
+    """Seconds until it is due again; None when it has failed for good."""
+
+
+@dataclass(frozen=True)
+class JobPostponed:
+    """A job has asked to be run later."""
+
+    id: int
+    name: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class JobParked:
+    """A job waits to be resolved."""
+
+    id: int
+    name: str
+    timeout: float | None
+    """For how many seconds; None for ever."""
+
+
+@dataclass(frozen=True)
+class HookFailed:
+    """A hook of a job raised, or could not be run; it has changed nothing."""
+
+    id: int
+    name: str
+    hook: str
+    error: str
+
+
+@dataclass(frozen=True)
+class JobsSettled:
+    """One turn's harvest."""
+
+    completed: int
+    failed: int
+    """For good."""
+
+
+@dataclass(frozen=True)
+class RealizerDied:
+    pid: int
+    how: str
+
+
+@dataclass(frozen=True)
+class RealizerReplaced:
+    """A job has changed its realizer's process in a way that could not be put back."""
+
+    pid: int
+    name: str
+    """The job's; reported once for each."""
+    what: str
+
+
+@dataclass(frozen=True)
+class RealizerNotStarted:
+    """The system had no room for one more process, or lacks what it needs; it is tried again."""
+
+    error: str
+    retry_in: float
+    """Seconds until then."""
+
+
+@dataclass(frozen=True)
+class ListenersEnded:
+    """The process that runs the functions of `listeners.py` has ended, and not in good order."""
+
+    how: str
+    retry_in: float | None
+    """Seconds until it is started again; None if the worker ends, too."""
+
+
+@dataclass(frozen=True)
+class FileUnwatched:
+    """The system does not tell who writes to the file, so the worker looks again and again."""
+
+    error: str
+
+
+@dataclass(frozen=True)
+class StoreTroubled:
+    """A turn could not be written; it is tried again."""
+
+    error: str
+
+
+@dataclass(frozen=True)
+class TracingFailed:
+    """Spans are not received; some of them may be lost."""
+
+    error: str
+
+
+@dataclass(frozen=True)
+class QueueEmptied:
+    """Nothing is due and nothing runs."""
+
+
+@dataclass(frozen=True)
+class WorkerStopping:
+    why: str
+    grace: float
+    """Seconds that running jobs have to end."""
+
+
+@dataclass(frozen=True)
+class WorkerStopped:
+    completed: int
+    failed: int
+    returned: int
+
+
+Event = (
+    WorkerStarted
+    | FileBroken
+    | JobsRecovered
+    | LockLeft
+    | JobStarted
+    | JobDescribed
+    | JobCancelled
+    | JobSuspended
+    | JobResumed
+    | JobRefused
+    | JobFailed
+    | JobPostponed
+    | JobParked
+    | HookFailed
+    | JobsSettled
+    | RealizerDied
+    | RealizerReplaced
+    | RealizerNotStarted
+    | ListenersEnded
+    | FileUnwatched
+    | StoreTroubled
+    | TracingFailed
+    | QueueEmptied
+    | WorkerStopping
+    | WorkerStopped
+)
