@@ -216,7 +216,8 @@ def test_a_rate_is_read_and_written(text: str, rate: Rate) -> None:
     "text", ["", "10", "10/", "/min", "-1/s", "0/s", "1000001/s", "1/0s", "1/367d", "1/x", "1.5/s"]
 )
 def test_what_is_no_rate_is_refused_with_what_to_write(text: str) -> None:
-    with pytest.raises(BadOption, match=r"^--rate: .*(write 10/min|write 90|give a number|at most 366)"):
+    what = "(write 10/min|write 90|give a number|at most 366)"
+    with pytest.raises(BadOption, match=rf"^--rate: .*{what}"):
         rates.parse_rate(text, "--rate")
 
 
