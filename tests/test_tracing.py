@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ JOBS = """
     import os, sys
     from dataclasses import dataclass
     from opentelemetry import trace
-    from prokerja import Job, Later
+    from prokerja import GiveUp, Job, Later
 
     @dataclass
     class Greet(Job):
@@ -48,6 +49,34 @@ JOBS = """
             import time
             with trace.get_tracer("mine").start_as_current_span("inner"):
                 time.sleep(60)
+
+    @dataclass
+    class Stay(Job):
+        def handle(self):
+            print("here", flush=True)
+            import time
+            time.sleep(60)
+
+    @dataclass
+    class Fork(Job):
+        def handle(self):
+            if os.fork():
+                os.wait()
+
+    @dataclass
+    class Ask(Job):
+        retry_after = 0
+        def handle(self):
+            if not os.path.exists("asked"):
+                open("asked", "w").close()
+                raise Later(0)
+            raise GiveUp("nobody is there")
+
+    @dataclass
+    class Hooked(Job):
+        def handle(self):
+            self.declare(Last())
+        def cleanup(self): pass
 
     @dataclass
     class Die(Job):
@@ -134,6 +163,43 @@ def test_an_attempt_whose_process_dies_has_a_span(home: Home, collector: Collect
     assert hung.error == "ran longer than 0.2 s"
     assert hung.seconds >= 0.2
     assert inner.parent == hung.id
+
+
+def test_an_attempt_that_goes_back_with_its_worker_has_a_span(
+    home: Home, collector: Collector
+) -> None:
+    [id] = home.declare("stay")
+    worker = home.worker("--grace", "0.1").ready()
+    wait_until(lambda: home.running(id))
+    worker.send(signal.SIGTERM)
+    assert worker.end() == 0
+    [left] = collector.named("realize default")
+    assert left.attributes["prokerja.outcome"] == "interrupted"
+    assert left.attributes["error.type"] == "interrupted"
+
+
+@pytest.mark.parametrize(
+    ("name", "outcomes"), [("fork", ["completed"]), ("ask", ["later", "failed"])]
+)
+def test_each_run_has_one_span_that_says_what_came_of_it(
+    home: Home, collector: Collector, name: str, outcomes: list[str]
+) -> None:
+    home.cli("declare:job", name)
+    home.work()
+    runs = collector.named("realize default")
+    assert [span.attributes["prokerja.outcome"] for span in runs] == outcomes
+    for span in runs:
+        failed = span.attributes["prokerja.outcome"] == "failed"
+        assert span.error == ("nobody is there" if failed else None)
+        assert span.attributes.get("error.type") == ("_OTHER" if failed else None)
+
+
+def test_hooks_make_no_second_span(home: Home, collector: Collector) -> None:
+    home.cli("declare:job", "hooked")
+    home.work()
+    _, followed = collector.named("declare default")
+    ran, last = collector.named("realize default")
+    assert (followed.parent, last.parent) == (ran.id, followed.id)
 
 
 def test_a_command_is_told_where_it_is(home: Home, collector: Collector) -> None:

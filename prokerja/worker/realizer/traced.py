@@ -62,8 +62,8 @@ class TracedRealizer(Realizer):
         self._ends.begin(span)
         self._running.variables = variables_of(here)
         token = context.attach(here)
-        try:
-            now = super()._realize(sequence, claim, name, payload, began)
+        try:  # what the span took so far is no part of the job
+            now = super()._realize(sequence, claim, name, payload, time.monotonic_ns())
         finally:
             context.detach(token)
             self._running.variables = {}
