@@ -27,13 +27,17 @@ class Answers:
     def repository(self) -> Repository:
         """What is stored."""
 
+    def _now(self) -> float:
+        """The time by the clock of this queue, in seconds since the epoch."""
+        return time.time()
+
     def summary(self, queue: str | None = None, batch: str | None = None) -> Summary:
         """How many jobs stand where; raises NotFound for a batch that is not there."""
-        return self.repository.summary(queue, time.time(), batch)
+        return self.repository.summary(queue, self._now(), batch)
 
     def metrics(self, queue: str | None = None) -> Metrics:
         """Counts, durations of attempts, and sizes."""
-        return self.repository.metrics(queue, time.time())
+        return self.repository.metrics(queue, self._now())
 
     def job(self, id: int) -> JobRecord:
         """One job as it stands; raises NotFound."""
@@ -63,11 +67,11 @@ class Answers:
 
     def detail(self, id: int) -> Detail:
         """All about one job, and why it is not running; raises NotFound."""
-        return self.repository.find(id, time.time())
+        return self.repository.find(id, self._now())
 
     def why(self, id: int) -> list[Condition]:
         """All that has to be so for a worker to claim a job, and what of it is; raises NotFound."""
-        return self.repository.conditions(id, time.time())
+        return self.repository.conditions(id, self._now())
 
     def newest(self, wanted: Filter | None = None, limit: int = 20) -> list[Record]:
         """Jobs that match, all if nothing is wanted, newest first."""

@@ -17,4 +17,6 @@ class ConfiguredJob(NamedTuple):
         given = {name: value for name, value in keywords.items() if value is not None}
         if "at" in given or "delay" in given:
             given = {"at": None, "delay": None, **given}
+        if "lock" in given:
+            given = {"limit_key": None, "limit": None, **given}
         return ConfiguredJob(self.job, self.terms._replace(**given))

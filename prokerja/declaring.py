@@ -2,15 +2,14 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prokerja.configured_job import ConfiguredJob
-from prokerja.errors import BadOption, BadPayload, CatalogError, RequestError
+from prokerja.errors import BadOption, BadPayload, RequestError
 from prokerja.fields import field_names, hidden_method
 from prokerja.job import file_of, home_of, name_of, option, payload_fields
-from prokerja.model.change import Change
 from prokerja.model.declaration import Declaration, Lane
 from prokerja.names import portable
 from prokerja.options import (
@@ -20,24 +19,33 @@ from prokerja.options import (
     check_names,
     conditions_of,
     due,
-    expiry,
+    flow_asked,
     seconds_between,
 )
-from prokerja.terms import DEFAULTS, NAME, TERMS
+from prokerja.terms import DEFAULTS, FLOW_NAMES, NAME, TERMS
 from prokerja.text import quoted
 from prokerja.times import MAX_TIMESTAMP
 
 if TYPE_CHECKING:
-    from prokerja.spec import JobSpec
+    from prokerja.model.flow import Flow, FlowTerms
+    from prokerja.spec import Field, JobSpec
 
 MAX_PAYLOAD_BYTES = 2**20
 """Bytes of JSON that a payload may have."""
 NOT_A_JOB = ("",)
 """Stands for the fields of what is not a job."""
-CHANGEABLE_COLUMNS = ("retries", "retry_after", "timeout", "label", "batch")
-CHANGEABLE = ("queue", "priority", "delay", "at", "expires", *CHANGEABLE_COLUMNS)
-"""What may change while a declaration is pending."""
 ASCII = json.encoder.encode_basestring_ascii
+
+
+class Usual(NamedTuple):
+    """What the declarations of a job have in common that ask for the same."""
+
+    lane: Lane
+    retries: int
+    retry_after: float
+    timeout: float | None
+    flow: "FlowTerms | None"
+    """From which each has a flow made of its payload, in a lane of its own."""
 
 
 def of_job(job: Any, now: float, options: Options = NO_OPTIONS, directory: str = "") -> Declaration:
@@ -73,28 +81,30 @@ def of_spec(
         raise BadPayload(f"{spec.name}: the payload must be a JSON object, not {kind}")
     spec.check(payload)
     if spec.unsure:
-        _refuse_unsure(spec, options)
-    return of_named(spec[:6], payload, now, options, directory)
+        from prokerja.unsure import refuse_unsure
+
+        refuse_unsure(spec, options)
+    usual = _cached(_of_named, (spec[:6], spec.flow), options, directory)
+    return _made(usual, encode(payload, spec.name), options, now, spec.fields)
 
 
 def of_named(
-    named: tuple[Any, ...],
-    payload: dict[str, Any],
-    now: float,
-    options: Options = NO_OPTIONS,
-    directory: str = "",
-    longest: int = MAX_PAYLOAD_BYTES,
+    named: tuple[Any, ...], payload: Any, now: float, options: Options, longest: int
 ) -> Declaration:
-    """The declaration of a job by its name and its terms, with a payload that it takes.
+    """The declaration of what is no class, by its name and its terms; its keys are literal.
 
     `longest` is how many bytes of JSON the payload may have; raises BadPayload.
     """
-    usual = _cached(_of_named, named, options, directory)
+    usual = _cached(_of_named, (named, None), options, "", literal=True)
     return _made(usual, encode(payload, usual.lane.name, longest), options, now)
 
 
-def _made(usual: Declaration, payload: str, options: Options, now: float) -> Declaration:
-    lane, _, _, again, after, limit, *_ = usual
+def _made(
+    usual: Usual, payload: str, options: Options, now: float, fields: "Sequence[Field]" = ()
+) -> Declaration:
+    lane, again, after, limit, flow = usual
+    if flow is not None:
+        lane = Lane(*lane[:4], _flow(flow, payload, fields))
     if options is NO_OPTIONS:
         return Declaration(lane, payload, now, again, after, limit)
     label, batch = options.label, options.batch
@@ -103,40 +113,10 @@ def _made(usual: Declaration, payload: str, options: Options, now: float) -> Dec
     return Declaration(lane, payload, moment, again, after, limit, label, batch, conditions)
 
 
-def change_of(given: Mapping[str, Any], now: float) -> Change:
-    """A change of a pending declaration; raises RequestError for what cannot be meant."""
-    if not given:
-        raise RequestError("say what to change: queue, priority, delay, at, retries, timeout, ...")
-    if unknown := given.keys() - CHANGEABLE:
-        names = ", ".join(sorted(unknown))
-        raise RequestError(f"{names} cannot be changed; there are {', '.join(CHANGEABLE)}")
-    for term in TERMS:
-        if term.name in given:
-            term.rule.check(given[term.name], term.name)
-    for what in ("label", "batch"):
-        if given.get(what) is not None:
-            NAME.check(given[what], what)
-    moved = given.get("delay") is not None or given.get("at") is not None
-    moment = Options(delay=given.get("delay"), at=given.get("at"))
-    return Change(
-        given.get("queue"),
-        given.get("priority"),
-        due(moment, now) if moved else None,
-        expiry(given.get("expires"), now),
-        {name: given[name] for name in CHANGEABLE_COLUMNS if name in given},
-    )
+def _flow(terms: "FlowTerms", payload: str, fields: "Sequence[Field]") -> "Flow":
+    from prokerja.flow_terms import flow_of
 
-
-def _refuse_unsure(spec: "JobSpec", options: Options) -> None:
-    missing = [key for key in spec.unsure if getattr(options, key, None) is None]
-    if missing:
-        from prokerja.text import escaped
-
-        raise CatalogError(
-            f"{spec.name}: {' and '.join(missing)} of this job in {escaped(spec.file)}"
-            f" {'is' if len(missing) == 1 else 'are'} computed; write it out, or start a worker"
-            " once, which imports the file"
-        )
+    return flow_of(terms, payload, {one.name: one.default for one in fields if one.has_default})
 
 
 def payload_of(job: Any) -> Any:
@@ -185,15 +165,21 @@ def encode(payload: Any, name: str, longest: int = MAX_PAYLOAD_BYTES, what: str 
 
 
 def _cached(
-    work_out: Callable[[Any, Options, str], Declaration], of: Any, options: Options, directory: str
-) -> Any:
+    work_out: Callable[[Any, Any, Any, str], Usual],
+    of: Any,
+    options: Options,
+    directory: str,
+    *,
+    literal: bool = False,
+) -> Usual:
     """What was worked out before for the same; raises BadOption for what cannot be meant."""
-    if options is not NO_OPTIONS:
-        # What differs from call to call is no part of what is usual.
-        queue, priority, _, _, retries, retry_after, timeout, *_ = options
-        options = Options(queue, priority, None, None, retries, retry_after, timeout)
+    if options is NO_OPTIONS:
+        return work_out(of, None, None, directory)
+    # What differs from call to call is no part of what is usual.
+    queue, priority, _, _, *asked = options[:7]
+    flow = flow_asked(options, literal=literal)
     try:
-        return work_out(of, options, directory)
+        return work_out(of, (queue, priority, *asked), flow, directory)
     except TypeError:  # a list or the like, of which no cache can keep a note
         given = {k: v for k, v in options._asdict().items() if v is not None}
         raise BadOption(
@@ -202,30 +188,64 @@ def _cached(
 
 
 @lru_cache(maxsize=1024)
-def _of_class(cls: type, options: Options, directory: str) -> Declaration:
+def _of_class(
+    cls: type, asked: tuple[Any, ...] | None, flow: "FlowTerms | None", directory: str
+) -> Usual:
     own = [option(cls, key) for key in DEFAULTS]
-    return _merge(name_of(cls), own, options, home_of(file_of(cls), directory))
+    home = home_of(file_of(cls), directory)
+    return _merge(name_of(cls), own, asked, home, _own_flow(cls), flow)
+
+
+def _own_flow(cls: type) -> "FlowTerms | None":
+    given = {name: option(cls, name) for name in FLOW_NAMES}
+    said = {name: value for name, value in given.items() if value is not None}
+    if not said:
+        return None
+    from prokerja.flow_terms import terms_of
+
+    return terms_of(said, f"{cls.__name__}.")
 
 
 @lru_cache(maxsize=1024)
-def _of_named(named: tuple[Any, ...], options: Options, directory: str) -> Declaration:
-    name, *own = named
-    return _merge(name, own, options, directory)
+def _of_named(
+    named: tuple[tuple[Any, ...], "FlowTerms | None"],
+    asked: tuple[Any, ...] | None,
+    flow: "FlowTerms | None",
+    directory: str,
+) -> Usual:
+    (name, *own), own_flow = named
+    return _merge(name, own, asked, directory, own_flow, flow)
 
 
-def _merge(name: str, own: Sequence[Any], options: Options, directory: str) -> Declaration:
+def _merge(
+    name: str,
+    own: Sequence[Any],
+    asked: Sequence[Any] | None,
+    directory: str,
+    own_flow: "FlowTerms | None",
+    asked_flow: "FlowTerms | None",
+) -> Usual:
     """A job's own terms, or those that its declaration asks for instead."""
-    asked = (getattr(options, key) for key in DEFAULTS)
-    merged = (mine if want is None else want for mine, want in zip(own, asked, strict=True))
-    queue, priority, *rest = merged
+    pairs = zip(own, asked or (None,) * len(own), strict=True)
+    queue, priority, *rest = (mine if want is None else want for mine, want in pairs)
     lane = Lane(queue, name, priority, directory)
-    return checked(Declaration(lane, "{}", 0.0, *rest))
+    made = checked(Declaration(lane, "{}", 0.0, *rest))
+    flow = None
+    if own_flow or asked_flow:
+        from prokerja.flow_terms import merged
+
+        flow = merged(name, own_flow, asked_flow)
+    return Usual(lane, made.retries, made.retry_after, made.timeout, flow)
 
 
 def checked(declaration: Declaration) -> Declaration:
     """The declaration, if all but its payload is fit for the store; raises BadOption."""
-    (queue, name, priority, *_), _, due_at, *rest, label, batch, conditions = declaration
+    (queue, name, priority, _, flow), _, due_at, *rest, label, batch, conditions = declaration
     check_names(label, batch)
+    if flow is not None:
+        from prokerja.flow_terms import check_flow
+
+        check_flow(flow)
     if conditions is not None:
         check_conditions(conditions)
     NAME.check(name, "job")

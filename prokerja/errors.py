@@ -72,6 +72,10 @@ class NotRunning(ProkerjaError):
     """The job is not running, or not suspended, so it cannot be suspended or resumed."""
 
 
+class NotPaused(ProkerjaError):
+    """A queue that is to be resumed is not paused."""
+
+
 class NotEnded(ProkerjaError):
     """A job has no result yet."""
 

@@ -15,7 +15,7 @@ from prokerja.running import running
 from prokerja.terms import DEFAULTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import timedelta
     from typing import ParamSpec, TypeVar, Unpack
 
@@ -42,6 +42,13 @@ class Job:
     retry_after: ClassVar[float]
     timeout: ClassVar[float | None]
     keep: ClassVar[bool | float | timedelta | None]
+    limit_key: ClassVar[str | None]
+    limit: ClassVar[int | None]
+    lock: ClassVar[str | None]
+    rate: ClassVar[str | None]
+    rate_key: ClassVar[str | None]
+    needs: ClassVar[Mapping[str, int | str] | None]
+    fair_key: ClassVar[str | None]
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

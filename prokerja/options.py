@@ -3,13 +3,16 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prokerja.errors import BadOption, RequestError
 from prokerja.model.declaration import Conditions
-from prokerja.terms import ID, IF_PARENT_FAILS, NAME, SWITCH, TERMS
+from prokerja.terms import FLOW_NAMES, ID, IF_PARENT_FAILS, NAME, SWITCH, TERMS
 from prokerja.text import quoted, shown
 from prokerja.times import MAX_SECONDS, MAX_TIMESTAMP
+
+if TYPE_CHECKING:
+    from prokerja.model.flow import FlowTerms
 
 
 class Options(NamedTuple):
@@ -42,9 +45,24 @@ class Options(NamedTuple):
     """What it means if one of those fails: `cancel`, `run` or `wait`."""
     after_batch: str | None = None
     """The batch of which no other may be open."""
+    limit_key: str | None = None
+    """What `limit` counts; `{field}` stands for that field's value."""
+    limit: int | None = None
+    """How many with its key, or of its name, may run at once."""
+    lock: str | None = None
+    """A key, no other with which may run at the same time."""
+    rate: str | None = None
+    """How many with its key, or of its name, may start in some time, such as `10/min`."""
+    rate_key: str | None = None
+    """What `rate` counts."""
+    needs: Mapping[str, int | str] | tuple[tuple[str, int], ...] | None = None
+    """How much it takes of each resource while it runs."""
+    fair_key: str | None = None
+    """Jobs of different keys take turns."""
 
 
 NO_OPTIONS = Options()
+NO_CONDITIONS, NO_FLOW = NO_OPTIONS[9:16], NO_OPTIONS[16:]
 MAX_TRACE_CHARACTERS = 2048
 """Four times what others are to carry of a tracestate."""
 RULES = {"label": NAME, "batch": NAME, **{term.name: term.rule for term in TERMS}}
@@ -79,7 +97,34 @@ def _checked(**given: Any) -> Options:
             RULES[name].check(value, name)
     due(options, 0.0)
     conditions = conditions_of(options, 0.0)
-    return options if conditions is None else options._replace(after=conditions.after)
+    if conditions is not None:
+        options = options._replace(after=conditions.after)
+    return _locked(options) if flow_asked(options) else options
+
+
+def _locked(options: Options) -> Options:
+    """The same, where a lock is the limit that it is, and nobody can change the needs."""
+    from prokerja.resources import amounts_of
+
+    if options.lock is not None:
+        options = options._replace(limit_key=options.lock, limit=1, lock=None)
+    if options.needs is not None:
+        options = options._replace(needs=amounts_of(options.needs, "needs"))
+    return options
+
+
+def flow_asked(options: Options, *, literal: bool = False) -> "FlowTerms | None":
+    """What a declaration with these options says of its flow; None for nothing.
+
+    In `literal` keys, braces are braces. Raises BadOption for what cannot be meant.
+    """
+    given = options[16:]
+    if given == NO_FLOW:
+        return None
+    from prokerja.flow_terms import terms_of
+
+    said = zip(FLOW_NAMES, given, strict=True)
+    return terms_of({name: value for name, value in said if value is not None}, literal=literal)
 
 
 _remembered = lru_cache(maxsize=1024, typed=True)(_checked)
@@ -100,8 +145,8 @@ def due(options: Options, now: float) -> float:
 
 def conditions_of(options: Options, now: float) -> Conditions | None:
     """What a declaration with these options waits for; raises BadOption for what cannot be."""
-    given = options[9:]
-    if given == NO_OPTIONS[9:]:
+    given = options[9:16]
+    if given == NO_CONDITIONS:
         return None
     coalesce, replace, hold, expires, after, if_parent_fails, after_batch = given
     parents = _parents(after)
@@ -127,13 +172,13 @@ def _parents(after: Any) -> tuple[Any, ...]:
         raise BadOption(f"after: {shown(after)} is no id; give ids of jobs") from None
 
 
-def expiry(expires: Any, now: float) -> float | None:
-    """When a declaration that `expires` then fails; raises BadOption."""
+def expiry(expires: Any, now: float, what: str = "expires") -> float | None:
+    """The moment that seconds from now or a datetime mean; raises BadOption, naming `what`."""
     if expires is None:
         return None
     if hasattr(expires, "timestamp"):
-        return seconds_between(_epoch(expires), "expires", -MAX_TIMESTAMP, MAX_TIMESTAMP)
-    return now + seconds_between(expires, "expires", 0.0, MAX_SECONDS)
+        return seconds_between(_epoch(expires), what, -MAX_TIMESTAMP, MAX_TIMESTAMP)
+    return now + seconds_between(expires, what, 0.0, MAX_SECONDS)
 
 
 def check_names(label: Any, batch: Any) -> None:

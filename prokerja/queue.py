@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import atexit
 import os
-import time
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from prokerja import repository
-from prokerja.answers import Answers
+from prokerja.queue_control import QueueControl
 from prokerja.settings import Settings, settings
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from types import TracebackType
-    from typing import Any, Unpack
+    from typing import Any, Self, Unpack
 
     from prokerja.catalog.refresh import KnownJob
     from prokerja.model.declaration import Declaration, Ids, Status
     from prokerja.repository.verbs import Repository
     from prokerja.types import Changes, Declarable, Terms
 
+_stand_ins: list[Queue] = []
+"""Default queues for a while, the latest last."""
 
-class Queue(Answers):
+
+class Queue(QueueControl):
     """One database file, with the verbs of `prokerja declare` and its kin.
 
     `path` is the file, `:memory:` for a queue that lives as long as this object, or None for the
@@ -49,7 +52,7 @@ class Queue(Answers):
         self._process = os.getpid()
         self._repository = repository.open(self.path, create=create)
 
-    def __enter__(self) -> Queue:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -83,18 +86,21 @@ class Queue(Answers):
         commits.
         Raises RequestError for what is not a job or no option, TryAgain if the file is locked.
         """
-        from prokerja.checking import declaration_of
-
-        now = time.time()
-        declaration = declaration_of(job, options, now, self._settings.jobs)
+        now = self._now()
+        [declaration] = self._declarations((job,), options, now)
         return self.register((declaration,), now, connection)[0]
 
     def declare_many(self, jobs: Iterable[Declarable], **options: Unpack[Terms]) -> range | Ids:
         """Register all jobs or none, in one transaction; returns their ids, in order."""
+        now = self._now()
+        return self.register(self._declarations(jobs, options, now), now)
+
+    def _declarations(
+        self, jobs: Iterable[Declarable], options: Terms, now: float
+    ) -> Iterator[Declaration]:
         from prokerja.checking import declarations_of
 
-        now = time.time()
-        return self.register(declarations_of(jobs, options, now, self._settings.jobs), now)
+        return declarations_of(jobs, options, now, self._settings.jobs)
 
     def known_job(self, name: str) -> KnownJob:
         """What is known of a job by its name, after a look at the job files.
@@ -121,11 +127,11 @@ class Queue(Answers):
 
     def retry(self, *ids: int) -> None:
         """Put failed jobs back with their attempts counted anew; make pending ones due now."""
-        self.repository.retry(ids, time.time())
+        self.repository.retry(ids, self._now())
 
     def retry_failed(self, queue: str | None = None, job: str | None = None) -> int:
         """Put all failed jobs back, of a queue or of a name if given; returns how many."""
-        return self.repository.retry_failed(queue, job, time.time())
+        return self.repository.retry_failed(queue, job, self._now())
 
     def resolve(self, id: int, data: Any = None, token: str | None = None) -> None:
         """Hand an awaiting job what it waits for, a JSON value; a worker then goes on with it.
@@ -136,7 +142,7 @@ class Queue(Answers):
         """
         from prokerja.resolving import resolve
 
-        resolve(self.repository, id, data, token)
+        resolve(self.repository, id, data, token, self._now)
 
     def cancel(self, *ids: int, why: str | None = None) -> int:
         """End jobs that have not ended, all or none; they fail, and are not retried.
@@ -146,7 +152,7 @@ class Queue(Answers):
         """
         from prokerja.lifecycle import cancelled
 
-        return self.repository.cancel(ids, cancelled(why), time.time())
+        return self.repository.cancel(ids, cancelled(why), self._now())
 
     def cancel_matching(
         self,
@@ -164,7 +170,7 @@ class Queue(Answers):
         from prokerja.model.record import Filter
 
         wanted = Filter(None, queue, job, label, batch=batch)
-        return self.repository.cancel_matching(wanted, cancelled(why), time.time())
+        return self.repository.cancel_matching(wanted, cancelled(why), self._now())
 
     def hold(self, *ids: int) -> None:
         """Keep pending jobs from running until they are released, all or none.
@@ -186,9 +192,9 @@ class Queue(Answers):
         What is left out stays as it is; None takes a time limit, a label or a batch away. Raises
         NotFound or RequestError naming the first that is not there or not pending.
         """
-        from prokerja.declaring import change_of
+        from prokerja.changing import change_of
 
-        now = time.time()
+        now = self._now()
         self.repository.change(ids, change_of(changes, now), now)
 
     def suspend(self, *ids: int) -> None:
@@ -197,7 +203,7 @@ class Queue(Answers):
         Their time limits stand still meanwhile. Raises NotFound or NotRunning naming the first
         that is not there or does not run.
         """
-        self.repository.suspend(ids, time.time())
+        self.repository.suspend(ids, self._now())
 
     def resume(self, *ids: int) -> None:
         """Continue suspended jobs, all or none.
@@ -211,7 +217,7 @@ class Queue(Answers):
 
         Returns how many; processing ones are never deleted (ValueError).
         """
-        return self.repository.purge(status, before, queue, now=time.time())
+        return self.repository.purge(status, before, queue, now=self._now())
 
     def close(self) -> None:
         """Close the file; a forked process that has only inherited it leaves it alone."""
@@ -231,7 +237,17 @@ def declare_many(jobs: Iterable[Declarable], **options: Unpack[Terms]) -> range 
 
 def default_queue() -> Queue:
     """The queue that the settings name: opened once, and closed when the program ends."""
-    return _default(settings().db)
+    return _stand_ins[-1] if _stand_ins else _default(settings().db)
+
+
+@contextmanager
+def default_replaced(queue: Queue) -> Iterator[None]:
+    """Have `queue` be the default one meanwhile, for all threads; it may be done anew inside."""
+    _stand_ins.append(queue)
+    try:
+        yield
+    finally:
+        _stand_ins.remove(queue)
 
 
 @cache

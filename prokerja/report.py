@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prokerja.model.declaration import SHELL, Status
+from prokerja.model.flow import Flow
 from prokerja.text import loaded
 from prokerja.times import iso
 
 if TYPE_CHECKING:
+    from prokerja.model.flow import QueueRule
     from prokerja.model.progress import Progress
     from prokerja.model.record import Attempt, Awaiting, Condition, Detail, Parent, Record
     from prokerja.model.summary import Summary, Tally
@@ -23,6 +25,70 @@ def summary_json(summary: Summary) -> dict[str, Any]:
         "queues": [{"queue": tally.queue, **tally_json(tally)} for tally in summary.queues],
         "oldest_due_seconds": None if waiting is None else round(summary.now - waiting, 3),
         "workers": [worker_json(worker) for worker in summary.workers],
+        "paused": [pause_json(pause) for pause in summary.paused],
+    }
+
+
+class QueueState(NamedTuple):
+    """A queue, and what people have said of it."""
+
+    tally: Tally
+    rule: QueueRule
+    pause: QueueRule | None
+    """Its own pause, or else that of all queues; None if it is not paused."""
+
+
+def queues_of(summary: Summary) -> list[QueueState]:
+    """Every queue that has jobs, or of which people have said something, by name.
+
+    The first is all of them (`""`) if something was said of those.
+    """
+    from prokerja.model.flow import QueueRule
+    from prokerja.model.summary import Tally
+    from prokerja.pauses import ALL_QUEUES
+
+    tallies = {tally.queue: tally for tally in summary.queues if any(tally[1:])}
+    rules = {rule.name: rule for rule in summary.rules if rule.says_something(summary.now)}
+    pauses = {pause.name: pause for pause in summary.paused}
+    return [
+        QueueState(
+            tallies.get(name) or Tally(name, 0, 0, 0, 0),
+            rules.get(name) or QueueRule(name),
+            pauses.get(name) or pauses.get(ALL_QUEUES),
+        )
+        for name in sorted(tallies.keys() | rules.keys())
+    ]
+
+
+def queues_json(summary: Summary) -> dict[str, Any]:
+    """The shape of `queue:list --json`."""
+    found = [
+        {
+            **rule_json(one.rule),
+            **tally_json(one.tally),
+            "paused": None if one.pause is None else pause_json(one.pause),
+        }
+        for one in queues_of(summary)
+        if one.rule.name
+    ]
+    return {"queues": found, "paused": [pause_json(pause) for pause in summary.paused]}
+
+
+def rule_json(rule: QueueRule) -> dict[str, Any]:
+    """A queue's limit and rate as JSON; null for none."""
+    rate = None if rule.rate is None else rule.rate._asdict()
+    return {"queue": rule.name, "limit": rule.max_running, "rate": rate}
+
+
+def pause_json(pause: QueueRule) -> dict[str, Any]:
+    """A pause as JSON; its queue is null for all of them."""
+    since, until = (None if at is None else iso(at) for at in (pause.paused_at, pause.paused_until))
+    return {
+        "queue": pause.name or None,
+        "by": pause.paused_by,
+        "since": since,
+        "until": until,
+        "why": pause.paused_why,
     }
 
 
@@ -115,6 +181,7 @@ def detail_json(detail: Detail) -> dict[str, Any]:
         "retries": record.retries,
         "retry_after": record.retry_after,
         "timeout": record.timeout,
+        **flow_json(record.lane.flow),
         "returns": record.returns,
         "expires_at": None if detail.expires_at is None else iso(detail.expires_at),
         "after": [parent_json(parent) for parent in detail.parents],
@@ -123,6 +190,17 @@ def detail_json(detail: Detail) -> dict[str, Any]:
         "steps": [{"step": one.name, "done_at": iso(one.done_at)} for one in detail.steps],
         "hooks_due": not detail.is_told,
         "history": [attempt_json(attempt) for attempt in detail.attempts],
+    }
+
+
+def flow_json(flow: Flow | None) -> dict[str, Any]:
+    """What a job is subject to beside its queue, as JSON; null for what it is not."""
+    limit_key, most, rate_key, starts, seconds, needs, fair_key = flow or Flow()
+    return {
+        "limit": {"key": limit_key, "most": most} if most else None,
+        "rate": {"key": rate_key, "starts": starts, "seconds": seconds} if starts else None,
+        "needs": dict(needs),
+        "fair_key": fair_key or None,
     }
 
 

@@ -1,7 +1,8 @@
 """Where things are and how long they are kept: flags, environment, file, defaults."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 from prokerja import repository
@@ -14,8 +15,12 @@ FILE = "prokerja.toml"
 T = TypeVar("T")
 UNREACHABLE = "in the memory of a worker"
 """Stands for its database in the environment of a job whose worker keeps it in memory."""
+IN_A_TEST = "in the memory of a test"
+"""The same of what a test runs."""
 DAY = 86400.0
 KEYS = ("db", "jobs", "keep_completed", "keep_failed", "keep_output", "tracing")
+TABLES = ("resources",)
+"""What only the file can say."""
 
 
 class Settings(NamedTuple):
@@ -33,7 +38,9 @@ class Settings(NamedTuple):
     """Seconds for which failed jobs are kept."""
     keep_output: int
     """Bytes that are kept of the beginning, and of the end, of what an attempt prints."""
-    tracing: bool
+    resources: Mapping[str, int] = MappingProxyType({})
+    """How much this machine has of each resource that jobs may need."""
+    tracing: bool = False
     """Whether declarations and attempts have spans; see `prokerja.tracing`."""
 
 
@@ -56,8 +63,15 @@ def settings(db: str | None = None, jobs: str | None = None) -> Settings:
         keep_completed=_read(given, "keep_completed", duration, 7 * DAY),
         keep_failed=_read(given, "keep_failed", duration, 30 * DAY),
         keep_output=_read(given, "keep_output", size, 2**20),
+        resources=_resources(given["resources"]) if "resources" in given else {},
         tracing=_read(given, "tracing", _switch, usual=False),
     )
+
+
+def _resources(table: Any) -> dict[str, int]:
+    from prokerja.resources import amounts_of
+
+    return dict(amounts_of(table, "resources", least=0))
 
 
 def _read(given: dict[str, Any], key: str, read: Callable[[str, str], T], usual: T) -> T:
@@ -92,6 +106,11 @@ def _path(key: str, text: str, folder: str = "") -> str:
             "this job's worker keeps its queue in memory, where only that process can declare;"
             " use self.declare(job), or pass --db PATH"
         )
+    if text == IN_A_TEST:
+        raise BadOption(
+            "a test keeps the default queue in memory, where only prokerja.declare() and"
+            " declare_many() find it; give a Queue or a command a path of its own"
+        )
     if "\0" in text:
         raise BadOption(f"{key} has a NUL in it; give a path without one")
     expanded = os.path.expanduser(text)
@@ -109,7 +128,7 @@ def _from_environment() -> dict[str, str]:
     return {key: value for key, value in found if value}
 
 
-def _from_file(folder: str) -> dict[str, str]:
+def _from_file(folder: str) -> dict[str, Any]:
     """What the settings file in `folder` says; its paths are relative to that folder."""
     path = os.path.join(folder, FILE)
     if not folder or not os.path.exists(path):
@@ -122,9 +141,13 @@ def _from_file(folder: str) -> dict[str, str]:
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadOption(f"{path}: {error}; correct it or move it away") from None
     for key, value in given.items():
-        if key not in KEYS:
-            raise BadOption(f"{path}: unknown setting {key!r}; there are {', '.join(KEYS)}")
-        if not isinstance(value, str):
+        if key not in KEYS + TABLES:
+            known = ", ".join(KEYS + TABLES)
+            raise BadOption(f"{path}: unknown setting {key!r}; there are {known}")
+        if key in TABLES:
+            if not isinstance(value, dict):
+                raise BadOption(f"{path}: {key} must be a table, such as [{key}]")
+        elif not isinstance(value, str):
             raise BadOption(f'{path}: {key} must be a string, such as {key} = "…"')
     return {
         key: _path(key, value, folder) if value and key in ("db", "jobs") else value

@@ -102,7 +102,7 @@ def payload_of(argv: Sequence[str], surroundings: Surroundings, line: str = "") 
 
 def declaration(payload: dict[str, Any], now: float, options: Options) -> "Declaration":
     """The declaration of a command; raises BadPayload, BadOption."""
-    return declaring.of_named(NAMED, payload, now, options, longest=MAX_PAYLOAD_BYTES)
+    return declaring.of_named(NAMED, payload, now, options, MAX_PAYLOAD_BYTES)
 
 
 def of_json(given: Mapping[str, Any], cwd: str) -> dict[str, Any]:

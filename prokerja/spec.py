@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Self
 
 from prokerja.errors import BadPayload
+from prokerja.model.flow import FlowTerms
 from prokerja.text import brief, escaped, shown
 
 MAX_FAULTS = 8
@@ -46,6 +47,11 @@ class Field(NamedTuple):
     default_text: str
     """The default as shown: `'sha256'`, or `...` when it is computed."""
 
+    @property
+    def has_default(self) -> bool:
+        """Whether it may be left out, and is then known."""
+        return not self.required and self.default_text != "..."
+
     def is_unclear(self) -> bool:
         """Whether it has a type of which nothing is known."""
         return bool(self.type) and not self.schema
@@ -78,6 +84,8 @@ class JobSpec(NamedTuple):
     """Options, or `name`, that only running the file can tell; none once it was imported."""
     keep: float | None = None
     """For how long completed ones are kept; None if the settings say, or it cannot be told yet."""
+    flow: FlowTerms | None = None
+    """What it says of limits, rates, resources and turns; None for nothing."""
 
     def signature(self) -> str:
         """What it takes: `send_email(to: str, subject: str = '')`."""
@@ -95,13 +103,18 @@ class JobSpec(NamedTuple):
     def to_json(self) -> dict[str, Any]:
         """A JSON object that `from_json` reads."""
         values = {**self._asdict(), "fields": [field._asdict() for field in self.fields]}
-        return values if self.unsure else {key: values[key] for key in values if key != "unsure"}
+        if self.flow is not None:
+            values["flow"] = self.flow.to_json()
+        absent = [key for key in ("unsure", "flow") if not values[key]]
+        return {key: values[key] for key in values if key not in absent}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
         """The spec that `to_json` wrote; KeyError or TypeError for anything else."""
         fields = tuple(Field(**field) for field in data["fields"])
-        return cls(**{**data, "fields": fields, "unsure": tuple(data.get("unsure", ()))})
+        flow = FlowTerms.from_json(data["flow"]) if "flow" in data else None
+        unsure = tuple(data.get("unsure", ()))
+        return cls(**{**data, "fields": fields, "unsure": unsure, "flow": flow})
 
     def check(self, payload: Any) -> None:
         """Raise BadPayload, telling all that is wrong at once, unless the job takes `payload`."""

@@ -20,8 +20,11 @@ SYNONYMS = {
     "retry": ("rerun", "requeue", "restart"),
     "resolve": ("answer", "complete", "fulfill", "respond"),
     "cancel": ("abort", "kill", "revoke"),
-    "suspend": ("freeze", "pause"),
-    "resume": ("cont", "continue", "unpause"),
+    "suspend": ("freeze",),
+    "resume": ("cont", "continue"),
+    "queue:list": ("queues",),
+    "queue:pause": ("pause",),
+    "queue:resume": ("unpause",),
     "jobs": ("kinds", "types"),
     "--version": ("-V", "version"),
 }

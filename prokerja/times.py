@@ -12,6 +12,8 @@ MAX_SECONDS = 100 * 365 * 86400.0
 """No duration is longer than a hundred years, in seconds."""
 MAX_TIMESTAMP = 253402300799.0
 """No moment is later than the end of the year 9999 (UTC), in seconds since the epoch."""
+FAR_SECONDS = 30 * 86400.0
+"""From here on a moment in a list for people is a day."""
 
 _DURATION = r"(?a)(\d{1,15}(?:\.\d{1,9})?)([smhdw]?)"
 
@@ -66,3 +68,12 @@ def human(seconds: float) -> str:
         if count or parts:
             parts.append(f"{count}{unit}")
     return " ".join(parts[:2])
+
+
+def short(at: float, now: float) -> str:
+    """A moment in a few letters: `39s ago`, `in 2h`, or the day if it is far away."""
+    distance = abs(now - at)
+    if distance > FAR_SECONDS:
+        return iso(at)[:10]
+    largest = human(max(distance, 10)).split()[0] if distance >= 10 else f"{int(distance)}s"
+    return f"{largest} ago" if at <= now else f"in {largest}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypedDict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from prokerja.configured_job import ConfiguredJob
@@ -57,6 +57,20 @@ class Terms(TypedDict, total=False):
     """What it means if one of those fails; `cancel` if left out."""
     after_batch: str | None
     """The batch of which no other may be open."""
+    limit_key: str | None
+    """What `limit` counts; `{field}` stands for that field's value. The job's name if left out."""
+    limit: int | None
+    """How many with that key may run at once, 1 to 1,000,000."""
+    lock: str | None
+    """A key, no other with which may run at the same time."""
+    rate: str | None
+    """How many with its key may start in some time: `10/min`, `5/30s`."""
+    rate_key: str | None
+    """What `rate` counts; the job's name if left out."""
+    needs: Mapping[str, int | str] | None
+    """How much it takes of each resource while it runs: `{"gpu": 1, "memory": "4G"}`."""
+    fair_key: str | None
+    """Jobs of different keys take turns."""
 
 
 class Changes(TypedDict, total=False):

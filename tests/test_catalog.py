@@ -384,7 +384,7 @@ def test_a_file_is_read_as_a_spec(put: Put) -> None:
 def test_without_options_the_defaults_hold(put: Put) -> None:
     path = put("a.py", "class Dig(Job):\n    def handle(self): ...\n")
     assert only(path)[:6] == ("dig", "default", 0, 0, 60.0, None)
-    assert only(path)[6:] == ((), False, path, "", (), None)
+    assert only(path)[6:] == ((), False, path, "", (), None, None)
 
 
 @pytest.mark.parametrize(
@@ -987,7 +987,7 @@ class Fill(Job):
 def test_explicit_classes_are_loaded_the_same_way() -> None:
     loaded = load_classes([Dig, Fill, Dig])
     assert loaded.specs["dig"].signature() == "dig(depth: int = 2)"
-    assert loaded.specs["dig"][8:] == (str(Path(__file__)), "Dig a hole.", (), None)
+    assert loaded.specs["dig"][8:] == (str(Path(__file__)), "Dig a hole.", (), None, None)
     assert loaded.classes == {"dig": Dig}
     assert [file for file, _ in loaded.broken] == [str(Path(__file__))] * 2
     assert errors(loaded)[0].startswith("Fill is not a job; give it a handle()")

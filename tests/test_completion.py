@@ -17,7 +17,8 @@ if TYPE_CHECKING:
         ("prokerja report:jobs --st", ["--status"]),
         ("prokerja report:jobs --status ", ["completed", "failed", "pending", "processing"]),
         ("prokerja report:jobs --status=f", ["--status=failed"]),
-        ("prokerja report:jobs --queue ", ["default", "emails"]),
+        ("prokerja report:jobs --queue ", ["default", "emails", "paused"]),
+        ("prokerja queue:resume p", ["paused"]),
         ("prokerja report:jobs --label n", ["nightly"]),
         ("prokerja report:job ", ["1", "2"]),
         ("prokerja retry ", []),
@@ -36,6 +37,7 @@ def test_the_words_that_may_end_a_line_are_offered(
 ) -> None:
     shell.declare("noop", "--label", "nightly")
     shell.declare_job("noop", options={"queue": "emails"})
+    shell.queue.pause_queue("paused")
     told = shell("completion", "--line", line)
     assert (told.code, told.lines, told.err) == (0, words, "")
 

@@ -18,7 +18,7 @@ from prokerja.errors import BadOption
 from prokerja.model.declaration import Declaration, Lane
 from prokerja.options import Options
 from prokerja.spec import JobSpec
-from prokerja.terms import DEFAULTS, TERMS, Term
+from prokerja.terms import DEFAULTS, FLOW_NAMES, FLOW_TERMS, TERMS, Term
 from prokerja.types import Terms
 
 if TYPE_CHECKING:
@@ -31,11 +31,13 @@ WHEN = {"delay", "at", *OWN}
 
 
 def test_a_program_may_ask_for_each() -> None:
-    assert set(Terms.__annotations__) == set(Options._fields) == WHEN | set(DEFAULTS)
+    named = WHEN | set(DEFAULTS) | set(FLOW_NAMES)
+    assert set(Terms.__annotations__) == set(Options._fields) == named
+    assert Options._fields[-len(FLOW_NAMES) :] == FLOW_NAMES
 
 
 def test_a_class_may_set_each() -> None:
-    assert set(DEFAULTS) <= set(Job.__annotations__)
+    assert {*DEFAULTS, *FLOW_NAMES} <= set(Job.__annotations__)
     assert set(RULES) == {"name", *DEFAULTS, "keep"}
     assert JobSpec._fields[: len(DEFAULTS) + 1] == ("name", *DEFAULTS)
 
@@ -46,10 +48,10 @@ def test_a_declaration_holds_each() -> None:
 
 def test_a_shell_and_a_batch_may_ask_for_each() -> None:
     taken = {parameter.name: parameter for parameter in parameters(load("declare:job"))}
-    for term in TERMS:
+    for term in (*TERMS, *FLOW_TERMS):
         assert taken[term.name].flags == (f"--{term.name.replace('_', '-')}",)
         assert taken[term.name].marker.help == term.help
-    assert {*DEFAULTS, "in", "at", *OWN} == KEYS - {"job", "payload"}
+    assert {*DEFAULTS, *FLOW_NAMES, "in", "at", *OWN} == KEYS - {"job", "payload"}
     assert taken.keys() >= OWN
 
 

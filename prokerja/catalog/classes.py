@@ -80,6 +80,11 @@ class Class:
         """The same, if what is elsewhere had no say."""
         return next((one.names[name] for one in self.own if name in one.names), None)
 
+    def has_written(self, value: ast.expr) -> bool:
+        """Whether this very expression stands in its body, so that no other name is bound to it."""
+        statements = [statement for one in self.own for statement in one.node.body]
+        return any(getattr(statement, "value", None) is value for statement in statements)
+
     def attribute(self, name: str) -> Bound:
         """What `Class.name` is."""
         if self.is_changed(name):

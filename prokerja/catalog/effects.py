@@ -78,6 +78,8 @@ class Effects:
         match node:
             case ast.Attribute(owner, name, ast.Store() | ast.Del()):
                 self.set(evaluate(owner, self._block), name)
+            case ast.Subscript(ast.Attribute(owner, name), _, ast.Store() | ast.Del()):
+                self.set(evaluate(owner, self._block), name)
             case ast.NamedExpr(ast.Name(name)):
                 self._block.bind(name, Unknown())
             case ast.Name(name, ast.Load()):

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prokerja.catalog.annotations import headline
 from prokerja.catalog.files import Stamp, scan
-from prokerja.catalog.options import RULES, check, seconds_kept
+from prokerja.catalog.options import RULES, check, flow_terms, seconds_kept
 from prokerja.catalog.package import import_file, install
 from prokerja.catalog.signature import fields_of, is_open
 from prokerja.errors import CatalogError
 from prokerja.fields import hidden_method
 from prokerja.job import Job, file_of, name_of, option
 from prokerja.spec import Broken, JobSpec
-from prokerja.terms import DEFAULTS
+from prokerja.terms import DEFAULTS, FLOW_NAMES
 from prokerja.text import brief
 
 if TYPE_CHECKING:
@@ -100,6 +100,7 @@ def spec_of(cls: type) -> JobSpec:
         file=file_of(cls),
         doc=_doc(cls, signature),
         keep=seconds_kept(option(cls, "keep")),
+        flow=flow_terms(cls.__name__, {name: option(cls, name) for name in FLOW_NAMES}),
     )
     check(cls.__name__, {key: getattr(spec, key) for key in RULES})
     return spec

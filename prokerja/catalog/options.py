@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from prokerja.errors import CatalogError
+from prokerja.errors import BadOption, CatalogError
 from prokerja.model.declaration import SHELL
 from prokerja.terms import NAME, TERMS, WAIT, Rule
 from prokerja.text import brief, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from prokerja.model.flow import FlowTerms
 
 JOB_NAME = Rule(lambda value: NAME.fits(value) and value != SHELL, f"{NAME.allowed}, not {SHELL}")
 """The name of a job of one's own."""
@@ -36,3 +38,16 @@ def check(cls: str, values: Mapping[str, Any]) -> None:
             raise CatalogError(
                 f"{brief(cls)}.{key} is {shown(value)}; make it {RULES[key].allowed}"
             )
+
+
+def flow_terms(cls: str, values: Mapping[str, Any]) -> FlowTerms | None:
+    """What the class of that name says by these options; raises CatalogError."""
+    said = {name: value for name, value in values.items() if value is not None}
+    if not said:
+        return None
+    from prokerja.flow_terms import terms_of
+
+    try:
+        return terms_of(said, f"{brief(cls)}.")
+    except BadOption as error:
+        raise CatalogError(str(error)) from None

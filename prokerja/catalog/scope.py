@@ -165,6 +165,8 @@ class Block:
         match target, bound:
             case ast.Name(name), _:
                 self.bind(name, bound)
+            case ast.Subscript(ast.Name(name)), _ if name in self.names:
+                self._forget([name])
             case ((ast.Tuple(parts) | ast.List(parts)), Known(tuple(values))) if len(parts) == len(
                 values
             ) and not any(isinstance(part, ast.Starred) for part in parts):

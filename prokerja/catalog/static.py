@@ -8,16 +8,16 @@ import os
 from tokenize import detect_encoding
 from typing import TYPE_CHECKING, Any
 
-from prokerja.catalog.annotations import COMPUTED, UNREADABLE, headline, json_value
-from prokerja.catalog.bindings import Function, Known
+from prokerja.catalog.annotations import COMPUTED, UNREADABLE, headline, json_value, value_of
+from prokerja.catalog.bindings import Function, Known, Unknown
 from prokerja.catalog.modules import Modules
-from prokerja.catalog.options import check, seconds_kept
+from prokerja.catalog.options import check, flow_terms, seconds_kept
 from prokerja.catalog.slots import constructor, is_unclear, slots_of
 from prokerja.errors import CatalogError
 from prokerja.fields import METHODS, hides
 from prokerja.job import snake_case
 from prokerja.spec import JobSpec
-from prokerja.terms import DEFAULTS
+from prokerja.terms import DEFAULTS, FLOW_NAMES
 from prokerja.text import escaped
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def _spec(cls: Class, path: str) -> JobSpec:
     if hidden := _hidden(cls):
         raise CatalogError(f"{escaped(path)}: {hides(cls.node.name, hidden)}")
     slots = slots_of(cls)
-    values = {key: _option(cls, key, slots) for key in ("name", *DEFAULTS)}
+    values = {key: _option(cls, key, slots) for key in ("name", *DEFAULTS, *FLOW_NAMES)}
     unsure = [key for key in values if values[key] is COMPUTED]
     if cls.is_unclear or is_unclear(cls):
         unsure.append("fields")
@@ -143,8 +143,10 @@ def _spec(cls: Class, path: str) -> JobSpec:
         **{key: DEFAULTS[key] if values[key] is COMPUTED else values[key] for key in DEFAULTS},
         "keep": None if (keep := _option(cls, "keep", slots)) is COMPUTED else keep,
     }
+    flow = {key: values[key] for key in FLOW_NAMES if values[key] is not COMPUTED}
     try:
         check(cls.node.name, told)
+        told["flow"] = flow_terms(cls.node.name, flow)
     except CatalogError as error:
         raise CatalogError(f"{escaped(path)}: {error}") from None
     return JobSpec(
@@ -175,4 +177,6 @@ def _option(cls: Class, key: str, slots: Mapping[str, Slot | None]) -> Any:
                 return json_value(seconds_kept(value) if key == "keep" else value)
             except UNREADABLE:
                 return COMPUTED
+        case Unknown(ast.Dict() as node) if cls.has_written(node):
+            return value_of(node)
     return COMPUTED

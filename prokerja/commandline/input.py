@@ -12,7 +12,7 @@ from prokerja.commandline import Option, Parameter
 from prokerja.declaring import MAX_PAYLOAD_BYTES
 from prokerja.errors import BadOption, BadPayload, RequestError
 from prokerja.options import NO_OPTIONS, Options
-from prokerja.terms import TERMS
+from prokerja.terms import FLOW_NAMES, FLOW_TERMS, TERMS
 from prokerja.text import quoted
 from prokerja.times import duration, moment
 
@@ -73,6 +73,13 @@ TERM_OPTIONS = (
         )
         for term in TERMS
     ),
+    *(
+        Parameter(
+            term.name, int if term.type is int else str, term.type is dict,
+            Option(term.help, metavar=term.metavar),
+        )
+        for term in FLOW_TERMS
+    ),
 )  # fmt: skip
 """What each declaring command takes of a declaration's terms."""
 DURATIONS = {term.name for term in TERMS if term.type is float}
@@ -87,6 +94,10 @@ def options_from(given: Mapping[str, Any]) -> Options:
     for key in DURATIONS:
         if (text := terms[key]) is not None:
             terms[key] = duration(text, f"--{key.replace('_', '-')}")
+    for key in FLOW_NAMES:
+        terms[key] = given.get(key)
+    if isinstance(terms["needs"], list):
+        terms["needs"] = _amounts(terms["needs"])
     return Options(
         delay=None if delay is None else duration(delay, "--in"),
         at=None if at is None else moment(at, "--at"),
@@ -101,6 +112,18 @@ def options_from(given: Mapping[str, Any]) -> Options:
         after_batch=given.get("after_batch"),
         **terms,
     )
+
+
+def _amounts(pairs: list[str]) -> dict[str, str]:
+    amounts: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, amount = pair.partition("=")
+        if not equals:
+            raise BadOption(f"--needs: {quoted(pair)} has no amount; write gpu=1 or memory=4G")
+        if name in amounts:
+            raise BadOption(f"--needs: {quoted(name)} is given twice; give it once")
+        amounts[name] = amount
+    return amounts
 
 
 def expiry(text: str, flag: str) -> float | datetime:

@@ -126,7 +126,11 @@ def values(name: str, words: list[str], place: Settings) -> Iterable[str]:
         return fixed[name]
     with suppress(ProkerjaError), Queue.of(place, create=False) as queue:
         if name == "queue":
-            return [tally.queue for tally in queue.summary().queues]
+            summary = queue.summary()
+            return [
+                *(tally.queue for tally in summary.queues),
+                *(rule.name for rule in summary.rules if rule.name),
+            ]
         if name == "ids" and words[0] == "cancel":
             return map(str, queue.open_ids()[-RECENT:])
         if name in ("id", "ids", "label"):

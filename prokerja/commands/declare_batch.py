@@ -21,14 +21,20 @@ from prokerja.commandline.input import (
     unreadable,
 )
 from prokerja.commands import Json, Place, Start, Wait
-from prokerja.commands.declared import coalesced_json, start_worker, wait_for
+from prokerja.commands.declared import (
+    Needs,
+    coalesced_json,
+    start_worker,
+    tell_of_pauses,
+    wait_for,
+)
 from prokerja.console import hint, plural, print_json, with_progress
 from prokerja.declaring import of_spec
 from prokerja.errors import ProkerjaError, RequestError
 from prokerja.names import portable
 from prokerja.options import NO_OPTIONS, Options
 from prokerja.queue import Queue
-from prokerja.terms import DEFAULTS
+from prokerja.terms import DEFAULTS, FLOW_NAMES
 from prokerja.text import quoted
 
 if TYPE_CHECKING:
@@ -41,7 +47,7 @@ TEXTS = ("in", "at", "expires", *DURATIONS)
 FLAGS = ("hold", "replace")
 KEYS = frozenset(
     ["job", "payload", "label", "batch", "coalesce", "after", "if_parent_fails", "after_batch",
-     *TEXTS, *FLAGS, *DEFAULTS]
+     *TEXTS, *FLAGS, *DEFAULTS, *FLOW_NAMES]
 )  # fmt: skip
 COMMAND_KEYS = KEYS - {"job", "payload"} | shell.KEYS
 
@@ -82,8 +88,11 @@ def run(
         known = cache(queue.known_job)
         with _opened(file) as source:
             given = _declarations(source, known, now, name, then)
-            declarations = with_progress(given, "read")
+            needs = Needs()
+            declarations = with_progress(needs.noted(given), "read")
             done = queue.register(declarations, now)
+        tell_of_pauses(queue, done)
+        needs.warn(place)
         if start:
             start_worker(queue, place)
         if wait:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from prokerja.commandline import Argument, Group, Option
 from prokerja.commandline.input import TERM_OPTIONS, options_from, parse_json, read_all, values
 from prokerja.commands import Json, Null, Place, Start, Wait
-from prokerja.commands.declared import show_declared, start_worker, wait_for
+from prokerja.commands.declared import Needs, show_declared, start_worker, tell_of_pauses, wait_for
 from prokerja.declaring import of_spec
 from prokerja.errors import BadPayload, ProkerjaError, RequestError
 from prokerja.options import Options
@@ -56,11 +56,15 @@ def run(
         job = source.known_job(name)
         spec, directory = job
         payload = _payload(spec, pairs, data, each)
+        needs = Needs()
         if each is None:
             one = of_spec(spec, payload, now, options, directory)
-            ids = source.register((one,), now)
+            ids = source.register(tuple(needs.noted((one,))), now)
         else:
-            ids = source.register(_each(job, payload, each, null, now, options), now)
+            made = _each(job, payload, each, null, now, options)
+            ids = source.register(needs.noted(made), now)
+        tell_of_pauses(source, ids)
+        needs.warn(place)
         if start:
             start_worker(source, place)
         if wait:

@@ -11,7 +11,7 @@ from prokerja import shell
 from prokerja.commandline import Argument, Group, Option, parse_int
 from prokerja.commandline.input import TERM_OPTIONS, options_from, values
 from prokerja.commands import Json, Null, Place, Start, Wait
-from prokerja.commands.declared import show_declared, start_worker, wait_for
+from prokerja.commands.declared import Needs, show_declared, start_worker, tell_of_pauses, wait_for
 from prokerja.errors import BadOption, BadPayload, ProkerjaError, RequestError
 from prokerja.names import portable
 from prokerja.options import Options
@@ -87,14 +87,17 @@ def run(
         retry_on=shell.RETRY_ON if retry_on is None else _codes(retry_on, "--retry-on"),
     )
     argv, line = list(map(portable, command)), portable(sh or "")
+    needs = Needs()
     with Queue.of(place) as queue:
         if each is None:
             payload = shell.payload_of(argv, surroundings, line)
-            ids = queue.register((shell.declaration(payload, now, options),), now)
+            one = shell.declaration(payload, now, options)
+            ids = queue.register(tuple(needs.noted((one,))), now)
         else:
-            ids = queue.register(
-                _each(argv, line, surroundings, each, null=null, now=now, options=options), now
-            )
+            made = _each(argv, line, surroundings, each, null=null, now=now, options=options)
+            ids = queue.register(needs.noted(made), now)
+        tell_of_pauses(queue, ids)
+        needs.warn(place)
         if start:
             start_worker(queue, place)
         if wait:

@@ -17,10 +17,41 @@ CANCELLED_AT_ONCE = 500
 """Jobs in one transaction: a few milliseconds."""
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from prokerja.model.declaration import Declaration
+    from prokerja.model.flow import QueueRule
     from prokerja.queue import Queue
     from prokerja.settings import Settings
+
+
+class Needs:
+    """What declarations need of the machine's resources, noted on their way into the store."""
+
+    def __init__(self) -> None:
+        self._amounts: dict[str, int] = {}
+        """The most that one of them needs, by name."""
+
+    def noted(self, declarations: Iterable[Declaration]) -> Iterator[Declaration]:
+        """The declarations themselves."""
+        for one in declarations:
+            if one.lane.flow is not None:
+                for name, amount in one.lane.flow.needs:
+                    self._amounts[name] = max(amount, self._amounts.get(name, 0))
+            yield one
+
+    def warn(self, place: Settings) -> None:
+        """Say what this machine does not have, or not so much of."""
+        there = place.resources
+        short = {name: n for name, n in self._amounts.items() if n > there.get(name, 0)}
+        if short:
+            from prokerja.resources import human
+
+            some = {name: there[name] for name in short if name in there}
+            say(
+                f"what was declared needs {human(short)}, and this machine has"
+                f" {human(some) or 'none'}; it waits until [resources] in prokerja.toml has enough"
+            )
 
 
 def start_worker(queue: Queue, place: Settings) -> None:
@@ -28,6 +59,23 @@ def start_worker(queue: Queue, place: Settings) -> None:
     from prokerja.detached import start_detached
 
     start_detached(queue, place.jobs if place.jobs_named else None)
+
+
+def tell_of_pauses(queue: Queue, ids: Sequence[int]) -> None:
+    """Say on stderr, whoever reads it, why jobs just declared have to wait: a queue is paused."""
+    with suppress(ProkerjaError, OSError):  # they are declared, whatever becomes of this question
+        for pause in queue.repository.pauses(ids, time.time()):
+            several = "its jobs" if pause.name else "the jobs"
+            _tell_of_pause(pause, "the job" if len(ids) == 1 else several)
+
+
+def _tell_of_pause(pause: QueueRule, jobs: str) -> None:
+    from prokerja.pauses import resuming, sentence
+    from prokerja.text import escaped
+    from prokerja.times import iso
+
+    end = f"`{resuming(pause)}`" if pause.paused_until is None else iso(pause.paused_until)
+    say(escaped(f"{sentence(pause)}; {jobs} will wait until {end}"))
 
 
 def wait_for(queue: Queue, ids: Sequence[int], name: str) -> int:

@@ -12,7 +12,8 @@ from prokerja.console.worker_log import ProgressLog, WorkerLog
 from prokerja.errors import BadOption, TryAgain
 from prokerja.queue import Queue
 from prokerja.streams import leave_if_unread
-from prokerja.terms import NAME
+from prokerja.terms import NAME, WEIGHT
+from prokerja.text import quoted
 from prokerja.times import duration
 from prokerja.worker.worker import Worker
 
@@ -24,7 +25,10 @@ def run(
     *,
     queue: Annotated[
         list[str],
-        Option("Take from this queue; repeat for more, the first goes first.", metavar="QUEUE"),
+        Option(
+            "Take from this queue; repeat for more, the first goes first; with weights, in turns.",
+            metavar="QUEUE[=N]",
+        ),
     ] = [],  # noqa: B006
     realizers: Annotated[
         int, Option("How many jobs to run at once; default: 1.", metavar=Number)
@@ -48,22 +52,20 @@ def run(
 ) -> int:
     """Start a worker, which runs jobs until it is stopped.
 
-    Example: prokerja realization:start --realizers 4
+    Example: prokerja realization:start --queue urgent=5 --queue default=1 --realizers 4
     """
     patience = duration(grace, "--grace")
     if realizers > MAX_REALIZERS:
         raise BadOption(f"realizers: {realizers} are too many; give {MAX_REALIZERS} or fewer")
-    for name in queue:
-        NAME.check(name, "--queue")
+    queues = _queues(queue)
     source = Queue.of(place)
-    talk = (
-        ProgressLog(_waiting(source, queue)) if until_empty and sys.stderr.isatty() else WorkerLog()
-    )
+    shows_progress = until_empty and sys.stderr.isatty()
+    talk = ProgressLog(_waiting(source, [*queues])) if shows_progress else WorkerLog()
     background = BackgroundLog(talk)
     worker = Worker(
         source,
         place.jobs if place.jobs_named else None,
-        queues=queue,
+        queues=queues,
         realizers=realizers,
         until_empty=until_empty,
         max_jobs=max_jobs,
@@ -78,6 +80,28 @@ def run(
     code = TryAgain.exit_code if worker.outdated else 0
     leave_if_unread(code)
     return code
+
+
+def _queues(given: list[str]) -> list[str] | dict[str, int]:
+    """The queues in order or, if any has a weight, their weights; those without weigh 1."""
+    weights = dict(map(_weighted, given))
+    for name, weight in weights.items():
+        NAME.check(name, "--queue")
+        WEIGHT.check(1 if weight is None else weight, f"--queue {name}")
+    if any(weights.values()):
+        return {name: weight or 1 for name, weight in weights.items()}
+    return given
+
+
+def _weighted(text: str) -> tuple[str, int | None]:
+    name, equals, weight = text.rpartition("=")
+    if not equals:
+        return text, None
+    if not weight.isascii() or not weight.isdecimal():
+        raise BadOption(
+            f"--queue: {quoted(weight)} is not a weight; write QUEUE=N, such as urgent=5"
+        )
+    return name, int(weight)
 
 
 def _waiting(source: Queue, queues: list[str]) -> int:

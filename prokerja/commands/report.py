@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from prokerja import report
 from prokerja.commandline import Option
 from prokerja.commands import BatchOption, Json, Place, QueueOption
-from prokerja.console import on_terminal, print_json, print_table
+from prokerja.console import on_terminal, print_json, print_table, say
 from prokerja.errors import BadOption, RequestError
 from prokerja.extras import insist_on
 from prokerja.queue import Queue
@@ -16,6 +16,7 @@ from prokerja.text import escaped
 from prokerja.times import human
 
 if TYPE_CHECKING:
+    from prokerja.model.flow import QueueRule
     from prokerja.model.record import Condition
     from prokerja.model.summary import Summary, Tally
 
@@ -72,9 +73,7 @@ def run(
     elif on_terminal():
         _show(summary)
     else:
-        print(TITLE)
-        for status, count in summary.total.counts().items():
-            print(f"{status}: {count}")
+        _print(summary)
 
 
 def show_conditions(id: int, conditions: list[Condition], *, json: bool) -> None:
@@ -110,8 +109,25 @@ def tell_prometheus(source: Queue, queue: str | None, path: str | None) -> None:
             raise
 
 
+def _paused(pause: QueueRule) -> str:
+    from prokerja.pauses import resuming, sentence_with_end
+
+    return escaped(f"{sentence_with_end(pause)}; `{resuming(pause)}` ends that")
+
+
+def _print(summary: Summary) -> None:
+    """The lines that programs read, and no other on stdout."""
+    for pause in summary.paused:
+        say(_paused(pause))
+    print(TITLE)
+    for status, count in summary.total.counts().items():
+        print(f"{status}: {count}")
+
+
 def _show(summary: Summary) -> None:
     print(TITLE)
+    for pause in summary.paused:
+        print(_paused(pause))
     total = summary.total.counts()
     several = len(summary.queues) > 1
     rows = [(tally.queue, *cells(tally)) for tally in summary.queues]

@@ -10,14 +10,16 @@ from prokerja.commandline import Argument
 from prokerja.commands import Json, Place
 from prokerja.console import print_json
 from prokerja.model.declaration import Status
+from prokerja.model.flow import Rate
 from prokerja.model.result import MAX_RESULT_BYTES
 from prokerja.queue import Queue
-from prokerja.text import brief, escaped
+from prokerja.text import brief, escaped, quoted
 from prokerja.times import human, iso
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from prokerja.model.flow import Flow
     from prokerja.model.record import Attempt, Awaiting, Detail, Parent
 
 MAX_PARENTS = 5
@@ -74,6 +76,23 @@ def _asked(detail: Detail, now: float) -> Iterator[tuple[str, str | None]]:
     first = f"{record.retries}, the first after {human(record.retry_after)}"
     yield "retries", first if record.retries else "none"
     yield "time limit", "none" if record.timeout is None else human(record.timeout)
+    if lane.flow is not None:
+        yield from _flow(lane.flow)
+
+
+def _flow(flow: Flow) -> Iterator[tuple[str, str | None]]:
+    """What it is subject to beside its queue."""
+    from prokerja import rates, resources
+
+    if flow.max_running:
+        yield "limit", f"{flow.max_running:,} at once for {quoted(flow.limit_key)}"
+    if flow.max_starts:
+        rate = rates.human(Rate(flow.max_starts, flow.rate_seconds))
+        yield "rate", f"{rate} for {quoted(flow.rate_key)}"
+    if flow.needs:
+        yield "needs", resources.human(dict(flow.needs))
+    if flow.fair_key:
+        yield "turns", f"with other keys than {quoted(flow.fair_key)}"
 
 
 def _stands(detail: Detail, now: float) -> Iterator[tuple[str, str | None]]:

@@ -16,7 +16,7 @@ from prokerja.model.record import Filter
 from prokerja.queue import Queue
 from prokerja.terms import DEFAULTS
 from prokerja.text import escaped, quoted
-from prokerja.times import duration, human, iso, moment
+from prokerja.times import duration, iso, moment, short
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,8 +32,6 @@ MOMENTS = ("declared", "due", "started", "finished")
 BAR_WIDTH = 8
 """Columns for the bar of a job's progress."""
 Cells = dict[str, Any]
-FAR_SECONDS = 30 * 86400.0
-"""From here on a list at a terminal shows the day."""
 
 
 def run(
@@ -118,7 +116,7 @@ def _show(records: Sequence[Record], shown: Sequence[str], now: float) -> None:
         shown = AT_TERMINAL
         if all(record.lane.queue == DEFAULTS["queue"] for record in records):
             shown = [name for name in shown if name != "queue"]
-    rows = [_row(record, shown, lambda at: _short(at, now)) for record in records]
+    rows = [_row(record, shown, lambda at: short(at, now)) for record in records]
     if "progress" in shown and any(record.progress for record in records):
         rows = [_with_bar(record, row, shown) for record, row in zip(records, rows, strict=True)]
     print_table(shown, rows, right=COUNTS, long=LONG)
@@ -137,15 +135,6 @@ def _with_bar(record: Record, row: tuple[str, ...], shown: Sequence[str]) -> tup
         f"{drawn} {cell}" if name == "progress" else cell
         for name, cell in zip(shown, row, strict=True)
     )
-
-
-def _short(at: float, now: float) -> str:
-    """A moment in a few letters: `39s ago`, `in 2h`, or the day if it is far away."""
-    distance = abs(now - at)
-    if distance > FAR_SECONDS:
-        return iso(at)[:10]
-    largest = human(max(distance, 10)).split()[0] if distance >= 10 else f"{int(distance)}s"
-    return f"{largest} ago" if at <= now else f"in {largest}"
 
 
 def _row(record: Record, shown: Sequence[str], when: Callable[[float], str]) -> tuple[str, ...]:

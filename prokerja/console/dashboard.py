@@ -12,6 +12,7 @@ from rich.text import Text
 from prokerja.console import STYLES, plural
 from prokerja.console.bars import bar
 from prokerja.model.declaration import Status
+from prokerja.pauses import sentence_with_end
 from prokerja.report import progress_of, what_of
 from prokerja.text import escaped
 from prokerja.times import human
@@ -27,7 +28,7 @@ MIN_WIDTH = 60
 """Columns, below which there is no room for what matters."""
 WIDE, BAR_WIDTH = 72, 12
 """Columns for which bars are that long; with fewer they are half as long."""
-MAX_QUEUES, MAX_WORKERS = 6, 4
+MAX_QUEUES, MAX_WORKERS, MAX_PAUSES = 6, 4, 3
 """Lines for each, at the most."""
 
 
@@ -47,6 +48,7 @@ class Dashboard:
         longest = BAR_WIDTH if width >= WIDE else BAR_WIDTH // 2
         top = [
             _spread(Text(escaped(self._path), "bold"), Text("q quits", "dim"), width),
+            *_pauses(snapshot, width),
             _counts(snapshot, width),
             self._rates(snapshot, longest),
             *_queues(snapshot, width),
@@ -84,6 +86,12 @@ class Dashboard:
         right = Text("suspended  " if record.suspended_at is not None else "", "yellow")
         right.append(f"worker {worker}  ", "dim").append(f"{_whole(now - since):>8}", "cyan")
         return _spread(line, right, width)
+
+
+def _pauses(snapshot: Snapshot, width: int) -> Sequence[Text]:
+    pauses = snapshot.summary.paused
+    lines = [Text(escaped(sentence_with_end(pause)), "yellow") for pause in pauses]
+    return [_spread(line, Text(), width) for line in _fitting(lines, MAX_PAUSES)]
 
 
 def _counts(snapshot: Snapshot, width: int) -> Text:

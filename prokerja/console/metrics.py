@@ -15,11 +15,13 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from prokerja.model.metrics import BOUNDS
+from prokerja.pauses import ALL_QUEUES, pause_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from prokerja.model.metrics import Bucket, Metrics
+    from prokerja.model.summary import Summary
 
 
 class _Told(Collector):
@@ -42,7 +44,7 @@ class _Told(Collector):
                 jobs.add_metric((tally.queue, status), count)
             since = summary.due_since.get(tally.queue, summary.now)
             oldest.add_metric((tally.queue,), summary.now - since)
-        yield from (jobs, oldest, *_attempts(self._found.durations))
+        yield from (jobs, oldest, _paused(summary), *_attempts(self._found.durations))
         realizers = sum(worker.realizers for worker in summary.workers)
         for name, what, value in (
             ("workers", "Workers that are alive.", len(summary.workers)),
@@ -67,6 +69,18 @@ def _registry(found: Metrics) -> CollectorRegistry:
     registry = CollectorRegistry()
     registry.register(_Told(found))
     return registry
+
+
+def _paused(summary: Summary) -> Metric:
+    """Which queues nothing is claimed of."""
+    paused = GaugeMetricFamily(
+        "prokerja_queue_paused", "1 if the queue is paused, 0 if not.", labels=("queue",)
+    )
+    rules = {rule.name: rule for rule in summary.rules}
+    known = {tally.queue for tally in summary.queues} | rules.keys()
+    for queue in sorted(known - {ALL_QUEUES}):
+        paused.add_metric((queue,), pause_of(rules, queue, summary.now) is not None)
+    return paused
 
 
 def _attempts(durations: Sequence[Bucket]) -> Iterable[Metric]:

@@ -45,6 +45,7 @@ def watch_lines(source: Queue, queue: str | None) -> None:
         summary = found.summary
         counts = " ".join(f"{status}={n}" for status, n in summary.total.counts().items())
         rates = f"ended_1s={found.last_second:.1f} ended_1min={found.last_minute:.1f}"
+        paused = f" paused={len(summary.paused)}" if summary.paused else ""
         moment = iso(summary.now)
-        print(f"{moment} {counts} workers={len(summary.workers)} {rates}", flush=True)
+        print(f"{moment} {counts} workers={len(summary.workers)} {rates}{paused}", flush=True)
         time.sleep(max(began + number * PERIOD - time.monotonic(), 0.0))

@@ -1,7 +1,10 @@
 """What declarations are subject to beside their queues: limits, rates, resources, turns."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple, Self
+
+Key = tuple[str, ...]
+"""Texts and names of fields in turns, with a text at either end."""
 
 
 class Rate(NamedTuple):
@@ -27,6 +30,31 @@ class Flow(NamedTuple):
     """Jobs of different keys take turns."""
 
 
+class FlowTerms(NamedTuple):
+    """What a job's class or its declaration says of its flow; None for what it does not say."""
+
+    limit_key: Key | None = None
+    limit: int | None = None
+    rate_key: Key | None = None
+    rate: Rate | None = None
+    needs: tuple[tuple[str, int], ...] | None = None
+    """By name, in order."""
+    fair_key: Key | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object that `from_json` reads."""
+        given = {name: value for name, value in self._asdict().items() if value is not None}
+        return {**given, "needs": dict(self.needs)} if self.needs is not None else given
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        """The terms that `to_json` wrote; KeyError or TypeError for anything else."""
+        keys = {name: tuple(value) for name, value in data.items() if name.endswith("_key")}
+        rate = Rate(*data["rate"]) if "rate" in data else None
+        needs = tuple(data["needs"].items()) if "needs" in data else None
+        return cls(limit=data.get("limit"), rate=rate, needs=needs, **keys)
+
+
 class QueueRule(NamedTuple):
     """What people have said of a queue; times are seconds since the epoch, in UTC."""
 
@@ -47,6 +75,26 @@ class QueueRule(NamedTuple):
             return False
         return self.paused_until is None or now < self.paused_until
 
+    def says_something(self, now: float) -> bool:
+        """Whether anything holds of it at that moment."""
+        return self.max_running is not None or self.rate is not None or self.is_paused(now)
+
 
 Resources = Mapping[str, int]
 """How much there is of each resource, by name."""
+
+
+class Shortage(NamedTuple):
+    """Something that keeps all that waits in a lane from being claimed."""
+
+    kind: Literal["limit", "rate", "resource", "queue limit", "queue rate"]
+    of: str
+    """The key, the resource or the queue that is short."""
+    most: int
+    """How many may run or start, or how much there is."""
+    used: int
+    wanted: int = 1
+    seconds: float = 0.0
+    """Of a rate: how long the stretch is in which so many may start."""
+    until: float | None = None
+    """When it will be over; None if that depends on others."""

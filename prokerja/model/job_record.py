@@ -10,6 +10,7 @@ from prokerja.model.declaration import Status
 from prokerja.text import loaded
 
 if TYPE_CHECKING:
+    from prokerja.model.flow import Flow
     from prokerja.model.progress import Progress
     from prokerja.model.record import Record
 
@@ -45,6 +46,8 @@ class JobRecord:
     """How many have ended."""
     retries: int
     """How many more it may have after the first."""
+    flow: Flow | None
+    """What it is subject to beside its queue: limit, rate, needs, turns; None for nothing."""
     declared_at: datetime
     due_at: datetime
     started_at: datetime | None
@@ -71,6 +74,7 @@ class JobRecord:
             error=None if is_completed else record.error,
             attempts=record.attempts,
             retries=record.retries,
+            flow=record.lane.flow,
             declared_at=_datetime(record.declared_at),
             due_at=_datetime(record.due_at),
             started_at=None if record.started_at is None else _datetime(record.started_at),

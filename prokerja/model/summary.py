@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from prokerja.model.declaration import Status
+from prokerja.model.flow import QueueRule
 from prokerja.model.worker import WorkerRow
 
 
@@ -31,6 +32,13 @@ class Summary(NamedTuple):
     workers: list[WorkerRow]
     """Those that are alive."""
     now: float
+    rules: tuple[QueueRule, ...] = ()
+    """What people have said of these queues, and of all of them, by name."""
+
+    @property
+    def paused(self) -> list[QueueRule]:
+        """The pauses that hold, that of all queues first."""
+        return [rule for rule in self.rules if rule.is_paused(self.now)]
 
     @property
     def waiting_since(self) -> float | None:

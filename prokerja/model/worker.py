@@ -1,9 +1,11 @@
 """Workers, and what they take."""
 
 from collections.abc import Collection
+from types import MappingProxyType
 from typing import NamedTuple
 
 from prokerja.model.declaration import SHELL, Lane
+from prokerja.model.flow import Resources
 
 
 class Taking(NamedTuple):
@@ -15,6 +17,15 @@ class Taking(NamedTuple):
     """The jobs it knows; None for every one."""
     directories: Collection[str] | None = None
     """The jobs directories that these are from; a job of no directory is any worker's."""
+    weights: tuple[int, ...] = ()
+    """How much each of the queues weighs: it takes from all of them in turns. Empty: in order."""
+    resources: Resources = MappingProxyType({})
+    """How much its machine has of each resource."""
+
+    @property
+    def weight_of(self) -> dict[str, int]:
+        """The weights by queue; nothing if it takes from them in order."""
+        return dict(zip(self.queues, self.weights, strict=False))
 
     def serves(self, queue: str) -> bool:
         """Whether it takes from that queue."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from prokerja.model.change import Change
     from prokerja.model.claim import Claimed, Extra, FailedAttempt, Reported, Requests
     from prokerja.model.declaration import Declaration, Ids, Status
+    from prokerja.model.flow import QueueRule, Rate
     from prokerja.model.metrics import Metrics
     from prokerja.model.record import Condition, Detail, Filter, Record, Running
     from prokerja.model.summary import Summary
@@ -59,13 +60,16 @@ class Turn(NamedTuple):
     names: dict[int, str]
     """Job names by lane, of the lanes that were looked at."""
     next_due: float | None
-    """When the next job that this worker takes is due; None if none waits."""
+    """When the next job that this worker takes is due, or may be once its queue's pause has ended;
+    None if none waits."""
     deadline: float | None
     """When a job of whatever queue may fail, because nobody resolves it or starts it by then."""
     extras: dict[tuple[int, int], Extra]
     """What else some of the claimed are given, by token and id."""
     lost: list[tuple[int, int]] = []  # noqa: RUF012  nobody changes it
     """Of those that have reported steps, those that are not the worker's, by token and id."""
+    is_throttled: bool = False
+    """Whether some that this worker takes are due, and wait for their rate."""
 
 
 class Recovered(NamedTuple):
@@ -113,6 +117,8 @@ class Repository(Protocol):
     """Whether other processes can open it."""
     patience: float
     """Seconds for which a write waits for its turn."""
+    chance: Callable[[], float]
+    """For jitter: random numbers in [0, 1)."""
 
     @property
     def outputs(self) -> OutputFolder | None:
@@ -209,7 +215,7 @@ class Repository(Protocol):
         """
 
     def purge_old(self, keep: Mapping[Status, float], now: float, seconds: float) -> float | None:
-        """Delete what ended longer ago than it is kept, for so many seconds at the most.
+        """Delete what ended longer ago than it is kept, for about so many seconds at the most.
 
         `keep` are the seconds for which each status is kept; a job's class may say otherwise.
         Returns when there will be more to delete, `now` if there is, None if nothing has ended.
@@ -220,6 +226,35 @@ class Repository(Protocol):
 
     def maintain(self) -> None:
         """Give back what room the store can do without, unless others are using it."""
+
+    # Queues
+
+    def pause_queue(
+        self, queue: str, now: float, by: str, why: str | None, until: float | None
+    ) -> tuple[QueueRule, QueueRule | None]:
+        """Have nothing of a queue claimed until that moment, or until it is resumed.
+
+        The queue `""` stands for all of them. Returns what holds of it from now on, and the pause
+        that this one replaces.
+        """
+
+    def resume_queue(self, queue: str, now: float) -> QueueRule:
+        """End the pause of a queue, or (`""`) that of all queues; returns it.
+
+        Raises NotPaused.
+        """
+
+    def limit_queue(self, queue: str, most: int | None) -> QueueRule:
+        """Have no more than so many of a queue run at once; returns what holds of it."""
+
+    def rate_queue(self, queue: str, rate: Rate | None) -> QueueRule:
+        """Have no more of a queue start in any time than that; returns what holds of it."""
+
+    def queue_rules(self) -> list[QueueRule]:
+        """All that people have said of queues, by name; pauses that have ended may be among it."""
+
+    def pauses(self, ids: Sequence[int], now: float) -> list[QueueRule]:
+        """What pauses the queues of these declarations, as each is there."""
 
     # Workers
 

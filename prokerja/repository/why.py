@@ -6,15 +6,20 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from prokerja.model.declaration import Status
 from prokerja.model.record import Condition
+from prokerja.pauses import pause_of, resuming, sentence_with_end
+from prokerja.repository import why_short
 from prokerja.text import quoted
 from prokerja.times import human, iso
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from prokerja.model.declaration import Lane
+    from prokerja.model.flow import QueueRule, Resources, Shortage
     from prokerja.model.record import Attempt, Blocked, Parent, Record
     from prokerja.model.worker import WorkerRow
+
+    ShortOf = Callable[[Lane], list[Shortage]]
 
 CLOCK_SLACK_SECONDS = 2.0
 """What was written down so much later than now tells of another clock, not of a correction."""
@@ -25,6 +30,7 @@ SERVES = "a worker takes from its queue"
 HAS_JOBS = "that worker has the jobs of its directory"
 KNOWS = "that worker knows the job"
 FITS = "that worker's class fits its payload"
+NOT_PAUSED = "its queue is not paused"
 IS_NEXT = "no other job goes first"
 IS_FREE = "a realizer of that worker is free"
 NEXT = "it is the next; a worker takes it as soon as a realizer is free"
@@ -45,6 +51,12 @@ class Answers(NamedTuple):
     """How many declarations each worker has claimed."""
     refusals: Callable[[Record], dict[int, str]]
     """The workers that have given a declaration's like back, and why, by their ids."""
+    rules: Callable[[], Mapping[str, QueueRule]]
+    """What people have said of queues, by their names."""
+    shortages: Callable[[Resources, Mapping[str, QueueRule], float], ShortOf]
+    """What keeps a lane from being claimed from, where there are these resources and rules."""
+    holders: Callable[[Shortage], list[int]]
+    """The declarations that have what is short."""
 
 
 def why_not_running(store: Answers, record: Record, now: float) -> str | None:
@@ -65,11 +77,14 @@ def conditions(store: Answers, record: Record, now: float) -> list[Condition]:
     if record.status is not Status.PENDING:
         return [Condition("it is pending", False, _why_not_pending(store, record))]
     is_due = record.due_at <= now
+    rules = store.rules()
+    pause = pause_of(rules, record.lane.queue, now)
     return [
         Condition("it is pending", True),
         *_not_blocked(store.blocked(record.id), record.id),
+        Condition(NOT_PAUSED, pause is None, "" if pause is None else _why_paused(pause)),
         Condition("it is due", is_due, "" if is_due else _why_not_due(store, record, now)),
-        *_can_be_taken(store, record, now, is_due=is_due),
+        *_can_be_taken(store, record, now, rules, is_due=is_due and pause is None),
     ]
 
 
@@ -115,6 +130,10 @@ def _why_parents(parents: list[Parent]) -> str:
     return f"it waits for job {first.id}, which is {first.status}{more and f',{more}'}"
 
 
+def _why_paused(pause: QueueRule) -> str:
+    return f"{sentence_with_end(pause)}; `{resuming(pause)}` ends that"
+
+
 def _why_not_due(store: Answers, record: Record, now: float) -> str:
     when = f"it is due in {human(record.due_at - now)}, at {iso(record.due_at)}"
     moments = {"it was declared": record.declared_at}
@@ -128,9 +147,9 @@ def _why_not_due(store: Answers, record: Record, now: float) -> str:
 
 
 def _can_be_taken(
-    store: Answers, record: Record, now: float, *, is_due: bool
+    store: Answers, record: Record, now: float, rules: Mapping[str, QueueRule], *, is_due: bool
 ) -> Iterator[Condition]:
-    """What a worker asks: by the same rule, `Taking`, by which it claims."""
+    """What a worker asks: by the same rules, `Taking` and `pause_of`, by which it claims."""
     workers = store.living()
     queue, name, _, directory, _ = record.lane
     why = "no worker is alive; start one with `prokerja realization:start`"
@@ -146,9 +165,21 @@ def _can_be_taken(
     known = [worker for worker in named if worker.id not in refusals]
     yield _if(named, FITS, known, _why_refused(named, refusals))
 
+    candidates = [(one, store.shortages(one.taking.resources, rules, now)) for one in known]
+    worker, short_of = min(
+        candidates,
+        key=lambda one: len(one[1](record.lane)),
+        default=(None, store.shortages({}, rules, now)),
+    )
+    short = short_of(record.lane)
+    yield from why_short.conditions(record.lane, rules.get(queue), worker, short, store.holders)
+
     def taken(lane: Lane) -> bool:
+        if pause_of(rules, lane.queue, now) is not None or short_of(lane):
+            return False
         return any(worker.taking.takes(lane) for worker in near)
 
+    is_due = is_due and not short
     ahead = store.ahead(record, now, taken) if known and is_due else 0
     others = f"{ahead:,}{'+' if ahead >= MAX_COUNTED else ''} other job{'' if ahead == 1 else 's'}"
     why = f"it waits its turn behind {others}" if ahead else ""

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
+from prokerja.model.worker import Taking
 from prokerja.settings import UNREACHABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from prokerja.model.flow import Resources
 
 
 class WorkerOptions(NamedTuple):
@@ -19,6 +26,10 @@ class WorkerOptions(NamedTuple):
     """The jobs directories whose jobs are taken to be those; of none, jobs are anyway."""
     queues: tuple[str, ...] = ()
     """The queues to take from, in this order; empty for all."""
+    weights: tuple[int, ...] = ()
+    """How much each of them weighs, to take from all of them in turns instead."""
+    resources: Resources = MappingProxyType({})
+    """How much the machine has of each resource."""
     realizers: int = 1
     until_empty: bool = False
     max_jobs: int | None = None
@@ -28,6 +39,10 @@ class WorkerOptions(NamedTuple):
     """What jobs that declare by themselves take for the queue."""
     tracing: str = ""
     """The seed of the ids of attempts' spans; empty if they have none."""
+
+    def taking(self, names: Collection[str] = ()) -> Taking:
+        """What the worker takes, if those are the jobs that it knows."""
+        return Taking(self.queues, names, self.directories, self.weights, self.resources)
 
     def environment(self) -> dict[str, str]:
         """That of the realizers: what a job declares by itself goes where its worker looks."""

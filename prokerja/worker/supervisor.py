@@ -17,7 +17,6 @@ from prokerja.catalog.refresh import record, record_classes
 from prokerja.errors import Busy, Outdated, StoreError, TryAgain
 from prokerja.events import Event, FileBroken, QueueEmptied, StoreTroubled, WorkerStarted
 from prokerja.hooks import ENDING
-from prokerja.model.worker import Taking
 from prokerja.repository.verbs import Want
 from prokerja.verdicts import Released
 from prokerja.worker.duties.recovery import Recovery
@@ -87,6 +86,8 @@ class Supervisor:
         """When the next job is due, in seconds since the epoch."""
         self._deadline: float | None = None
         """When the next job has to be resolved at the latest, in seconds since the epoch."""
+        self._is_throttled = False
+        """Whether jobs are due, and wait for their rate."""
         self._idle = False
 
     def run(self) -> None:
@@ -118,8 +119,9 @@ class Supervisor:
 
     def _join(self) -> None:
         repository, options, tell = self._repository, self._options, self._tell
-        taking = Taking(options.queues, (), options.directories)
-        self._membership = repository.join(os.getpid(), time.time(), options.realizers, taking)
+        self._membership = repository.join(
+            os.getpid(), time.time(), options.realizers, options.taking()
+        )
         self._watch = repository.watch()
         self._recovery = Recovery(
             repository, self._membership.worker, self._watch, tell, self._look_for_deadlines
@@ -185,6 +187,7 @@ class Supervisor:
             self._writes.woken = True
             raise
         self._next_due, self._deadline = turn.next_due, turn.deadline
+        self._is_throttled = turn.is_throttled
         results.job_names.update(turn.names)
         results.extras.update(turn.extras)
         self._writes.wrote(time.monotonic(), full=not self._has_room)
@@ -196,9 +199,7 @@ class Supervisor:
         pool.reported.written(turn.lost, time.monotonic())
 
     def _want(self) -> Want:
-        options = self._options
-        taking = Taking(options.queues, self._names, options.directories)
-        traced = bool(options.tracing)
+        taking, traced = self._options.taking(self._names), bool(self._options.tracing)
         return Want(taking, self._assign, self._pool.assign, frozenset(self._hooks), traced)
 
     def _assign(self, offered: Iterator[Claimed]) -> tuple[list[Claimed], bool]:
@@ -211,7 +212,7 @@ class Supervisor:
 
     def _note_idleness(self) -> None:
         pool, maintenance, now = self._pool, self._maintenance, time.monotonic()
-        waits = self._next_due is None or self._next_due > time.time()
+        waits = not self._is_throttled and (self._next_due is None or self._next_due > time.time())
         free = pool.has_room and not (pool.busy or pool.results.settlements or self._writes.woken)
         was_idle, self._idle = self._idle, waits and free
         maintenance.note(now, idle=self._idle)

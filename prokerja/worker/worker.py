@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from prokerja import repository
@@ -11,6 +12,7 @@ from prokerja.catalog.trust import refuse_foreign
 from prokerja.errors import BadOption, CatalogError
 from prokerja.job import file_of, home_of
 from prokerja.settings import UNREACHABLE, Settings, settings
+from prokerja.terms import WEIGHT
 from prokerja.worker.duties.maintenance import Maintenance
 from prokerja.worker.duties.signals import StopRequests
 from prokerja.worker.options import WorkerOptions
@@ -36,7 +38,8 @@ class Worker:
     where it usually is, it runs commands only. The options are those of `prokerja
     realization:start`, durations in seconds: `same_as` names directories whose jobs are the same
     as these, such as another copy of them; with `verbose`, or a queue
-    in memory, stderr shows what jobs print.
+    in memory, stderr shows what jobs print. It takes from `queues` in their order or, if they have
+    weights, in turns.
     """
 
     def __init__(  # noqa: PLR0913  a keyword each
@@ -44,7 +47,7 @@ class Worker:
         queue: Queue,
         jobs: str | os.PathLike[str] | Iterable[type] | None = None,
         *,
-        queues: Iterable[str] = (),
+        queues: Iterable[str] | Mapping[str, int] = (),
         realizers: int = 1,
         until_empty: bool = False,
         max_jobs: int | None = None,
@@ -62,8 +65,8 @@ class Worker:
         directory, classes = _jobs_of(jobs, self._settings)
         self._options = WorkerOptions(
             directory, tuple(map(_importable, classes)), _directories(directory, classes, same_as),
-            tuple(queues), realizers, until_empty, max_jobs, grace,
-            queue.path if queue.repository.is_shared else UNREACHABLE,
+            tuple(queues), _weights(queues), self._settings.resources, realizers, until_empty,
+            max_jobs, grace, queue.path if queue.repository.is_shared else UNREACHABLE,
             _tracing_seed() if self._settings.tracing else "",
         )  # fmt: skip
         self._on_event = on_event
@@ -155,6 +158,14 @@ def _directories(
     ways = [way for home in own if home for way in (home, os.path.realpath(home))]
     others = [os.path.abspath(os.path.expanduser(os.fspath(other))) for other in same_as]
     return tuple(dict.fromkeys(ways + others))
+
+
+def _weights(queues: Iterable[str] | Mapping[str, int]) -> tuple[int, ...]:
+    if not isinstance(queues, Mapping):
+        return ()
+    for queue, weight in queues.items():
+        WEIGHT.check(weight, f"the weight of {queue}")
+    return tuple(queues.values())
 
 
 def _importable(cls: type) -> str:

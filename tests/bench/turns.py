@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from prokerja.model.worker import Taking
 from prokerja.repository.sqlite.codes import TURNS
+from prokerja.repository.verbs import Want
 from prokerja.verdicts import Completed, Failed
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def claim(repository: SQLiteRepository, most: int, now: float) -> tuple[int, lis
         taken.extend(some)
         return some, len(taken) == most
 
-    repository.claims.take(token, repository.lanes.waiting(Taking()), now, choose)
+    repository.claims.claiming.claim(token, Want(Taking(), choose), now)
     return token, taken
 
 

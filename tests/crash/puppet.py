@@ -15,6 +15,7 @@ from prokerja.model.declaration import Declaration, Lane
 from prokerja.model.worker import Taking
 from prokerja.repository.sqlite.codes import TURNS
 from prokerja.repository.sqlite.repository import SQLiteRepository
+from prokerja.repository.verbs import Want
 from prokerja.worker.output.pump import Pump
 from prokerja.worker.pool.pool import Pool
 from prokerja.worker.pool.process import RealizerProcess
@@ -92,10 +93,9 @@ class Puppet:
         pool = self.pool
         self._turn += 1
         with self.repository.database.writing():
-            ranks = self.repository.lanes.waiting(Taking())
-            for waiting in (waiting for rank in ranks for waiting in rank):
+            want = Want(Taking(), pool.assign)
+            for waiting in self.repository.claims.claiming.claim(self._turn, want, NOW + 1e9).lanes:
                 pool.results.job_names[waiting.id] = waiting.lane.name
-            self.repository.claims.take(self._turn, ranks, NOW + 1e9, pool.assign)
         pool.send()
 
     def _settle(self) -> None:

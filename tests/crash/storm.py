@@ -98,7 +98,10 @@ class Storm:
 
     def _declare(self, queue: Queue, count: int) -> None:
         first, self._declared = self._declared, self._declared + count
-        self._ids += queue.declare_many(self._mark(n) for n in range(first, self._declared))
+        marks = (self._mark(n) for n in range(first, self._declared))
+        self._ids += queue.declare_many(
+            mark.options(lock="storm") if mark.limited else mark for mark in marks
+        )
 
     def _meddle(self, queue: Queue, number: int) -> None:
         """Resolve what waits, cancel a job of its own number, have another wait for one."""
@@ -129,9 +132,11 @@ class Storm:
         chance = self._random.random()
         if chance < 0.9:
             return Mark(n)
-        awaits = 0.91 < chance < 0.93
+        awaits, limited = 0.91 < chance < 0.93, 0.93 < chance < 0.95
+        self._ledger.count("jobs under a limit of 1", int(limited))
         seconds = 0.002 if chance < 0.995 else 0.06
-        return Mark(n, seconds, steps=0 if chance < 0.98 else 2, awaits=awaits)
+        steps = 0 if chance < 0.98 else 2
+        return Mark(n, seconds, steps=steps, awaits=awaits, limited=limited)
 
     def _keep_up(self) -> None:
         for worker in [worker for worker in self._workers if worker.poll() is not None]:

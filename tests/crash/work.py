@@ -6,6 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from prokerja.model.worker import Taking
+from prokerja.repository.verbs import Want
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +26,7 @@ def take(repository: SQLiteRepository, token: int, now: float, room: int = NO_EN
         taken.extend(some)
         return some, len(taken) == room
 
-    repository.claims.take(token, repository.lanes.waiting(Taking()), now, choose)
+    repository.claims.claiming.claim(token, Want(Taking(), choose), now)
     return taken
 
 

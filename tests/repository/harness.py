@@ -71,6 +71,9 @@ def open_store(path: str) -> Repository:
     return opened
 
 
+NO_TURN = Turn([], {}, None, None, {})
+
+
 class Store:
     """A store and its worker, with short words for what most tests do; its clock stands still."""
 
@@ -79,6 +82,8 @@ class Store:
         self.repository = open_store(path)
         self.now = START
         self._members: list[Membership] = []
+        self.last_turn = NO_TURN
+        """What the last claim has come to."""
         self.worker = self.join()
 
     def join(self) -> int:
@@ -103,7 +108,12 @@ class Store:
         return self.repository.turn(worker or self.worker, {}, (), want, self.now)
 
     def take(
-        self, room: int = 10_000, *queues: str, names: set[str] | None = None, worker: int = 0
+        self,
+        room: int = 10_000,
+        *queues: str,
+        names: set[str] | None = None,
+        worker: int = 0,
+        **taking: Any,
     ) -> dict[int, tuple[int, int]]:
         """Claim; returns the token and the lane by id."""
         taken: list[Claimed] = []
@@ -113,7 +123,7 @@ class Store:
             taken.extend(some)
             return some, len(taken) == room
 
-        self.turn(Want(Taking(queues, names), assign), worker)
+        self.last_turn = self.turn(Want(Taking(queues, names, **taking), assign), worker)
         return {claimed.id: (claimed.token, claimed.lane) for claimed in taken}
 
     def settle(self, token: int, *verdicts: Settlement) -> list[FailedAttempt]:

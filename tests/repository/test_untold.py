@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -38,7 +38,7 @@ def hooked(store: Store) -> Store:
     return store
 
 
-def told(store: Store, **taking: tuple[str, ...]) -> dict[tuple[int, int], Ending | None]:
+def told(store: Store, **taking: Any) -> dict[tuple[int, int], Ending | None]:
     """Claim the ends that are to be told; by token and id."""
     extras = store.turn(Want(Taking(**taking), nothing, all_of)).extras
     return {claim: extra.hooks.ended for claim, extra in extras.items() if extra.hooks}
@@ -175,3 +175,10 @@ def test_an_attempt_is_given_how_many_retries_are_left(store: Store) -> None:
         )
     assert store.one(id).description == "the one"
     assert store.one(other).description is None
+
+
+def test_an_end_is_told_though_its_queue_is_paused(hooked: Store) -> None:
+    [id] = hooked.declare(asked(SEND))
+    hooked.repository.pause_queue(SEND.queue, hooked.now, "ann", None, None)
+    hooked.repository.cancel([id], "cancelled", hooked.now)
+    assert [one for _, one in told(hooked)] == [id]

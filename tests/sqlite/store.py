@@ -6,7 +6,7 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 from prokerja.model.worker import Taking
-from prokerja.repository.sqlite.codes import TURNS
+from prokerja.repository.verbs import Want
 from tests.repository.harness import Store
 
 if TYPE_CHECKING:
@@ -45,8 +45,7 @@ def turn(
         taken.extend(some)
         return some, len(taken) == room
 
-    ranks = repository.lanes.waiting(taking, token // TURNS)
-    repository.claims.take(token, ranks, now, choose)
+    repository.claims.claiming.claim(token, Want(taking, choose), now)
     return taken
 
 

@@ -93,7 +93,7 @@ def verbs(repository: SQLiteRepository) -> dict[str, Callable[[], object]]:
         "tell": tell,
         "recover": recover,
         "waiting": lambda: lanes.waiting(Taking()),
-        "next due": lambda: lanes.next_due(itertools.chain(*lanes.waiting(Taking()))),
+        "next due": lambda: lanes.next_due(lanes.waiting(Taking())),
         "tallies": lanes.tallies,
         "tallies of one": lambda: lanes.tallies("default"),
         "due since": lambda: repository.lanes.due_since(None, START),

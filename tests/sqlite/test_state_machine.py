@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import math
 import shutil
 import sqlite3
 from collections import Counter
@@ -23,7 +24,7 @@ from hypothesis.stateful import (
 )
 
 from prokerja import lifecycle
-from prokerja.errors import BadOption, NotAwaiting, NotFound, NotRunning, RequestError
+from prokerja.errors import BadOption, NotAwaiting, NotFound, NotPaused, NotRunning, RequestError
 from prokerja.lifecycle import CANCELLED, DAY, MAX_CRASHES, MAX_RELEASES, TRANSITIONS
 from prokerja.model.claim import FailedAttempt, Reported
 from prokerja.model.declaration import Declaration, Lane, Status
@@ -106,6 +107,9 @@ HOOKED = NAMES[1]
 """The job whose class has hooks that hear of an end."""
 
 
+PAUSABLE = ("", QUEUES[1])
+
+
 class TurnedBackError(Exception):
     """Descriptors a transaction in the middle."""
 
@@ -137,6 +141,8 @@ class Machine(RuleBasedStateMachine):
         """Workers and lanes that they leave out."""
         self.counted = 0
         """Attempts that have ended and been counted for good."""
+        self.pauses: dict[str, float] = {}
+        """Until when queues are paused; all of them as `""`."""
 
     def teardown(self) -> None:
         self.door.close()
@@ -207,6 +213,7 @@ class Machine(RuleBasedStateMachine):
             and (names is None or job.lane.name in names)
             and (directories is None or job.lane.directory in ("", *directories))
             and (self.worker, self.lanes[job.place]) not in self.refused
+            and not (self.is_paused(job.lane.queue) or self.is_paused(""))
         ]
         ids = [id for *_, id in sorted(due)][:room]
         token = self.worker * TURNS + next(self.turns)
@@ -424,6 +431,24 @@ class Machine(RuleBasedStateMachine):
                 self.current.suspend([id], self.now)
         if is_able:
             job.suspended = None if resumed else job.suspended or self.now
+
+    @rule(queue=st.sampled_from(PAUSABLE), seconds=st.sampled_from([5.0, 60.0, None]))
+    def pause_queue(self, queue: str, seconds: float | None) -> None:
+        until = None if seconds is None else self.now + seconds
+        _, replaced = self.current.pause_queue(queue, self.now, "ann", None, until)
+        assert (replaced is not None) == self.is_paused(queue)
+        self.pauses[queue] = math.inf if until is None else until
+
+    @precondition(lambda self: self.pauses)
+    @rule(queue=st.sampled_from(PAUSABLE))
+    def resume_queue(self, queue: str) -> None:
+        paused = contextlib.nullcontext() if self.is_paused(queue) else pytest.raises(NotPaused)
+        with paused:
+            self.current.resume_queue(queue, self.now)
+        self.pauses.pop(queue, None)
+
+    def is_paused(self, queue: str) -> bool:
+        return self.pauses.get(queue, 0.0) > self.now
 
     @rule()
     def another_worker_starts(self) -> None:

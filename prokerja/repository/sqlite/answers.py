@@ -11,9 +11,10 @@ from prokerja.repository.sqlite.places import missing
 from prokerja.text import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from prokerja.model.declaration import Status
+    from prokerja.model.declaration import Lane, Status
+    from prokerja.model.flow import QueueRule, Resources, Shortage
     from prokerja.model.metrics import Metrics
     from prokerja.model.record import Blocked, Condition, Detail, Filter, Record, Running
     from prokerja.model.summary import Summary
@@ -105,6 +106,19 @@ class Answers(Nouns):
         with self.database.reading():
             return self.history.running(queue, limit)
 
+    def queue_rules(self) -> list[QueueRule]:
+        """See the protocol."""
+        with self.database.reading():
+            return list(self.rules.all().values())
+
+    def pauses(self, ids: Sequence[int], now: float) -> list[QueueRule]:
+        """See the protocol."""
+        some = "SELECT 1 FROM queue WHERE paused_at IS NOT NULL LIMIT 1"
+        with self.database.reading():
+            if self.database.execute(some).fetchone() is None:
+                return []
+            return self.rules.pauses(ids, now)
+
     def _one(self, id: int) -> Record:
         record = self.history.one(id)
         if record is None:
@@ -115,7 +129,8 @@ class Answers(Nouns):
         from prokerja.model.summary import Summary
 
         due_since = self.lanes.due_since(queue, now)
-        return Summary(self.lanes.tallies(queue), due_since, self.registry.living(), now)
+        tallies = self.lanes.tallies(queue)
+        return Summary(tallies, due_since, self.registry.living(), now, self._rules_of(queue))
 
     def _summary_of_batch(self, batch: str, queue: str | None, now: float) -> Summary:
         from prokerja.model.summary import Summary
@@ -125,7 +140,14 @@ class Answers(Nouns):
         if not counts and not tallies(self.database, batch, None)[0]:
             raise NotFound(f"there is no batch {quoted(batch)}")
         due_since = {queue: due for queue, due in due_since.items() if due <= now}
-        return Summary(counts, due_since, self.registry.living(), now)
+        return Summary(counts, due_since, self.registry.living(), now, self._rules_of(queue))
+
+    def _rules_of(self, queue: str | None) -> tuple[QueueRule, ...]:
+        """What was said of a queue and of all, or of every queue."""
+        if self.database.execute("SELECT 1 FROM queue LIMIT 1").fetchone() is None:
+            return ()
+        rules = self.rules.all().values()
+        return tuple(rule for rule in rules if queue is None or rule.name in ("", queue))
 
     def _bytes(self, ending: str) -> int:
         """The size of a file of ours; 0 if it is not there."""
@@ -140,13 +162,30 @@ class Answers(Nouns):
         # A noun that is not asked is not imported.
         history = self.history
         asked = (self._living, history.attempts, history.ahead, self._blocked, self._held)
-        return why.Answers(*asked, self.lanes.refusals)
+        rest = (self.lanes.refusals, self._all_rules, self._short_of, self._holders)
+        return why.Answers(*asked, *rest)
 
     def _living(self) -> list[WorkerRow]:
         return self.registry.living()
 
     def _blocked(self, id: int) -> Blocked | None:
         return self.blocks.of(id)
+
+    def _all_rules(self) -> dict[str, QueueRule]:
+        return self.rules.all()
+
+    def _short_of(
+        self, resources: Resources, rules: Mapping[str, QueueRule], now: float
+    ) -> Callable[[Lane], list[Shortage]]:
+        from prokerja.repository.sqlite.capacity import Capacity
+
+        capacity = Capacity(self.database, resources, rules, now)
+        return lambda lane: list(capacity.shortages(lane))
+
+    def _holders(self, shortage: Shortage) -> list[int]:
+        from prokerja.repository.sqlite.capacity import holders
+
+        return holders(self.database, shortage)
 
     def _held(self) -> dict[int, int]:
         return self.registry.held()

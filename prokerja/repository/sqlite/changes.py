@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from prokerja.errors import RequestError
-from prokerja.model.declaration import Lane, Status
+from prokerja.model.declaration import Status
 from prokerja.repository.sqlite.codes import QUEUE
 from prokerja.repository.sqlite.endings import Endings
 from prokerja.repository.sqlite.expiry import Expiry
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from prokerja.repository.sqlite.database import Database
     from prokerja.repository.sqlite.lanes import Lanes
 
-LANE = "SELECT queue, name, priority, directory FROM lane WHERE id = ?"
 UNQUEUE = "DELETE FROM pending WHERE lane = ? AND due_at = ? AND declaration = ?"
 
 
@@ -52,7 +51,7 @@ class Changes:
     def _move(self, id: int, lane: int, due_at: float, change: Change, now: float) -> None:
         """Have it wait in another lane, or for another moment."""
         execute = self._database.execute
-        old = Lane(*execute(LANE, (lane,)).fetchone())
+        old = self._lanes.of(lane)
         queue = old.queue if change.queue is None else change.queue
         priority = old.priority if change.priority is None else change.priority
         to = self._lanes.id_of(old._replace(queue=queue, priority=priority))

@@ -6,21 +6,18 @@ write transaction, so that a turn costs one commit however many jobs it settles 
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import random
 from collections import defaultdict
-from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.json import decode, encode
 
-from prokerja.errors import StoreError
 from prokerja.model.claim import Claimed, Extra, FailedAttempt
-from prokerja.model.declaration import Status
 from prokerja.repository.sqlite.awaiting import Awaiting
 from prokerja.repository.sqlite.blocks import Blocks
 from prokerja.repository.sqlite.cancellations import Cancellations
+from prokerja.repository.sqlite.claiming import Claiming
 from prokerja.repository.sqlite.codes import TURNS
 from prokerja.repository.sqlite.endings import Endings
 from prokerja.repository.sqlite.expiry import Expiry
@@ -28,24 +25,20 @@ from prokerja.repository.sqlite.extras import Extras
 from prokerja.repository.sqlite.hooks import Hooks
 from prokerja.repository.sqlite.outcomes import Outcomes
 from prokerja.repository.sqlite.progress import write_progress
+from prokerja.repository.sqlite.starts import OpenStarts
 from prokerja.repository.sqlite.steps import Steps
 from prokerja.repository.verbs import Recovered, Turn
 from prokerja.verdicts import Advice, Completed, Failed, HooksEnded, Parked, Postponed, Released
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from prokerja.model.claim import Reported
     from prokerja.repository.sqlite.database import Database
     from prokerja.repository.sqlite.declarations import Declarations
-    from prokerja.repository.sqlite.lanes import Lanes, Waiting
+    from prokerja.repository.sqlite.lanes import Lanes
     from prokerja.repository.verbs import Want
     from prokerja.verdicts import Ended, Settlement
-
-READY = """
-    SELECT ?, p.due_at, d.id, d.lane, d.payload, d.attempt + 1, d.timeout
-    FROM pending AS p CROSS JOIN declaration AS d ON d.id = p.declaration
-    WHERE p.lane = ? AND p.due_at <= ? ORDER BY p.due_at, p.declaration"""
 
 
 class Held(NamedTuple):
@@ -68,11 +61,13 @@ class Claims:
         self._endings = Endings(database, lanes, self._unbegun)
         self._awaiting = Awaiting(database, lanes)
         self._outcomes = Outcomes(database, lanes, declarations, self._endings, self._awaiting)
+        self.claiming = Claiming(database, lanes, self._outcomes)
         self._cancellations = Cancellations(database, lanes)
         self._hooks = Hooks(database)
         self._expiry = Expiry(database, self._endings)
         self.extras = Extras(database, Blocks(database, self._endings), self._awaiting, self._hooks)
         self._steps = Steps(database)
+        self._open_starts = OpenStarts(database)
         self._turns = itertools.count(1)
         self.chance: Callable[[], float] = random.random
         """For jitter: random numbers in [0, 1)."""
@@ -93,6 +88,7 @@ class Claims:
         names: dict[int, str] = {}
         lost: list[tuple[int, int]] = []
         next_due, deadline, extras = None, None, dict[tuple[int, int], Extra]()
+        is_throttled = False
         with self._database.writing(draining=leaving):
             if reported is not None:
                 lost = self.report(reported, now)
@@ -109,25 +105,16 @@ class Claims:
             failed += late
             names = {lane: self._name(lane) for _, lane, *_ in late}
             if want is not None:
-                ranks = self._lanes.waiting(want.taking, worker)
-                lanes = list(itertools.chain(*ranks))
-                names |= {waiting.id: waiting.lane.name for waiting in lanes}
                 told, told_names = self._hooks.claim(self.next_token(worker), want, now)
-                names |= told_names
                 token = self.next_token(worker)
-                enough = self.take(token, ranks, now, want.assign)
+                lanes, next_due, is_throttled = self.claiming.claim(token, want, now)
+                names |= told_names | {waiting.id: waiting.lane.name for waiting in lanes}
                 hooked = [one.id for one in lanes if one.lane.name in want.hooked]
                 extras = {
                     **told,
                     **self.extras.of(token, self._held(token), hooked, with_traces=want.traced),
                 }
-                next_due = self._lanes.next_due(lanes)
-                if next_due is not None and next_due <= now and not enough:
-                    raise StoreError(
-                        f"{self._database.path} is damaged: it queues jobs that are not there;"
-                        " restore a backup or try sqlite3's .recover"
-                    )
-        return Turn(failed, names, next_due, deadline, extras, lost)
+        return Turn(failed, names, next_due, deadline, extras, lost, is_throttled)
 
     def _time_out(self, now: float) -> tuple[list[FailedAttempt], float | None]:
         """End attempts that nobody has resolved in time; returns them, and the next deadline."""
@@ -173,37 +160,6 @@ class Claims:
         """That of the worker's next claim."""
         return worker * TURNS + next(self._turns)
 
-    def take(
-        self,
-        token: int,
-        ranks: Sequence[Sequence[Waiting]],
-        now: float,
-        choose: Callable[[Iterator[Claimed]], tuple[list[Claimed], bool]],
-    ) -> bool:
-        """Claim due declarations in the order of `ranks`, then of their due time.
-
-        `choose` is given an iterator of them for each rank, and returns those it has taken from
-        its front and whether it wants no more. Returns that of the last time.
-        """
-        enough = False
-        taken: list[Claimed] = []
-        for rank in ranks:
-            some, enough = choose(self._ready(token, rank, now))
-            # The last of each lane that was taken: all before it in that lane were taken too.
-            for lane, last in {claimed.lane: claimed for claimed in some}.items():
-                self._unqueue(lane, last)
-            taken += some
-            if enough:
-                break
-        if taken:
-            ids = encode([claimed.id for claimed in taken]).decode()
-            self._database.execute(
-                "INSERT INTO claim (token, worker, claimed_at, declarations) VALUES (?, ?, ?, ?)",
-                (token, token // TURNS, now, ids),
-            )
-            self._outcomes.write_counts()
-        return enough
-
     def started(self, token: int, ids: Iterable[tuple[int, float]]) -> None:
         """Remember that these of the claim's declarations are running, and since when.
 
@@ -215,6 +171,7 @@ class Claims:
             "INSERT OR REPLACE INTO running (declaration, token, started_at) VALUES (?, ?, ?)", rows
         )
         self._expiry.started(id for id, _, _ in rows)
+        self._open_starts.began(token, {id: started_at for id, _, started_at in rows})
 
     def settle(
         self,
@@ -232,6 +189,7 @@ class Claims:
         if not held:
             self._hooks.settle(token, settlements)
         valid = [one for one in settlements if held.pop(one[0], False) is None]
+        self._note_starts(token, valid, now)
         self._outcomes.complete([one for one in valid if type(one[2]) is Completed], now)
         worker = token // TURNS
         cancelled = self._cancellations.of_claim(token)
@@ -259,6 +217,21 @@ class Claims:
         self._outcomes.write_counts()
         self._endings.write(now)
         return failed
+
+    def _note_starts(self, token: int, settlements: Sequence[Settlement], now: float) -> None:
+        """When those began that were claimed under a rate: now at the latest, of what may have."""
+        rated = self._open_starts.of_claim(token)
+        if not rated:
+            return
+        began = {}
+        for id, _, verdict in settlements:
+            if isinstance(verdict, Released):
+                if verdict.counted:
+                    began[id] = now
+            else:
+                began[id] = verdict.started_at
+        self._open_starts.began(token, began)
+        self._open_starts.never_began(token, (id for id, _, _ in settlements if id not in began))
 
     def held_by(self, worker: int) -> list[Held]:
         """What a worker has claimed and not settled."""
@@ -298,6 +271,7 @@ class Claims:
             query = "SELECT declaration, started_at FROM running WHERE token = ?"
             running = dict(self._database.execute(query, (token,)).fetchall())
             cancelled = self._cancellations.of_claim(token)
+            self._open_starts.began(token, dict.fromkeys(held, now) | running)
             for id in held:
                 query = "SELECT lane FROM declaration WHERE id = ?"
                 [lane] = self._database.execute(query, (id,)).fetchone()
@@ -315,17 +289,6 @@ class Claims:
         self._endings.write(now)
         return count
 
-    def _ready(self, token: int, rank: Sequence[Waiting], now: float) -> Iterator[Claimed]:
-        rows = [self._database.execute(READY, (token, lane.id, now)) for lane in rank]
-        merged = heapq.merge(*rows, key=itemgetter(1, 2)) if len(rows) > 1 else rows[0]
-        return map(Claimed._make, merged)
-
-    def _unqueue(self, lane: int, last: Claimed) -> None:
-        """Take a lane's declarations up to and including the last out of the queue."""
-        drop = "DELETE FROM pending WHERE lane = ? AND (due_at, declaration) <= (?, ?)"
-        count = self._database.execute(drop, (lane, last.due_at, last.id)).rowcount
-        self._outcomes.move(lane, Status.PENDING, Status.PROCESSING, count)
-
     def _held(self, token: int) -> dict[int, None]:
         query = "SELECT declarations FROM claim WHERE token = ?"
         row = self._database.execute(query, (token,)).fetchone()
@@ -338,7 +301,7 @@ class Claims:
             self._database.execute(keep, (ids, token))
         else:
             self._database.execute("DELETE FROM claim WHERE token = ?", (token,))
-        for table in ("running", "suspension"):
+        for table in ("running", "suspension", "slot"):
             gone = f"""
                 DELETE FROM {table} WHERE token = ?
                 AND declaration NOT IN (SELECT value FROM json_each(?))"""

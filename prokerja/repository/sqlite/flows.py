@@ -12,26 +12,28 @@ if TYPE_CHECKING:
 COLUMNS = "limit_key, max_running, rate_key, max_starts, rate_seconds, needs, fair_key"
 INSERT = f"INSERT OR IGNORE INTO flow ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)"
 FIND = f"SELECT id FROM flow WHERE ({COLUMNS}) = (?, ?, ?, ?, ?, ?, ?)"
+READ = f"SELECT {COLUMNS} FROM flow WHERE id = ?"
 
 
-def flow_id(database: Database, flow: Flow) -> int:
-    """The flow's id, making it if it is new; inside a write transaction."""
-    row = _row(flow)
-    database.execute(INSERT, row)
-    [id] = database.execute(FIND, row).fetchone()
-    return int(id)
+class Flows:
+    """Rows that nobody changes; their ids are never used again."""
 
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
-def flow_of(database: Database, id: int) -> Flow | None:
-    """The flow of that id; None for 0."""
-    row = database.execute(f"SELECT {COLUMNS} FROM flow WHERE id = ?", (id,)).fetchone()
-    return None if row is None else _flow(row)
+    def id_of(self, flow: Flow) -> int:
+        """The flow's id, making it if it is new; inside a write transaction."""
+        import json
 
+        needs = json.dumps(dict(flow.needs), separators=(",", ":"), sort_keys=True)
+        row = (*flow[:5], needs, flow.fair_key)
+        self._database.execute(INSERT, row)
+        [id] = self._database.execute(FIND, row).fetchone()
+        return int(id)
 
-def _row(flow: Flow) -> tuple[Any, ...]:
-    import json
-
-    return (*flow[:5], json.dumps(dict(flow.needs), sort_keys=True), flow.fair_key)
+    def of(self, id: int) -> Flow | None:
+        """The flow of that id; None for 0."""
+        return _flow(self._database.execute(READ, (id,)).fetchone()) if id else None
 
 
 def _flow(row: tuple[Any, ...]) -> Flow:

@@ -10,6 +10,7 @@ from prokerja.model.progress import Progress
 from prokerja.model.record import Attempt, Awaiting, Filter, Record, Running
 from prokerja.model.result import CutResult
 from prokerja.model.step import Step
+from prokerja.model.worker import Taking
 from prokerja.repository.sqlite.codes import (
     CLAIMED,
     CODES,
@@ -66,7 +67,7 @@ class History:
             return None
         row = self._database.execute(f"{ALL} WHERE d.id = ?", (id,)).fetchone()
         claimed = {id for (id,) in self._database.execute(CLAIMED)}
-        return self._record(row, self._lanes.matching(None, None), claimed) if row else None
+        return self._record(row, {row[1]: self._lanes.of(row[1])}, claimed) if row else None
 
     def newest(self, wanted: Filter, limit: int) -> list[Record]:
         """The declarations that match, highest id first.
@@ -81,7 +82,8 @@ class History:
         if len(rows) < limit and wanted.label is None and wanted.batch is None:
             older = self._older(wanted, list(lanes), limit)
             rows = sorted({*rows, *older}, reverse=True)
-        records = (self._record(row, lanes, claimed) for row in rows)
+        flowing = {lane: self._lanes.of(lane) for lane in {row[1] for row in rows}}
+        records = (self._record(row, flowing, claimed) for row in rows)
         return [r for r in records if wanted.status in (None, r.status)][:limit]
 
     def attempts(self, record: Record) -> list[Attempt]:
@@ -148,7 +150,7 @@ class History:
             SELECT count(*) FROM (SELECT 1 FROM pending WHERE lane = ?
             AND (due_at, declaration) < (?, ?) LIMIT ?)"""
         count = 0
-        for id, lane in self._lanes.matching(None, None).items():
+        for id, lane, *_ in self._lanes.waiting(Taking()):
             if lane.priority >= record.lane.priority and counts(lane):
                 ranks_alike = lane.priority == record.lane.priority
                 last = (record.due_at, record.id) if ranks_alike else (now, HIGHEST_ID)

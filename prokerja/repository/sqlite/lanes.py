@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from prokerja.model.declaration import Lane, Status
-from prokerja.repository.sqlite.flows import flow_id
+from prokerja.repository.sqlite.flows import Flows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from prokerja.model.record import Record
     from prokerja.model.summary import Tally
@@ -31,9 +31,22 @@ APART = """
     )
     FROM lane WHERE id = :lane
     ON CONFLICT DO UPDATE SET fields = excluded.fields RETURNING id"""
+BESIDE = """
+    INSERT OR IGNORE INTO lane (queue, name, priority, directory, fields)
+    SELECT queue, name, priority, directory, fields FROM lane WHERE id = ?"""
+FIND_BESIDE = """
+    SELECT other.id FROM lane JOIN lane AS other USING (queue, name, priority, directory, fields)
+    WHERE lane.id = ? AND NOT other.flow"""
 WAITING = """
-    SELECT id, queue, name, priority, directory FROM lane WHERE pending > 0
+    SELECT id, flow, CASE WHEN flow THEN (
+        SELECT min(due_at) FROM pending WHERE lane = lane.id
+    ) END, CASE WHEN flow THEN (
+        SELECT declaration FROM pending WHERE lane = lane.id ORDER BY due_at, declaration LIMIT 1
+    ) END
+    FROM lane WHERE pending > 0
     AND NOT EXISTS (SELECT 1 FROM refusal WHERE worker = ? AND refusal.lane = lane.id)"""
+MAX_KNOWN = 20_000
+"""Lanes that are remembered."""
 MAX_APART = 50
 """Lanes apart from one of the usual; what goes there beyond that shares the last."""
 REST = "..."
@@ -44,15 +57,41 @@ class Waiting(NamedTuple):
 
     id: int
     lane: Lane
+    flow: int = 0
+    """The id of its flow."""
+    first_due: float | None = None
+    """When the first of what waits there is due; of lanes with a flow only."""
+    first: int | None = None
+    """The id of that."""
+
+
+def ranked(lanes: Iterable[Waiting], queues: Sequence[str] = ()) -> list[list[Waiting]]:
+    """Lanes in the order in which they have to be taken from.
+
+    Those in one inner list rank alike: the same priority, and with `queues` the same place in that
+    order.
+    """
+    place = {queue: position for position, queue in reversed(list(enumerate(queues)))}
+    ranks: dict[tuple[int, int], list[Waiting]] = {}
+    for one in lanes:
+        rank = (place.get(one.lane.queue, 0), -one.lane.priority)
+        ranks.setdefault(rank, []).append(one)
+    return [ranks[rank] for rank in sorted(ranks)]
 
 
 class Lanes:
-    """Lanes are made at need and stay for good; there are as many as kinds of work."""
+    """Lanes are made at need and stay for good; there are as many as kinds of work.
+
+    Those with a flow go once nothing is in them.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._ids: dict[Lane, int] = {}
-        database.on_rollback.append(self._ids.clear)
+        self._flows = Flows(database)
+        self._lanes: dict[int, Lane] = {}
+        """By id, as far as they were met."""
+        database.on_rollback += [self._ids.clear, self._lanes.clear]
 
     def cached_id(self, lane: Lane) -> int | None:
         """The lane's id, if it was asked for before."""
@@ -64,11 +103,25 @@ class Lanes:
         if known is None:
             execute = self._database.execute
             *place, flow = lane
-            row = (*place, 0 if flow is None else flow_id(self._database, flow))
+            row = (*place, 0 if flow is None else self._flows.id_of(flow))
             execute(INSERT, row)
             [known] = execute(FIND, row).fetchone()
-            self._ids[lane] = known
-        return known
+            if flow is None:  # those with a flow go once nothing is in them
+                self._ids[lane] = known
+        return int(known)
+
+    def of(self, id: int) -> Lane:
+        """The lane of that id, with its flow."""
+        query = "SELECT flow, queue, name, priority, directory FROM lane WHERE id = ?"
+        flow, *place = self._database.execute(query, (id,)).fetchone()
+        self._lanes[id] = Lane(*place)._replace(flow=self._flows.of(flow))
+        return self._lanes[id]
+
+    def beside(self, lane: int) -> int:
+        """The lane without a flow for what is like this one's; inside a write transaction."""
+        self._database.execute(BESIDE, (lane,))
+        [known] = self._database.execute(FIND_BESIDE, (lane,)).fetchone()
+        return int(known)
 
     def apart(self, lane: int, fields: str) -> int:
         """The lane for those of this one's declarations whose payloads have these fields."""
@@ -97,22 +150,14 @@ class Lanes:
         count = "UPDATE lane SET awaiting = awaiting + ? WHERE id = ?"
         self._database.execute(count, (change, lane))
 
-    def waiting(self, taking: Taking, worker: int = 0) -> list[list[Waiting]]:
-        """The lanes with pending declarations that a worker may take from, in the order it must.
-
-        It may not from those that `worker` has refused.
-
-        Lanes in one inner list rank alike: the same priority, and with `queues` the same place
-        in that order.
-        """
-        place = {queue: position for position, queue in reversed(list(enumerate(taking.queues)))}
-        ranked: dict[tuple[int, int], list[Waiting]] = {}
-        for id, *columns in self._database.execute(WAITING, (worker,)):
-            lane = Lane(*columns)
-            if taking.takes(lane):
-                rank = (place.get(lane.queue, 0), -lane.priority)
-                ranked.setdefault(rank, []).append(Waiting(id, lane))
-        return [ranked[rank] for rank in sorted(ranked)]
+    def waiting(self, taking: Taking, worker: int = 0) -> list[Waiting]:
+        """The lanes with pending declarations that a worker takes from and has not refused."""
+        rows = self._database.execute(WAITING, (worker,)).fetchall()
+        lanes, find = self._lanes, self.of
+        if len(lanes) > MAX_KNOWN:
+            lanes.clear()
+        found = (Waiting(id, lanes.get(id) or find(id), *first) for id, *first in rows)
+        return [one for one in found if taking.takes(one.lane)]
 
     def next_due(self, lanes: Iterable[Waiting]) -> float | None:
         """When the first of these lanes' declarations is due; None if none waits."""

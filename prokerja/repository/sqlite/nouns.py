@@ -13,7 +13,7 @@ from prokerja.repository.sqlite.lanes import Lanes
 from prokerja.repository.sqlite.opening import open_database, refuse_network
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from prokerja.output.folder import OutputFolder
     from prokerja.repository.sqlite.awaiting import Awaiting
@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     from prokerja.repository.sqlite.catalog import Catalog
     from prokerja.repository.sqlite.changes import Changes
     from prokerja.repository.sqlite.claims import Claims
+    from prokerja.repository.sqlite.folding import Folding
     from prokerja.repository.sqlite.fresh_starts import FreshStarts
     from prokerja.repository.sqlite.history import History
     from prokerja.repository.sqlite.hooks import Hooks
     from prokerja.repository.sqlite.purging import Purging
+    from prokerja.repository.sqlite.queue_rules import QueueRules
     from prokerja.repository.sqlite.retention import Retention
     from prokerja.repository.sqlite.suspensions import Suspensions
     from prokerja.repository.sqlite.workers import Workers
@@ -105,6 +107,13 @@ class Nouns:
         return Retention(self.database, self.purging.purge_some)
 
     @cached_property
+    def folding(self) -> Folding:
+        """What clears away the lanes of keys that were used once."""
+        from prokerja.repository.sqlite.folding import Folding
+
+        return Folding(self.database, self.lanes)
+
+    @cached_property
     def registry(self) -> Workers:
         """Who has joined, and not left."""
         from prokerja.repository.sqlite.workers import Workers
@@ -141,6 +150,13 @@ class Nouns:
         return Blocks(self.database, Endings(self.database, self.lanes))
 
     @cached_property
+    def rules(self) -> QueueRules:
+        """What people have said of queues."""
+        from prokerja.repository.sqlite.queue_rules import QueueRules
+
+        return QueueRules(self.database)
+
+    @cached_property
     def changes(self) -> Changes:
         """What changes pending declarations."""
         from prokerja.repository.sqlite.changes import Changes
@@ -155,6 +171,15 @@ class Nouns:
     @patience.setter
     def patience(self, seconds: float) -> None:
         self.database.patience = seconds
+
+    @property
+    def chance(self) -> Callable[[], float]:
+        """For jitter: random numbers in [0, 1)."""
+        return self.claims.chance
+
+    @chance.setter
+    def chance(self, chance: Callable[[], float]) -> None:
+        self.claims.chance = chance
 
     def _delete_output(self, ids: Iterable[int]) -> None:
         if self.outputs is not None:

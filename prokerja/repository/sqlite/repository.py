@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from prokerja.model.change import Change
     from prokerja.model.claim import Claimed, Reported
     from prokerja.model.declaration import Declaration, Ids
+    from prokerja.model.flow import QueueRule, Rate
     from prokerja.model.record import Filter
     from prokerja.model.worker import Taking, WorkerRow
     from prokerja.repository.sqlite.watch import Watch
@@ -106,12 +107,31 @@ class SQLiteRepository(Answers):
 
     def purge_old(self, keep: Mapping[Status, float], now: float, seconds: float) -> float | None:
         """See the protocol."""
-        return self.retention.purge_old(keep, now, seconds)
+        more_at = self.retention.purge_old(keep, now, seconds)
+        return now if self.folding.fold(now, seconds) else more_at
+
+    def pause_queue(
+        self, queue: str, now: float, by: str, why: str | None, until: float | None
+    ) -> tuple[QueueRule, QueueRule | None]:
+        """See the protocol."""
+        return self.rules.pause(queue, now, by, why, until)
+
+    def resume_queue(self, queue: str, now: float) -> QueueRule:
+        """See the protocol."""
+        return self.rules.resume(queue, now)
+
+    def limit_queue(self, queue: str, most: int | None) -> QueueRule:
+        """See the protocol."""
+        return self.rules.limit(queue, most)
+
+    def rate_queue(self, queue: str, rate: Rate | None) -> QueueRule:
+        """See the protocol."""
+        return self.rules.rate(queue, rate)
 
     def join(self, pid: int, now: float, realizers: int, taking: Taking) -> Membership:
         """See the protocol."""
         # Imported now: later there may be no descriptor to do so.
-        assert all((self.claims, self.cancelling, self.suspensions, self.retention))
+        assert all((self.claims, self.cancelling, self.suspensions, self.retention, self.folding))
         self.database.durable(False)
         return self.registry.register(pid, now, realizers, taking)
 

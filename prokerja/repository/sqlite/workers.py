@@ -38,9 +38,12 @@ class Workers:
         with self._database.writing():
             lists = taking.queues, tuple(taking.names or ()), tuple(taking.directories or ())
             insert = """
-                INSERT INTO worker (pid, started_at, realizers, queues, names, directories)
-                VALUES (?, ?, ?, ?, ?, ?)"""
-            row = (pid, now, realizers, *map(json.dumps, lists))
+                INSERT INTO worker (
+                    pid, started_at, realizers, queues, names, directories, weights, resources
+                )
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
+            texts = map(json.dumps, (*lists, taking.weights, dict(taking.resources)))
+            row = (pid, now, realizers, *texts)
             id = self._database.execute(insert, row).lastrowid
             assert id is not None
             # Locked before the row is seen by anyone, so that no one takes it for dead.
@@ -100,7 +103,7 @@ class Workers:
     def all(self) -> list[WorkerRow]:
         """Every worker on the books, living or dead."""
         query = """
-            SELECT id, pid, started_at, realizers, queues, names, directories
+            SELECT id, pid, started_at, realizers, queues, names, directories, weights, resources
             FROM worker ORDER BY id"""
         return [_row(*columns) for columns in self._database.execute(query)]
 
@@ -151,6 +154,8 @@ class Workers:
             return False
 
 
-def _row(id: int, pid: int, started_at: float, realizers: int, *lists: str) -> WorkerRow:
-    queues, names, directories = (tuple(json.loads(text)) for text in lists)
-    return WorkerRow(id, pid, started_at, realizers, Taking(queues, names, directories))
+def _row(id: int, pid: int, started_at: float, realizers: int, *texts: str) -> WorkerRow:
+    *lists, resources = map(json.loads, texts)
+    queues, names, directories, weights = map(tuple, lists)
+    taking = Taking(queues, names, directories, weights, resources)
+    return WorkerRow(id, pid, started_at, realizers, taking)

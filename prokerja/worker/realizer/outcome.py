@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,8 @@ from prokerja.text import utf8
 from prokerja.verdicts import Advice, Failed, Parked, Postponed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from prokerja.model.declaration import Declaration
     from prokerja.verdicts import Completed
 
@@ -41,7 +42,7 @@ def cut_result(ended: Completed) -> None:
     ended.cut = len(text), text[:MAX_RESULT_BYTES]
 
 
-def follow_ups(job: Any, directory: str) -> tuple[Declaration, ...]:
+def follow_ups(directory: str, clock: Callable[[], float], job: Any) -> tuple[Declaration, ...]:
     """What the job declared with `self.declare()` while it ran, in a worker of that directory.
 
     Raises RequestError for what cannot be declared, ValueError for too much of it.
@@ -51,8 +52,9 @@ def follow_ups(job: Any, directory: str) -> tuple[Declaration, ...]:
         return ()
     from prokerja import checking
 
+    now = clock()
     declarations = tuple(
-        checking.declaration_of(other, options, time.time(), directory) for other, options in made
+        checking.declaration_of(other, options, now, directory) for other, options in made
     )
     if sum(len(one.payload) for one in declarations) > MAX_FOLLOW_UP_BYTES:
         raise ValueError("the job declared more than 64 MiB; write it to files, declare the paths")

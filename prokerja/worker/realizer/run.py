@@ -23,7 +23,6 @@ from prokerja.worker.realizer.outbox import Outbox
 from prokerja.worker.realizer.outcome import (
     cut_result,
     encode_result,
-    follow_ups,
     unfinished,
 )
 from prokerja.worker.realizer.performing import Performer
@@ -38,7 +37,6 @@ from prokerja.worker.wire.shared_page import (
     REVOKED,
     RUNNING,
     SINCE,
-    SharedPage,
     revoked,
 )
 
@@ -51,7 +49,8 @@ if TYPE_CHECKING:
     from prokerja.worker.output.capture import OutputCapture
     from prokerja.worker.wire.channel import Channel
     from prokerja.worker.wire.journal import Journal
-    from prokerja.worker.wire.messages import Batch, Launch
+    from prokerja.worker.wire.messages import Batch
+    from prokerja.worker.wire.shared_page import SharedPage
 
 REPORT_AFTER_NS, REPORT_AFTER_JOBS = 12_000_000, 500
 """After which results are reported, even if there is more to do."""
@@ -70,19 +69,21 @@ class Realizer:
 
     def __init__(
         self,
-        launch: Launch,
+        page: SharedPage,
         channel: Channel[Batch],
         journal: Journal,
         classes: Mapping[str, Callable[..., Any]],
         specs: Mapping[str, JobSpec],
         output: OutputCapture,
+        follow_ups: Callable[[Any], tuple[Declaration, ...]],
     ) -> None:
+        """`follow_ups` makes declarations of what a job has declared."""
         self._channel = channel
-        self._page = SharedPage(launch.page)
+        self._page = page
         self._output = output
         self._classes = classes
         self._specs = specs
-        self._directory = launch.jobs
+        self._follow_ups = follow_ups
         self._journal = journal
         self._outbox = outbox = Outbox(channel)
         self._interruption = Interruption(self._page, self._flush)
@@ -101,19 +102,16 @@ class Realizer:
         """Sequence number, the claim's token with the declaration's id, attempt, name, payload."""
         self._slow: set[str] = set(self._classes)
         self._poll = select.poll()
-        self._poll.register(self._channel.socket, select.POLLIN)
         self._epoch = 0.0
         self._name = ""
         """Of the last job that was run."""
         self._spoiled = False
         """Whether it was changed for good, so that it has to be replaced."""
-        listener = threading.Thread(
-            target=self._report_on_request, args=(launch.requests,), daemon=True
-        )
-        listener.start()
 
-    def run(self) -> None:
-        """Work until the supervisor hangs up."""
+    def run(self, requests: int) -> None:
+        """Work until the supervisor hangs up; each byte of `requests` asks for a report."""
+        self._poll.register(self._channel.socket, select.POLLIN)
+        threading.Thread(target=self._report_on_request, args=(requests,), daemon=True).start()
         self._interruption.install()
         self._state = ProcessState()
         while self._read(wait=not self._jobs):
@@ -203,7 +201,7 @@ class Realizer:
             self._running.job = job = self._classes[name](**fields(payload))
             value = job.handle() if extra is None else self._perform(claim, name, job, extra)
             result = None if value is None else encode_result(value)
-            declared = follow_ups(job, self._directory)
+            declared = self._follow_ups(job)
         except Interrupted:
             self._interruption.exit_if_forked()
             self._interruption.die()

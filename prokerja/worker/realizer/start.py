@@ -7,6 +7,7 @@ import importlib
 import os
 import socket
 import sys
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,12 +20,14 @@ from prokerja.model.declaration import SHELL
 from prokerja.spec import Broken
 from prokerja.text import utf8
 from prokerja.worker.output.capture import OutputCapture
+from prokerja.worker.realizer.outcome import follow_ups
 from prokerja.worker.realizer.parent_death import die_with_parent
 from prokerja.worker.realizer.run import Realizer
 from prokerja.worker.wire.channel import Channel
 from prokerja.worker.wire.high_descriptors import HIGH_DESCRIPTOR, duplicate_high
 from prokerja.worker.wire.journal import Journal
 from prokerja.worker.wire.messages import Batch, Launch, Loaded, Report
+from prokerja.worker.wire.shared_page import SharedPage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,10 +57,13 @@ def start(given: str) -> None:
     output.flush()
     journal = Journal(launch.lock if launch.lock >= HIGH_DESCRIPTOR else -1, launch.ring)
     jobs: dict[str, Callable[..., Any]] = {**catalog.classes, SHELL: partial(command, output)}
-    kind = _traced() if launch.tracing else Realizer
-    realizer = kind(launch, channel, journal, jobs, catalog.specs, output)
+    declared = partial(follow_ups, launch.jobs, time.time)
+    page = SharedPage(launch.page)
+    kind = _traced(launch.tracing) if launch.tracing else Realizer
+    realizer = kind(page, channel, journal, jobs, catalog.specs, output, declared)
     channel.post(Report(loaded=_loaded(catalog)))
-    realizer.run()
+    realizer.run(launch.requests)
+    output.flush()
 
 
 def command(output: OutputCapture, **payload: Any) -> Any:
@@ -67,10 +73,10 @@ def command(output: OutputCapture, **payload: Any) -> Any:
     return Command(*output.speaker, **payload)
 
 
-def _traced() -> type[Realizer]:
+def _traced(seed: str) -> Callable[..., Realizer]:
     from prokerja.worker.realizer.traced import TracedRealizer
 
-    return TracedRealizer
+    return partial(TracedRealizer, seed)
 
 
 def _loaded(catalog: Catalog) -> Loaded:

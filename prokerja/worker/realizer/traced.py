@@ -10,7 +10,6 @@ from opentelemetry import context, trace
 from prokerja.tracing import attempts, provider
 from prokerja.tracing.context import variables_of
 from prokerja.tracing.declaring import follow_ups_traced
-from prokerja.verdicts import Completed
 from prokerja.worker.realizer.run import Realizer
 from prokerja.worker.wire.journal import Journal
 
@@ -20,12 +19,14 @@ if TYPE_CHECKING:
 
     from opentelemetry.trace import Span
 
+    from prokerja.model.declaration import Declaration
     from prokerja.spec import JobSpec
     from prokerja.verdicts import Ended
     from prokerja.worker.output.capture import OutputCapture
     from prokerja.worker.wire.channel import Channel
     from prokerja.worker.wire.journal import Claim
-    from prokerja.worker.wire.messages import Batch, Launch
+    from prokerja.worker.wire.messages import Batch
+    from prokerja.worker.wire.shared_page import SharedPage
 
 
 class TracedRealizer(Realizer):
@@ -34,18 +35,23 @@ class TracedRealizer(Realizer):
     They are made by the tracer provider that the job files have set, or by ours.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917  those of any realizer, and one more
         self,
-        launch: Launch,
+        seed: str,
+        page: SharedPage,
         channel: Channel[Batch],
         journal: Journal,
         classes: Mapping[str, Callable[..., Any]],
         specs: Mapping[str, JobSpec],
         output: OutputCapture,
+        follow_ups: Callable[[Any], tuple[Declaration, ...]],
     ) -> None:
+        """`seed` is that of the ids of attempts' spans."""
         self._ends = Ends(journal)
-        super().__init__(launch, channel, self._ends, classes, specs, output)
-        self._attempts = attempts.Attempts(launch.tracing)
+        self._untraced = follow_ups
+        self._span: Span = trace.INVALID_SPAN
+        super().__init__(page, channel, self._ends, classes, specs, output, self._declared)
+        self._attempts = attempts.Attempts(seed)
         if not provider.has_other():
             trace.set_tracer_provider(provider.own().provider)
             provider.complain_to(self._complain)
@@ -59,7 +65,7 @@ class TracedRealizer(Realizer):
         epoch = int(self._epoch * 1e9)
         span = self._attempts.begin(*claim, self._running.number, name, extra.traced, epoch + began)
         here = trace.set_span_in_context(span)
-        self._ends.begin(span)
+        self._span, self._ends.ended = span, None
         self._running.variables = variables_of(here)
         token = context.attach(here)
         try:  # what the span took so far is no part of the job
@@ -70,6 +76,11 @@ class TracedRealizer(Realizer):
         if self._ends.ended is not None:  # else it goes back, as if it had not begun
             attempts.end(span, self._ends.ended, epoch + now)
         return now
+
+    def _declared(self, job: Any) -> tuple[Declaration, ...]:
+        """What a job has declared, as a part of its trace."""
+        made = self._untraced(job)
+        return follow_ups_traced(made, self._span, time.time_ns()) if made else ()
 
     def _flush(self) -> None:
         provider.close()
@@ -82,24 +93,15 @@ class TracedRealizer(Realizer):
 
 
 class Ends(Journal):
-    """Also keeps how the last attempt has ended, and makes its follow-ups a part of its trace."""
+    """Also keeps how the last attempt has ended."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._span: Span = trace.INVALID_SPAN
         self.ended: Ended | None = None
         """Of the attempt whose span was last begun, if it has ended."""
         self.add = self._add
         self.write = journal.write  # type: ignore[method-assign]
 
-    def begin(self, span: Span) -> None:
-        """An attempt begins."""
-        self._span, self.ended = span, None
-
     def _add(self, entry: tuple[Claim, Ended]) -> None:
-        _, ended = entry
-        # With hooks, an end is written down twice.
-        if isinstance(ended, Completed) and ended.follow_ups and ended is not self.ended:
-            ended.follow_ups = follow_ups_traced(ended.follow_ups, self._span, time.time_ns())
-        self.ended = ended
+        _, self.ended = entry
         self._journal.add(entry)

@@ -12,6 +12,9 @@ from prokerja import Await, Job
 DYING = 0.05
 """Seconds that a killed process may take to let go of its locks."""
 
+LIMIT = 2**40
+"""Stands for the limit, where others stand for the numbers of jobs."""
+
 
 @dataclass
 class Mark(Job):
@@ -19,7 +22,8 @@ class Mark(Job):
     (and fail, if asked to). In between, do so many steps, and write down what they gave.
 
     Byte `n` of the book's lock file is locked meanwhile, and let go by the kernel if this
-    process dies: who finds it locked has met another living process at the same job.
+    process dies: who finds it locked has met another living process at the same job. So is the
+    byte of the limit of 1 that it is under, if it is.
     """
 
     n: int
@@ -27,12 +31,13 @@ class Mark(Job):
     fails: bool = False
     steps: int = 0
     awaits: bool = False
+    limited: bool = False
     retries = 1000
     retry_after = 0.0
 
     def handle(self) -> Await | None:
         """One realization; perhaps it is resolved from outside then."""
-        alone = _locked(self.n)
+        alone = _locked(self.n) and (not self.limited or _locked(LIMIT))
         _write("begin" if alone else "overlap", self.n)
         for step in range(self.steps):
             value = self.step(str(step), time.monotonic_ns)
@@ -41,6 +46,7 @@ class Mark(Job):
             time.sleep(self.seconds)
         _write("end", self.n)
         fcntl.lockf(_locks(), fcntl.LOCK_UN, 1, self.n)
+        fcntl.lockf(_locks(), fcntl.LOCK_UN, 1, LIMIT)
         if self.fails:
             raise RuntimeError("as asked")
         return Await() if self.awaits else None

@@ -1,7 +1,7 @@
 -- What declarations are subject to beside their queues: limits and rates by key, resources, turns
 -- between keys. What does not apply is empty, or 0.
 CREATE TABLE flow (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     limit_key TEXT NOT NULL DEFAULT '',
     max_running INTEGER NOT NULL DEFAULT 0, -- how many of that key may run at once
     rate_key TEXT NOT NULL DEFAULT '',
@@ -11,6 +11,7 @@ CREATE TABLE flow (
     fair_key TEXT NOT NULL DEFAULT '',
     UNIQUE (limit_key, max_running, rate_key, max_starts, rate_seconds, needs, fair_key)
 ) STRICT;
+CREATE INDEX flow_rate ON flow (rate_key, rate_seconds) WHERE rate_key <> '';
 
 -- All that is subject to one flow waits in lanes of its own, so that a lane as a whole may be
 -- claimed from, or not. `flow` is 0 for all other lanes.
@@ -18,7 +19,7 @@ CREATE TABLE old_lane AS SELECT * FROM lane;
 DROP TABLE lane;
 
 CREATE TABLE lane (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,   -- lanes with flows go once nothing is in them
     queue TEXT NOT NULL CHECK (length(queue) BETWEEN 1 AND 255),
     name TEXT NOT NULL CHECK (length(name) BETWEEN 1 AND 255),
     priority INTEGER NOT NULL CHECK (priority BETWEEN -1000 AND 1000),
@@ -79,6 +80,10 @@ CREATE TABLE queue (
     paused_why TEXT,
     paused_until REAL
 ) STRICT, WITHOUT ROWID;
+
+-- What a worker's machine has, and how much its queues weigh beside each other, if they do.
+ALTER TABLE worker ADD COLUMN resources TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE worker ADD COLUMN weights TEXT NOT NULL DEFAULT '[]';
 
 -- The trace in which a declaration was made, of those that were made in one: a JSON object with
 -- `traceparent` and, if there is one, `tracestate`, as W3C Trace Context has them.

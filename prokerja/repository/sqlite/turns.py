@@ -1,0 +1,84 @@
+"""Who is next where jobs take turns: by their own keys, or by the weights of their queues."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from prokerja.model.claim import Claimed
+    from prokerja.repository.sqlite.database import Database
+
+SERVED = "INSERT OR REPLACE INTO turn (fair_key, served) VALUES (?, ?)"
+KEPT_TURNS = 10_000
+"""Keys whose last turn is remembered; any other counts as one that has had none."""
+FORGET = f"""
+    DELETE FROM turn WHERE served <= (
+        SELECT served FROM turn ORDER BY served DESC LIMIT 1 OFFSET {KEPT_TURNS}
+    )"""
+
+
+class FairTurns:
+    """Of keys, the one is next whose last turn is the longest ago, whatever worker that was.
+
+    What waits without a key has a turn like any other. Within the transaction that claims.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._served: dict[str, int] = dict(database.execute("SELECT fair_key, served FROM turn"))
+        self._latest = max(self._served.values(), default=0)
+
+    def last(self, key: str) -> int:
+        """The number of the key's last turn; 0 for none."""
+        return self._served.get(key, 0)
+
+    def take(self, key: str) -> None:
+        """The key has its turn."""
+        self._latest += 1
+        self._served[key] = self._latest
+
+    def write(self, keys: Iterable[str]) -> None:
+        """Write down how these have had theirs."""
+        self._database.executemany(SERVED, [(key, self._served[key]) for key in set(keys)])
+
+
+class WeightedTurns:
+    """Of a worker's queues, the one is next that has had the least for its weight.
+
+    A queue that had nothing waiting has saved nothing up. One that always has something waits for
+    no more jobs of each other queue, in a row, than that one's weight divided by its own, rounded
+    up. This is stride scheduling: Waldspurger and Weihl, 1995.
+    """
+
+    def __init__(self, weights: Mapping[str, int]) -> None:
+        common = math.lcm(*weights.values())
+        self._strides = {queue: common // weight for queue, weight in weights.items()}
+        self._had = dict.fromkeys(weights, 0)
+        """The strides of the jobs that each has had."""
+        self._least = 0
+        """What the queue that was served last had before."""
+
+    def merge(self, offers: Mapping[str, Iterator[Claimed]]) -> Iterator[Claimed]:
+        """What the queues offer, in that order, as if all of it was claimed."""
+        had = {queue: self._before(queue) for queue in offers}
+        rest = dict(offers)
+        while rest:
+            queue = min(rest, key=lambda one: (had[one], self._strides[one]))
+            job = next(rest[queue], None)
+            if job is None:
+                del rest[queue]
+            else:
+                had[queue] += self._strides[queue]
+                yield job
+
+    def take(self, queues: Iterable[str]) -> None:
+        """One job of each of these was claimed, in this order."""
+        for queue in queues:
+            self._least = self._before(queue)
+            self._had[queue] = self._least + self._strides[queue]
+
+    def _before(self, queue: str) -> int:
+        return max(self._had[queue], self._least)
