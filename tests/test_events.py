@@ -158,7 +158,11 @@ def test_a_setting_switches_the_log_off(shell: Home, value: str) -> None:
 
 def test_a_setting_that_is_neither_on_nor_off_is_refused(shell: Home) -> None:
     shell.in_environment({"PROKERJA_EVENTS": "maybe"})
-    assert shell("report") == (2, "", "prokerja: events: 'maybe' is neither on nor off\n")
+    assert shell("report") == (
+        2,
+        "",
+        "prokerja: events: 'maybe' is neither on nor off; write one of them\n",
+    )
 
 
 def test_whoever_follows_is_told_as_it_happens_and_leaves_on_an_interrupt(shell: Home) -> None:
