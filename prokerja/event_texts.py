@@ -76,6 +76,11 @@ def _(event: events.Paused) -> str:
 
 
 @in_words.register
+def _(event: events.Resumed) -> str:
+    return f"by {event.by}" if event.by else ""
+
+
+@in_words.register
 def _(event: events.WorkerStarted) -> str:
     queues = ", ".join(event.queues) or "all"
     return f"worker {event.worker}, realizers: {event.realizers}, queues: {queues}"

@@ -45,7 +45,8 @@ class QueueControl(Answers):
         """
         from prokerja.pauses import ALL_QUEUES
 
-        return self.repository.resume_queue(ALL_QUEUES if queue is None else queue, self._now())
+        name = ALL_QUEUES if queue is None else queue
+        return self.repository.resume_queue(name, self._now(), login_name())
 
     def limit_queue(self, queue: str, most: int | None) -> QueueRule:
         """Let no more than so many jobs of a queue run at once, on all workers; None lifts that.

@@ -53,10 +53,9 @@ def settings(db: str | None = None, jobs: str | None = None) -> Settings:
 
     `db` and `jobs` come from flags; then PROKERJA_DB, PROKERJA_JOBS, PROKERJA_KEEP_COMPLETED,
     PROKERJA_KEEP_FAILED, PROKERJA_KEEP_OUTPUT, PROKERJA_EVENTS and PROKERJA_TRACING; then
-    `prokerja.toml` in the
-    user's configuration directory; then defaults. A user without a home directory has no such file
-    and no default database. Raises BadOption for a file or value that cannot be read, and for a
-    database or path that needs a home.
+    `prokerja.toml` in the user's configuration directory; then defaults. A user without a home
+    directory has no such file and no default database. Raises BadOption for a file or value that
+    cannot be read, and for a database or path that needs a home.
     """
     config = user_directory("config")
     given: dict[str, Any] = {**_from_file(config), **_from_environment()}

@@ -62,7 +62,7 @@ SHOWN: list[tuple[str, dict[str, Any], str]] = [
     ("expired", JOB, ""),
     ("paused", {**PLACE, "queue": "mail", "by": "ann", "why": "full", "until": AT},
      "by ann, until 2030-03-17T17:46:40.000+00:00, full"),
-    ("resumed", {**PLACE, "queue": ""}, ""),
+    ("resumed", {**PLACE, "queue": "", "by": None}, ""),
     ("worker_started", {**PLACE, "worker": 1, "pid": 9, "realizers": 2, "queues": ("a", "b")},
      "worker 1, realizers: 2, queues: a, b"),
     ("worker_stopped", {**PLACE, "worker": 1, "died": True}, "worker 1 died"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import socket
 import sys
 from typing import TYPE_CHECKING
 
@@ -19,7 +21,7 @@ JOBS = """
     import os, sys
     from dataclasses import dataclass
     from opentelemetry import trace
-    from prokerja import Job, Later
+    from prokerja import GiveUp, Job, Later
 
     @dataclass
     class Greet(Job):
@@ -48,6 +50,34 @@ JOBS = """
             import time
             with trace.get_tracer("mine").start_as_current_span("inner"):
                 time.sleep(60)
+
+    @dataclass
+    class Stay(Job):
+        def handle(self):
+            print("here", flush=True)
+            import time
+            time.sleep(60)
+
+    @dataclass
+    class Fork(Job):
+        def handle(self):
+            if os.fork():
+                os.wait()
+
+    @dataclass
+    class Ask(Job):
+        retry_after = 0
+        def handle(self):
+            if not os.path.exists("asked"):
+                open("asked", "w").close()
+                raise Later(0)
+            raise GiveUp("nobody is there")
+
+    @dataclass
+    class Hooked(Job):
+        def handle(self):
+            self.declare(Last())
+        def cleanup(self): pass
 
     @dataclass
     class Die(Job):
@@ -136,11 +166,48 @@ def test_an_attempt_whose_process_dies_has_a_span(home: Home, collector: Collect
     assert inner.parent == hung.id
 
 
+def test_an_attempt_that_goes_back_with_its_worker_has_a_span(
+    home: Home, collector: Collector
+) -> None:
+    [id] = home.declare("stay")
+    worker = home.worker("--grace", "0.1").ready()
+    wait_until(lambda: home.running(id))
+    worker.send(signal.SIGTERM)
+    assert worker.end() == 0
+    [left] = collector.named("realize default")
+    assert left.attributes["prokerja.outcome"] == "interrupted"
+    assert left.attributes["error.type"] == "interrupted"
+
+
+@pytest.mark.parametrize(
+    ("name", "outcomes"), [("fork", ["completed"]), ("ask", ["later", "failed"])]
+)
+def test_each_run_has_one_span_that_says_what_came_of_it(
+    home: Home, collector: Collector, name: str, outcomes: list[str]
+) -> None:
+    home.cli("declare:job", name)
+    home.work()
+    runs = collector.named("realize default")
+    assert [span.attributes["prokerja.outcome"] for span in runs] == outcomes
+    for span in runs:
+        failed = span.attributes["prokerja.outcome"] == "failed"
+        assert span.error == ("nobody is there" if failed else None)
+        assert span.attributes.get("error.type") == ("_OTHER" if failed else None)
+
+
+def test_hooks_make_no_second_span(home: Home, collector: Collector) -> None:
+    home.cli("declare:job", "hooked")
+    home.work()
+    _, followed = collector.named("declare default")
+    ran, last = collector.named("realize default")
+    assert (followed.parent, last.parent) == (ran.id, followed.id)
+
+
 def test_a_command_is_told_where_it_is(home: Home, collector: Collector) -> None:
     home.cli("declare:shell", "--", "sh", "-c", "echo $TRACEPARENT; exit 3")
     home.work()
     [ran] = collector.named("realize default")
-    assert home.cli("output", 1) == f"00-{ran.trace}-{ran.id}-03\n"
+    assert home.cli("output", 1).startswith(f"00-{ran.trace}-{ran.id}-")
     assert (ran.attributes["error.type"], ran.attributes["process.exit.code"]) == ("exit", 3)
 
 
@@ -179,6 +246,34 @@ def test_a_collector_that_is_not_there_holds_nothing_up_for_long(home: Home) -> 
     assert home.job(1)["status"] == "completed"
     assert "prokerja: tracing: OpenTelemetry: " in worker.said()
     assert home.cli("output", 1) == ""
+
+
+def test_nobody_waits_for_a_collector_that_does_not_answer(home: Home) -> None:
+    home.write("traced.py", JOBS)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        variables = {"ENDPOINT": f"http://127.0.0.1:{silent.getsockname()[1]}", "TIMEOUT": "600"}
+        home.in_environment(
+            {"PROKERJA_TRACING": "on"}
+            | {f"OTEL_EXPORTER_OTLP_{key}": value for key, value in variables.items()}
+        )
+        told = home("declare:job", "last")
+        complaint = "prokerja: tracing: the last spans were not sent within 2 s\n"
+        assert told == (0, "1\n", complaint)
+        assert complaint in home.work().said()
+    assert home.job(1)["status"] == "completed"
+
+
+def test_without_tracing_no_process_imports_anything_of_it(home: Home) -> None:
+    package = home.path / "path" / "opentelemetry"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise SystemExit('it was imported')")
+    home.in_environment({"PYTHONPATH": str(package.parent)})
+    id = home.run("pass")
+    assert home("declare:shell", "true").code == 0
+    home.work()
+    assert home.statuses([id, id + 1]) == ["completed", "completed"]
+    home.in_environment({"PROKERJA_TRACING": "on"})
+    assert "it was imported" in home("declare:shell", "true").err
 
 
 def test_spans_are_sent_while_the_worker_runs(home: Home, collector: Collector) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -59,9 +61,8 @@ def queue(provider: TracerProvider, tmp_path: Path) -> Iterator[Queue]:
 
 def kept(queue: Queue) -> dict[int, Any]:
     """The contexts that the file has, by id."""
-    import sqlite3
-
-    rows = sqlite3.connect(queue.path).execute("SELECT declaration, context FROM trace").fetchall()
+    with closing(sqlite3.connect(queue.path)) as connection:
+        rows = connection.execute("SELECT declaration, context FROM trace").fetchall()
     return {id: json.loads(text) for id, text in rows}
 
 
@@ -96,12 +97,8 @@ def test_many_declarations_have_one_span(queue: Queue, spans: InMemorySpanExport
 def test_what_goes_through_a_connection_of_the_programs_own_is_in_the_trace_too(
     queue: Queue, spans: InMemorySpanExporter
 ) -> None:
-    import sqlite3
-
-    connection = sqlite3.connect(queue.path)
-    with connection:
+    with closing(sqlite3.connect(queue.path)) as connection, connection:
         id = queue.declare(Note(), connection=connection)
-    connection.close()
     assert list(kept(queue)) == [id]
 
 

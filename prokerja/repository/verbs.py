@@ -240,7 +240,7 @@ class Repository(Protocol):
         that this one replaces.
         """
 
-    def resume_queue(self, queue: str, now: float) -> QueueRule:
+    def resume_queue(self, queue: str, now: float, by: str | None = None) -> QueueRule:
         """End the pause of a queue, or (`""`) that of all queues; returns it.
 
         Raises NotPaused.

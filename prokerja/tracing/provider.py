@@ -10,6 +10,7 @@ import os
 import signal
 import threading
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from opentelemetry import trace
@@ -107,7 +108,12 @@ def has_other() -> bool:
 
 def tracer() -> trace.Tracer:
     """What makes our spans; raises ProkerjaError if ours cannot be set up."""
-    provider = trace.get_tracer_provider() if has_other() else own().provider
+    return _tracer_of(trace.get_tracer_provider() if has_other() else own().provider)
+
+
+@lru_cache(maxsize=1)
+def _tracer_of(provider: trace.TracerProvider) -> trace.Tracer:
+    """Made once: making one changes the process's filters of warnings, for a moment."""
     return provider.get_tracer(NAME)
 
 

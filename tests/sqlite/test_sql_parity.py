@@ -87,7 +87,8 @@ def test_both_doors_write_the_same_rows(pair: tuple[Connection, Connection], par
         if number % 4 != part:
             continue
         payload, due = json.dumps({"n": number}), DUE + number
-        given = {**wish._asdict(), "after": json.dumps(wish.after)}
+        given = {key: getattr(wish, key) for key in CONDITIONS}
+        given["after"] = json.dumps(wish.after)
         mine = by_sql.declare(
             job="loose", payload=payload, due_at=due, label="l", batch="open", **given
         )

@@ -107,19 +107,6 @@ class Answers(Nouns):
         with self.database.reading():
             return self.history.running(queue, limit)
 
-    def events(self, after: Position, limit: int) -> list[Event]:
-        """See the protocol."""
-        from itertools import islice
-
-        with self.database.reading():
-            return list(islice(self.event_reader.read(after), limit))
-
-    def event_position(self, since: float | None) -> Position:
-        """See the protocol."""
-        with self.database.reading():
-            reader = self.event_reader
-            return reader.end() if since is None else reader.since(since)
-
     def queue_rules(self) -> list[QueueRule]:
         """See the protocol."""
         with self.database.reading():
@@ -132,6 +119,19 @@ class Answers(Nouns):
             if self.database.execute(some).fetchone() is None:
                 return []
             return self.rules.pauses(ids, now)
+
+    def events(self, after: Position, limit: int) -> list[Event]:
+        """See the protocol."""
+        from itertools import islice
+
+        with self.database.reading():
+            return list(islice(self.event_reader.read(after), limit))
+
+    def event_position(self, since: float | None) -> Position:
+        """See the protocol."""
+        with self.database.reading():
+            reader = self.event_reader
+            return reader.end() if since is None else reader.since(since)
 
     def _one(self, id: int) -> Record:
         record = self.history.one(id)

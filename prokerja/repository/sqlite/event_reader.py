@@ -28,6 +28,11 @@ TIMES = """
     WHERE id IN (SELECT value FROM json_each(?))"""
 ROW_SINCE = "SELECT seq, at FROM event WHERE seq >= ? ORDER BY seq LIMIT 1"
 DECLARED_SINCE = "SELECT id, declared_at FROM declaration WHERE id >= ? ORDER BY id LIMIT 1"
+NAMES = "SELECT name, queue FROM lane WHERE id = ?"
+NAMES_NOW = """
+    SELECT name, queue FROM declaration JOIN lane ON lane.id = lane WHERE declaration.id = ?"""
+UNKNOWN = "?"
+"""Stands for the names of a job that is gone, and its lane with it."""
 ENDED = ("attempt", "error", "retry_at", "began")
 FIELDS: dict[str, tuple[str, ...]] = {
     "started": ("attempt", "at"),
@@ -42,7 +47,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "interrupted": (),
     "recovered": ("worker", "attempt"),
     "paused": ("queue", "by", "why", "until"),
-    "resumed": ("queue",),
+    "resumed": ("queue", "by"),
     "worker_started": ("worker", "pid", "realizers", "queues"),
     "worker_stopped": ("worker", "died"),
 }
@@ -93,7 +98,7 @@ class EventReader:
                 rows += self._purged(seq, range(last + 1, end + 1), {id for id, *_ in rows})
             for id, lane, at in sorted(rows):
                 cursor = str(Position(seq, 0, id))
-                yield Declared(cursor=cursor, at=at, id=id, **self._named(lane))
+                yield Declared(cursor=cursor, at=at, id=id, **self._named(id, lane))
             last = end
 
     def _purged(self, seq: int, ids: range, there: set[int]) -> list[tuple[int, int, float]]:
@@ -118,7 +123,7 @@ class EventReader:
         made: Any = KINDS[kind]
         given: dict[str, Any] = {"at": at}
         if issubclass(made, JobEvent):
-            given |= {"id": item[0], **self._named(item[1])}
+            given |= {"id": item[0], **self._named(item[0], item[1])}
             item = item[2:]
         given |= dict(zip(FIELDS[kind], item, strict=False))
         began = given.pop("began", None)
@@ -136,17 +141,19 @@ class EventReader:
         times = {id: times for id, *times in rows}
         for id in ids:
             attempt, began, ended = times.get(id, (None, None, None))
-            of = {"id": id, **self._named(lane)}
+            of = {"id": id, **self._named(id, lane)}
             if id not in begun:
                 yield _start(at if began is None else began, attempt, of)
             yield _completion(at if ended is None else ended, attempt, of)
 
-    def _named(self, lane: int) -> dict[str, str]:
-        """The job's name and the queue of a lane."""
+    def _named(self, id: int, lane: int) -> dict[str, str]:
+        """The job's name and the queue of a declaration that was in that lane."""
         if lane not in self._names:
-            query = "SELECT name, queue FROM lane WHERE id = ?"
-            [name, queue] = self._database.execute(query, (lane,)).fetchone()
-            self._names[lane] = {"job": name, "queue": queue}
+            row = self._database.execute(NAMES, (lane,)).fetchone()
+            if row is None:  # it was folded into another
+                row = self._database.execute(NAMES_NOW, (id,)).fetchone() or (UNKNOWN, UNKNOWN)
+                return dict(zip(("job", "queue"), row, strict=True))
+            self._names[lane] = dict(zip(("job", "queue"), row, strict=True))
         return self._names[lane]
 
     def _first(self, query: str, moment: float, ends: str) -> int:

@@ -75,7 +75,7 @@ class QueueRules:
             after = self.all()[queue]
         return after, before if before is not None and before.is_paused(now) else None
 
-    def resume(self, queue: str, now: float) -> QueueRule:
+    def resume(self, queue: str, now: float, by: str | None = None) -> QueueRule:
         """End the pause of a queue, in a transaction; returns it, or raises NotPaused."""
         with self._database.writing():
             rules = self.all()
@@ -83,7 +83,7 @@ class QueueRules:
             if pause is None or not pause.is_paused(now):
                 raise NotPaused(_not_paused(queue, rules.values(), now))
             self._database.execute(f"{RESUME} name = ?", (queue,))
-            self._database.log.add("resumed", now, (queue,))
+            self._database.log.add("resumed", now, (queue, by))
             self._database.execute(DROP_EMPTY)
         return pause
 
@@ -120,7 +120,13 @@ class QueueRules:
 
     def _forget_ended(self, rules: Mapping[str, QueueRule], now: float) -> None:
         """What a pause has said is of no use to anybody once it has ended."""
-        if any(rule.paused_at is not None and not rule.is_paused(now) for rule in rules.values()):
+        ended = [
+            (name, None)
+            for name, rule in rules.items()
+            if rule.paused_at is not None and not rule.is_paused(now)
+        ]
+        if ended:
+            self._database.log.add("resumed", now, *ended)
             self._database.execute(f"{RESUME} paused_until <= ?", (now,))
             self._database.execute(DROP_EMPTY)
 

@@ -117,9 +117,9 @@ class SQLiteRepository(Answers):
         """See the protocol."""
         return self.rules.pause(queue, now, by, why, until)
 
-    def resume_queue(self, queue: str, now: float) -> QueueRule:
+    def resume_queue(self, queue: str, now: float, by: str | None = None) -> QueueRule:
         """See the protocol."""
-        return self.rules.resume(queue, now)
+        return self.rules.resume(queue, now, by)
 
     def limit_queue(self, queue: str, most: int | None) -> QueueRule:
         """See the protocol."""

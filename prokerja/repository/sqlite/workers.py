@@ -54,8 +54,8 @@ class Workers:
             row = (pid, now, realizers, *texts)
             id = self._database.execute(insert, row).lastrowid
             assert id is not None
-            self._database.log.add("worker_started", now, (id, pid, realizers, taking.queues))
             Happenings(self._database).set_rules(id, rules)
+            self._database.log.add("worker_started", now, (id, pid, realizers, taking.queues))
             # Locked before the row is seen by anyone, so that no one takes it for dead.
             return Membership(id, self._lock(id))
 

@@ -68,8 +68,8 @@ class TracedRealizer(Realizer):
         self._span, self._ends.ended = span, None
         self._running.variables = variables_of(here)
         token = context.attach(here)
-        try:
-            now = super()._realize(sequence, claim, name, payload, began)
+        try:  # what the span took so far is no part of the job
+            now = super()._realize(sequence, claim, name, payload, time.monotonic_ns())
         finally:
             context.detach(token)
             self._running.variables = {}

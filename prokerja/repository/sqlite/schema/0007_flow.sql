@@ -81,17 +81,6 @@ CREATE TABLE queue (
     paused_until REAL
 ) STRICT, WITHOUT ROWID;
 
--- What has happened, in the order in which it was committed: a row for what one transaction has done
--- of a kind, as JSON. Declarations have no rows. Those up to `last_id` came before the row, those
--- above it after. The last row stays, so that no number is used again.
-CREATE TABLE event (
-    seq INTEGER PRIMARY KEY,
-    at REAL NOT NULL,
-    kind TEXT NOT NULL,
-    last_id INTEGER NOT NULL,
-    data TEXT NOT NULL
-) STRICT;
-
 -- Who is told of what. By workers' settings, whose rules stay when they leave, for the next worker
 -- to strike out; and the rules of single declarations. All rules are JSON.
 CREATE TABLE notice_rule (
@@ -327,6 +316,17 @@ END;
 
 -- Every job file is read again: classes may say what was no option before.
 UPDATE source SET stamp = '';
+
+-- What has happened, in the order in which it was committed: a row for what one transaction has done
+-- of a kind, as JSON. Declarations have no rows. Those up to `last_id` came before the row, those
+-- above it after. The last row stays, so that no number is used again.
+CREATE TABLE event (
+    seq INTEGER PRIMARY KEY,
+    at REAL NOT NULL,
+    kind TEXT NOT NULL,
+    last_id INTEGER NOT NULL,
+    data TEXT NOT NULL
+) STRICT;
 
 -- The door for one declaration: a single statement writes its row, queues it and counts it.
 -- The next migration closes it, and makes one with its own number.
