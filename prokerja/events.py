@@ -154,11 +154,12 @@ class Paused(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Resumed(Event):
-    """A queue goes on."""
+    """The pause of a queue has ended."""
 
     queue: str
     """Empty for all queues."""
     by: str | None
+    """None if its time was over."""
 
 
 @dataclass(frozen=True, kw_only=True)

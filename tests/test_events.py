@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import select
 import signal
 import threading
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from prokerja.errors import BadOption
+from prokerja.event_following import MAX_SLEEP_SECONDS
 from prokerja.event_texts import event_json, in_words
 from prokerja.events import (
     KINDS,
@@ -29,6 +31,8 @@ from tests.harness.processes import has_open
 from tests.harness.waiting import PATIENCE, wait_until
 
 if TYPE_CHECKING:
+    import subprocess
+
     from tests.harness.home import Home
 
 ROOT = Path(__file__).parents[1]
@@ -165,16 +169,23 @@ def test_a_setting_that_is_neither_on_nor_off_is_refused(shell: Home) -> None:
     )
 
 
+def next_of(follower: subprocess.Popen[bytes]) -> dict[str, Any]:
+    """What it prints next, well before it would look by itself."""
+    assert follower.stdout is not None
+    assert select.select([follower.stdout], [], [], MAX_SLEEP_SECONDS / 3)[0]
+    event: dict[str, Any] = json.loads(follower.stdout.readline())
+    return event
+
+
 def test_whoever_follows_is_told_as_it_happens_and_leaves_on_an_interrupt(shell: Home) -> None:
     shell.declare("noop")
     follower = shell.start("events", "--follow", "--json")
-    assert follower.stdout is not None
     wait_until(lambda: has_open(follower.pid, "inotify"))
     [id] = shell.declare("noop")
-    event = json.loads(follower.stdout.readline())
+    event = next_of(follower)
     assert (event["event"], event["id"]) == ("declared", id), "only what happens from now on"
     shell("cancel", str(id))
-    assert json.loads(follower.stdout.readline())["event"] == "cancelled"
+    assert next_of(follower)["event"] == "cancelled"
     follower.send_signal(signal.SIGINT)
     assert follower.communicate(timeout=PATIENCE) == (b"", b"")
     assert follower.returncode == 130

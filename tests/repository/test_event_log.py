@@ -19,11 +19,13 @@ from prokerja.events import (
     Failed,
     Interrupted,
     JobEvent,
+    Paused,
     Position,
     Postponed,
     Progressed,
     Recovered,
     Resolved,
+    Resumed,
     Retried,
     Started,
     WorkerStarted,
@@ -220,6 +222,22 @@ def test_from_each_cursor_the_rest_is_told(store: Store) -> None:
     for n, place in enumerate(places, 1):
         assert told(store, place) == events[n:]
         assert store.repository.events(Position(), n) == [*told(store, Position())[:n]]
+
+
+def test_pauses_of_queues_are_told(store: Store) -> None:
+    store.repository.pause_queue("mail", store.now, "ann", "full", START + 60)
+    store.repository.resume_queue("mail", store.now, "bob")
+    store.repository.pause_queue("mail", store.now, "ann", None, START + 1)
+    store.now += 2
+    store.declare()
+    store.take()
+    paused, resumed, _, _, over = told(store)
+    assert facts(paused) == {
+        "at": START, "queue": "mail", "by": "ann", "why": "full", "until": START + 60,
+    }  # fmt: skip
+    assert (type(paused), type(resumed), type(over)) == (Paused, Resumed, Resumed)
+    assert facts(resumed) == {"at": START, "queue": "mail", "by": "bob"}
+    assert facts(over) == {"at": store.now, "queue": "mail", "by": None}
 
 
 def test_a_transaction_that_fails_tells_nothing(store: Store) -> None:
