@@ -107,7 +107,7 @@ MUTATIONS = (
              "(place.get(one.lane.queue, len(place)), -one.lane.priority)",
              "(0, -one.lane.priority)",
              "test_worker.py -k queues_are_served"),
-    Mutation("what is due first goes first", f"{SQLITE}claims.py",
+    Mutation("what is due first goes first", f"{SQLITE}claiming.py",
              "ORDER BY p.due_at, p.declaration", "ORDER BY p.declaration",
              "test_worker.py repository/test_claim.py -k 'due_first or order'"),
     Mutation("an idle worker wakes up when a job is due", "worker/supervisor.py",
@@ -123,8 +123,8 @@ MUTATIONS = (
     Mutation("--until-empty does all that is due", "worker/supervisor.py",
              "(self._options.until_empty and self._idle)", "(self._options.until_empty)",
              "test_worker.py -k completes_with_its_result"),
-    Mutation("a damaged queue is named as such", f"{SQLITE}claims.py",
-             "if next_due is not None and next_due <= now and not enough:", "if False:",
+    Mutation("a damaged queue is named as such", f"{SQLITE}claiming.py",
+             "if next_due is not None and next_due <= now and not is_full:", "if False:",
              "test_upkeep.py -k damaged"),
     # Who is told
     Mutation("a failure is told of", f"{SQLITE}endings.py",
@@ -208,7 +208,7 @@ MUTATIONS = (
              "            self.resume()  # what stands still does not hear of it\n", "",
              "test_suspend.py -k cleans_up"),
     Mutation("an end ends the suspension", f"{SQLITE}claims.py",
-             'for table in ("running", "suspension"):', 'for table in ("running",):',
+             'for table in ("running", "suspension", "slot"):', 'for table in ("running", "slot"):',
              "repository/test_suspensions.py test_suspend.py -k 'ends_the or again_and'"),
     Mutation("a payload that does not fit an older class uses no attempt", f"{REALIZER}run.py",
              "if job is None and isinstance(error, TypeError):", "if False:",
@@ -417,8 +417,10 @@ MUTATIONS = (
              "repository/test_reported.py -k not_that_of"),
     # Saying what is next, and waiting for others
     Mutation("a job that asks to run later uses no attempt", f"{SQLITE}outcomes.py",
-             "            self._requeue(id, lane, attempt, now + verdict.seconds)",
-             "            self._requeue(id, lane, attempt + 1, now + verdict.seconds)",
+             "            self._requeue(id, lane, attempt, due_at)\n"
+             '            self._database.log.left("postponed"',
+             "            self._requeue(id, lane, attempt + 1, due_at)\n"
+             '            self._database.log.left("postponed"',
              "repository/test_resolve.py -k thousand"),
     Mutation("a job may ask to run later a thousand times", f"{SQLITE}outcomes.py",
              "if lifecycle.may_postpone(postponed, lifecycle.MAX_LATER):", "if True:",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from prokerja.events import Declared, Expired
 from prokerja.model.declaration import NOTIFY, SHELL, Conditions, Lane
 from prokerja.model.worker import Taking
 from prokerja.notices import MAX_LISTED, Rule
@@ -52,6 +53,16 @@ def commands(store: Store) -> list[list[str]]:
     store.turn(NOTHING)
     ids = sorted(store.newest(None, NOTIFY))
     return [json.loads(store.one(id).payload)["argv"] for id in ids]
+
+
+def test_an_event_comes_before_the_notice_of_it(store: Store) -> None:
+    join(store, failed=TELL)
+    id = declare(store, expires_at=store.now + 1)
+    before = store.repository.event_position(None)
+    store.now += 2
+    store.turn(NOTHING)
+    happened = [(type(one), one.id) for one in store.repository.events(before, 10)]  # type: ignore[attr-defined]
+    assert happened == [(Expired, id), (Declared, id + 1)]
 
 
 def own(*command: str) -> str:

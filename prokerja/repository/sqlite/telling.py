@@ -69,6 +69,7 @@ class Telling:
         if happened:
             self._tell_of_happened(now)
         if self._made:
+            self._database.log.write()  # what they tell of has come before them
             self._declarations.insert(self._made, now)
         return self.due(now)
 
