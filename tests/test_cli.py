@@ -722,6 +722,9 @@ class Park(Job):
 
 def test_every_answer_is_json_if_asked_for(shell: Home) -> None:
     shell.write("park.py", PARK)
+    settings = shell.path / "home" / ".config" / "prokerja"
+    settings.mkdir(parents=True)
+    (settings / "prokerja.toml").write_text('[notify]\nfailed = ["true"]\n')
     for name in ("noop", "fail", "park"):
         shell.declare_job(name)
     shell.work()
@@ -745,6 +748,12 @@ def test_every_answer_is_json_if_asked_for(shell: Home) -> None:
         ("suspend", "4"): dict,
         ("resume", "4"): dict,
         ("resolve", "3"): dict,
+        ("queue:pause", "idle"): dict,
+        ("queue:resume", "idle"): dict,
+        ("queue:limit", "idle", "1"): dict,
+        ("queue:rate", "idle", "1/h"): dict,
+        ("queue:list",): list,
+        ("notify:test", "failed"): dict,
         ("purge",): dict,
         ("wait", "3", "--timeout", "0"): dict,
         ("result", "1"): dict,
