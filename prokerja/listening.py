@@ -5,16 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from queue import Full, Queue
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_args
 
 from prokerja import repository as repositories
 from prokerja.errors import BadOption, RequestError, StoreError, TryAgain
 from prokerja.event_following import EVENTS_AT_ONCE, MAX_SLEEP_SECONDS, REST_SECONDS, Follower
 from prokerja.events import NAMES, Event, JobEvent
-from prokerja.text import brief, shown
+from prokerja.text import brief, error_line, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from prokerja.events import Position
     from prokerja.repository.verbs import Repository
@@ -69,15 +69,20 @@ def checked(kind: Any, function: Any, patience: float) -> Call:
     """What is to be called; raises RequestError or BadOption for what cannot be."""
     if not callable(function):
         raise RequestError(f"{shown(function)} cannot be called; give a function of one event")
-    try:
-        isinstance(None, kind)
-    except TypeError:
+    if not _is_kind(kind):
         raise RequestError(
             f"{shown(kind)} is no kind of event; give a class of prokerja.events, or several"
-        ) from None
-    if not patience > 0:
-        raise BadOption(f"patience: {patience} is too little; give more than 0 seconds")
+        )
+    if not isinstance(patience, int | float) or not patience > 0:
+        raise BadOption(f"patience: {shown(patience)} does not fit; give more than 0 seconds")
     return Call(kind, function, patience)
+
+
+def _is_kind(kind: Any) -> bool:
+    parts = kind if isinstance(kind, tuple) else get_args(kind)
+    if parts:
+        return all(map(_is_kind, parts))
+    return isinstance(kind, type) and issubclass(kind, Event)
 
 
 class Listener:
@@ -120,13 +125,17 @@ class Listener:
         """Whether it may still call the function."""
         return self._caller.is_alive()
 
+    def stop_soon(self) -> None:
+        """Have it end once it has been called with what has happened so far."""
+        self._stopping = True
+        self._follower.wake()
+
     def stop(self, seconds: float = STOP_SECONDS) -> bool:
         """Call it with what has happened so far, and no more; returns whether it has ended.
 
         Waits for `seconds` at the most, and not at all where the function itself stops it.
         """
-        self._stopping = True
-        self._follower.wake()
+        self.stop_soon()
         if threading.current_thread() is self._caller:
             return False
         give_up = time.monotonic() + seconds
@@ -204,10 +213,20 @@ class Listener:
                 self._on_call(event)
                 self._call.function(event)
             except BaseException as error:  # noqa: BLE001  it is theirs
-                what = f"{type(error).__name__}: {error}".partition("\n")[0]
-                self._tell(f"listener {self._call.name} failed at {_of(event)}: {what}")
+                self._tell(
+                    f"listener {self._call.name} failed at {_of(event)}: {error_line(error)}"
+                )
             self._current = None
             self._done_count += 1
+
+
+def stop_all(listeners: Sequence[Listener]) -> None:
+    """Stop them together, so that none waits for one that is busy."""
+    give_up = time.monotonic() + STOP_SECONDS
+    for listener in listeners:
+        listener.stop_soon()
+    for listener in listeners:
+        listener.stop(max(give_up - time.monotonic(), 0.0))
 
 
 def log(line: str) -> None:

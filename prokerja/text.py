@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 MAX_BRIEF_CHARACTERS = 80
+MAX_ERROR_CHARACTERS = 300
 
 
 def quoted(text: str, width: int = 60) -> str:
@@ -24,6 +25,16 @@ def brief(text: str, longest: int = MAX_BRIEF_CHARACTERS) -> str:
     """Escaped text of at most `longest` characters: what is too long loses its end."""
     line = escaped(text[: longest + 1])
     return line if len(line) <= longest else line[: longest - 3] + "..."
+
+
+def error_line(error: BaseException) -> str:
+    """What somebody's code has raised, as one line of at most 300 characters."""
+    name = type(error).__name__
+    try:
+        first, _, _ = str(error).partition("\n")
+    except BaseException:  # noqa: BLE001  it is theirs
+        return brief(f"{name}, whose text cannot be shown")
+    return brief(f"{name}: {first}", MAX_ERROR_CHARACTERS)
 
 
 def shortened(text: str, longest: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import textwrap
 import threading
 from typing import TYPE_CHECKING, Any
@@ -137,7 +138,11 @@ def test_a_listener_may_stop_itself(home: Home) -> None:
     [
         ("completed", print, {}, "'completed' is no kind of event"),
         (Completed, "print", {}, "'print' cannot be called"),
-        (Completed, print, {"patience": 0}, "patience: 0 is too little"),
+        (Completed, print, {"patience": 0}, "patience: 0 does not fit"),
+        (Completed, print, {"patience": "10s"}, "patience: '10s' does not fit"),
+        (int, print, {}, "a type is no kind of event"),
+        (Completed | None, print, {}, "no kind of event"),
+        ((), print, {}, "is no kind of event"),
     ],
 )
 def test_what_cannot_be_listened_to_is_refused(
@@ -238,6 +243,50 @@ def test_listeners_that_cannot_be_loaded_are_told_of_and_the_jobs_run(home: Home
     said = worker.said()
     assert "listeners.py cannot be used: ModuleNotFoundError: No module named" in said
     assert "the process of listeners.py exited with status 3; starting it again in 1.00s" in said
+
+
+def test_an_error_whose_text_is_huge_or_cannot_be_had_ends_no_listener(
+    home: Home, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Shy(Exception):
+        def __str__(self) -> str:
+            raise ValueError
+
+    faults = [Shy(), ValueError("\x1b[31m" + "x" * 100_000), OSError("last")]
+
+    def fail(_: JobEvent) -> None:
+        raise faults[len(caplog.messages)]
+
+    listener = home.queue.listen(Declared, fail)
+    home.run_each(["pass"] * 3)
+    assert listener.stop()
+    shy, huge, last = (line.partition("failed at ")[2] for line in caplog.messages)
+    assert shy == "declared of job 1: Shy, whose text cannot be shown"
+    assert huge.startswith("declared of job 2: ValueError: \\x1b[31mxxx")
+    assert len(huge) < 400
+    assert last == "declared of job 3: OSError: last"
+
+
+def test_a_listener_that_hangs_at_the_end_keeps_nothing_from_the_others(home: Home) -> None:
+    write_listeners(
+        home,
+        """
+        @on(Declared)
+        def hang(event):
+            time.sleep(99)
+
+        @on(WorkerStopped)
+        def end(event):
+            note("end")
+        """,
+    )
+    worker = home.worker().ready()
+    home.wait(home.run("pass"))
+    worker.send(signal.SIGTERM)
+    assert worker.end() == 0
+    assert home.ledger() == ["end"]
+    assert "listener end " not in worker.said()
+    assert "listener hang has not ended, and is left behind" in worker.said()
 
 
 def test_listeners_die_with_a_killed_worker_and_are_ended_if_they_hang(home: Home) -> None:

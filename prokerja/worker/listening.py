@@ -14,9 +14,9 @@ from prokerja import repository
 from prokerja.catalog.files import LISTENERS
 from prokerja.catalog.package import import_file, install
 from prokerja.events import Position
-from prokerja.listening import STOP_SECONDS, Listener, registered
+from prokerja.listening import Listener, registered, stop_all
 from prokerja.settings import settings
-from prokerja.text import brief
+from prokerja.text import error_line
 from prokerja.worker.realizer.parent_death import die_with_parent
 
 if TYPE_CHECKING:
@@ -61,10 +61,7 @@ def main(given: str) -> None:
         listeners = [_listener(store, task, n) for n in range(len(registered))]
         while os.read(sys.stdin.fileno(), 64):
             pass
-        seconds = STOP_SECONDS
-        for listener in listeners:
-            if not listener.stop(seconds):
-                seconds = 0.0  # that was the time of all of them
+        stop_all(listeners)
     sys.stderr.flush()
     os._exit(0)  # whatever is still busy
 
@@ -81,7 +78,7 @@ def _import(jobs: str) -> None:
     try:
         import_file(path, jobs)
     except BaseException as error:  # noqa: BLE001  it is theirs
-        say(f"{path} cannot be used: {brief(f'{type(error).__name__}: {error}', 300)}")
+        say(f"{path} cannot be used: {error_line(error)}")
         sys.stderr.flush()
         os._exit(CANNOT_BE_USED)
 

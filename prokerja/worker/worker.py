@@ -108,8 +108,10 @@ class Worker:
             try:
                 Supervisor(store, self._options, requests, pump, maintenance, tell).run()
             finally:
-                for listener in listeners:
-                    listener.stop()
+                if listeners:
+                    from prokerja.listening import stop_all
+
+                    stop_all(listeners)
                 self._requests = None
                 self.outdated = requests.outdated
                 pump.stop(LAST_OUTPUT_SECONDS)
