@@ -124,6 +124,7 @@ def test_a_worker_s_jobs_are_told_from_the_first_to_the_last(shell: Home) -> Non
         assert objects(shell, "--since", cursor, "--limit", 2) == everything[n : n + 2]
     assert objects(shell, "--since", "1h") == objects(shell, "--since", "2020-01-01") == everything
     assert objects(shell, "--since", "2100-01-01") == []
+    assert lines(shell, "--job", "9" * 5000) == []
 
 
 @pytest.mark.parametrize(

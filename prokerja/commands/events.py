@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from prokerja.repository.verbs import Repository
 
 
+MAX_ID_DIGITS = 18
+"""Of an id; a name may have more."""
+
+
 def run(
     *,
     follow_on: Annotated[
@@ -75,7 +79,7 @@ def _filter(job: str | None, queue: str | None) -> Callable[[Event], bool]:
     """Whether an event is about a job of that name or id, and a queue."""
     facts: dict[str, Any] = {} if queue is None else {"queue": (queue, "")}  # "" is all of them
     if job is not None:
-        is_id = job.isascii() and job.isdigit()
+        is_id = job.isascii() and job.isdigit() and len(job) <= MAX_ID_DIGITS
         facts |= {"id": (int(job),)} if is_id else {"job": (job,)}
     return lambda event: all(getattr(event, name, None) in facts[name] for name in facts)
 
