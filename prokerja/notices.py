@@ -28,6 +28,8 @@ KEYS = ("command", "url", "every", "payload", "after")
 WEBHOOK = ("-P", "-m", "prokerja.webhook")
 """What Python is called with to post a notice; the address is in the environment."""
 URL = "PROKERJA_WEBHOOK_URL"
+CODE_FOLLOWS = re.compile(r"-[A-Za-z]*c")
+"""An option of a shell or of Python after which a word is code: `-c`, `-ec`, `-lc`."""
 FACTS = ("id", "job", "queue", "attempt", "error", "label", "batch", "worker", "pid", "seconds")
 """What a notice may tell; what does not apply is empty."""
 RETRIES, RETRY_AFTER_SECONDS, TIMEOUT_SECONDS = 5, 30.0, 300.0
@@ -102,7 +104,9 @@ def _filled(command: Sequence[str], texts: Mapping[str, str]) -> list[str]:
         return texts.get(match[1], match[0])
 
     return [
-        word if place and command[place - 1] == "-c" else re.sub(r"\{(\w+)\}", fact, word)
+        word
+        if place and CODE_FOLLOWS.fullmatch(command[place - 1])
+        else re.sub(r"\{(\w+)\}", fact, word)
         for place, word in enumerate(command)
     ]
 
@@ -181,5 +185,8 @@ def _address(url: Any, what: str) -> str:
     from prokerja.webhook import is_address
 
     if not is_address(url):
-        raise BadOption(f"{what}: {shown(url)} is no address; give one with http:// or https://")
+        raise BadOption(
+            f"{what}: {shown(url)} is no address; give one with http:// or https://,"
+            " and without a user's name"
+        )
     return str(url)

@@ -20,7 +20,8 @@ def is_address(url: Any) -> bool:
 
     try:
         parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and url.isprintable()
+        is_plain = parts.username is None and parts.port != 0 and url.isprintable()
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and is_plain
     except (ValueError, TypeError, AttributeError):
         return False
 

@@ -201,11 +201,20 @@ def test_what_was_gathered_is_told_when_its_time_has_come(home: Home) -> None:
     assert [words for words, _, _ in told(home)] == [["1"], ["4"]]
 
 
-def test_code_is_not_filled_in() -> None:
+@pytest.mark.parametrize("option", ["-c", "-ec", "-lc"])
+def test_code_is_not_filled_in(option: str) -> None:
     event = {"id": 7, "error": "$(reboot)"}
-    rule = Rule(("sh", "-c", "echo {error}", "{error}", "{id}{unknown}"))
+    rule = Rule(("sh", option, "echo {error}", "{error}", "{id}{unknown}"))
     words = json.loads(declaration(rule, "failed", [event], 1, 0.0).payload)["argv"]
-    assert words == ["sh", "-c", "echo {error}", "$(reboot)", "7{unknown}"]
+    assert words == ["sh", option, "echo {error}", "$(reboot)", "7{unknown}"]
+
+
+@pytest.mark.parametrize("url", ["http://me:secret@localhost/", "http://localhost:99999/"])
+def test_an_address_that_cannot_be_posted_to_is_refused(home: Home, url: str) -> None:
+    configure(home, f'failed = {{url = "{url}"}}')
+    refused = home("report")
+    assert (refused.code, refused.out) == (2, "")
+    assert "is no address; give one with http:// or https://" in refused.err
 
 
 def test_settings_can_be_tried(home: Home) -> None:
