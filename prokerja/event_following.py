@@ -9,7 +9,7 @@ from _thread import allocate_lock  # `threading` imports more than a command nee
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
-from prokerja.errors import TryAgain
+from prokerja.errors import NotFound, TryAgain
 from prokerja.events import Position
 
 if TYPE_CHECKING:
@@ -94,8 +94,10 @@ def follow(
 ) -> Iterator[Event]:
     """What happens after a place that is wanted, as it happens, without end.
 
-    Raises BrokenPipeError if nobody reads any more what is written to `output`.
+    Raises BrokenPipeError if nobody reads any more what is written to `output`, and NotFound once
+    the store's file has been deleted or replaced.
     """
+    file = _file(repository)
     with closing(Follower(repository, after)) as follower:
         while True:
             if found := follower.next():
@@ -103,7 +105,18 @@ def follow(
                 if len(found) < EVENTS_AT_ONCE:
                     time.sleep(REST_SECONDS)
             else:
-                follower.wait(output=output)
+                if _file(repository) != file:
+                    raise NotFound(f"{repository.path} is gone, or another file by now")
+                follower.wait(MAX_SLEEP_SECONDS, output)
+
+
+def _file(repository: Repository) -> tuple[int, int] | None:
+    """Which file it is that stands where the store's did; None for none."""
+    try:
+        status = os.stat(repository.path) if repository.is_shared else None
+    except OSError:
+        status = None
+    return None if status is None else (status.st_dev, status.st_ino)
 
 
 def so_far(

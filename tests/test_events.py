@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from prokerja.errors import BadOption
-from prokerja.event_following import MAX_SLEEP_SECONDS
+from prokerja import Queue
+from prokerja.errors import BadOption, NotFound
+from prokerja.event_following import MAX_SLEEP_SECONDS, follow
 from prokerja.event_texts import event_json, in_words
 from prokerja.events import (
     KINDS,
@@ -23,6 +24,7 @@ from prokerja.events import (
     Event,
     Failed,
     JobEvent,
+    Position,
     Recovered,
     Started,
     WorkerStopped,
@@ -200,6 +202,24 @@ def test_a_reader_that_leaves_ends_it_without_a_word(shell: Home, words: str) ->
     told = shell.sh(script)
     assert (told.code, len(told.lines)) == (0, 1)
     assert told.err in ("141\n", *([] if words else ["0\n"]))
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_who_follows_is_told_that_the_file_is_gone(
+    home: Home, monkeypatch: pytest.MonkeyPatch, *, replaced: bool
+) -> None:
+    monkeypatch.setattr("prokerja.event_following.MAX_SLEEP_SECONDS", 0.05)
+    home.run("pass")
+    with Queue(home.db) as queue:
+        events = follow(queue.repository, Position(), lambda _: True)
+        next(events)
+        kept = home.path / "kept"
+        Path(home.db).rename(kept)
+        if replaced:
+            Path(home.db).write_bytes(b"")
+        with pytest.raises(NotFound, match="is gone, or another file by now"):
+            next(events)
+        kept.replace(home.db)
 
 
 DECLARER = """
