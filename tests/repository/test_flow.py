@@ -203,6 +203,17 @@ def test_a_clock_that_was_ahead_holds_nothing_up_for_longer_than_a_stretch(store
     assert [*store.take()] == [2]
 
 
+def test_what_began_after_another_workers_clock_was_read_counts_in_full(store: Store) -> None:
+    store.declare(*[rated("api", 1, 10.0)] * 2)
+    read = store.now
+    end(store, store.take(), 1, began=read + 0.005)
+    assert not store.take(worker=store.join())
+    store.now = read + 10.004
+    assert not store.take()
+    store.now = read + 10.006
+    assert [*store.take()] == [2]
+
+
 class Moments:
     """A worker whose jobs begin some time after they were claimed, and end later still."""
 
@@ -313,6 +324,12 @@ def test_a_key_has_one_turn_whatever_its_jobs_are_called(store: Store) -> None:
 def test_priority_goes_before_turns(store: Store) -> None:
     store.declare(*[fair("a")] * 2, *[fair("b", "B", priority=7)] * 2)
     assert keys(store, [*store.take()]) == "BBaa"
+
+
+def test_what_takes_no_turns_may_be_claimed_beside_what_does(store: Store) -> None:
+    store.declare(fair("a"), asked(Lane("default", "noop", 7)), fair("b"))
+    assert keys(store, [*store.take()]) == "-ab"
+    assert not store.take()
 
 
 def test_a_turn_that_nobody_wants_is_not_lost(store: Store) -> None:

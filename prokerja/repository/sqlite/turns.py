@@ -41,8 +41,9 @@ class FairTurns:
         self._served[key] = self._latest
 
     def write(self, keys: Iterable[str]) -> None:
-        """Write down how these have had theirs."""
-        self._database.executemany(SERVED, [(key, self._served[key]) for key in set(keys)])
+        """Write down how these have had theirs, as far as they have had one."""
+        served = self._served.keys() & set(keys)
+        self._database.executemany(SERVED, [(key, self._served[key]) for key in served])
 
 
 class WeightedTurns:
