@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import textwrap
 import threading
 from typing import TYPE_CHECKING, Any
@@ -17,13 +18,19 @@ from prokerja.events import (
     Declared,
     Event,
     JobEvent,
+    Position,
     WorkerStarted,
     WorkerStopped,
 )
+from prokerja.settings import UNREACHABLE
+from prokerja.worker.duties.listeners import Listeners
+from prokerja.worker.loop import EventLoop
 from tests.harness.processes import children, gone
 from tests.harness.waiting import SOON, wait_until
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from prokerja.listening import Listener
     from tests.harness.home import Home
 
@@ -238,6 +245,26 @@ def test_listeners_that_cannot_be_loaded_are_told_of_and_the_jobs_run(home: Home
     said = worker.said()
     assert "listeners.py cannot be used: ModuleNotFoundError: No module named" in said
     assert "the process of listeners.py exited with status 3; starting it again in 1.00s" in said
+
+
+def test_where_no_descriptor_is_left_listeners_are_started_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Any] = []
+    loop = EventLoop()
+    listeners = Listeners(UNREACHABLE, str(tmp_path), Position(), {}, loop, told.append)
+
+    def fail() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("os.pipe", fail)
+    listeners.run(7.0)
+    monkeypatch.undo()
+    assert listeners.due == 8.0
+    [ended] = told
+    assert "no file descriptor left" in ended.how
+    listeners.close(forced=True)
+    loop.close()
 
 
 def test_listeners_die_with_a_killed_worker_and_are_ended_if_they_hang(home: Home) -> None:
