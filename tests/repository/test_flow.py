@@ -321,6 +321,16 @@ def test_a_key_has_one_turn_whatever_its_jobs_are_called(store: Store) -> None:
     assert keys(store, [*store.take()]) == "aba"
 
 
+def test_new_keys_do_not_go_before_one_that_waits_for_ever(store: Store) -> None:
+    store.declare(*[fair("a")] * 20)
+    taken = ""
+    for n in range(20):
+        store.declare(fair(f"new {n}", "b"))
+        taken += keys(store, [*store.take(1)])
+        upkeep(store)
+    assert taken == "ababbabbbabbbbabbbbb", "in each round, one key more has been waiting"
+
+
 def test_priority_goes_before_turns(store: Store) -> None:
     store.declare(*[fair("a")] * 2, *[fair("b", "B", priority=7)] * 2)
     assert keys(store, [*store.take()]) == "BBaa"
@@ -423,6 +433,17 @@ def test_keys_of_the_past_leave_nothing_behind(store: Store) -> None:
     store.repository.retry([1301], store.now)
     store.declare(limited("failed"))
     assert len(store.take()) == 1
+
+
+def test_a_key_that_waits_keeps_its_place_among_however_many(store: Store) -> None:
+    store.declare(fair("waits"))
+    database = store.repository.database  # type: ignore[attr-defined]
+    rows = [("waits", 1), ("idle", 2), *((f"later {n}", n + 3) for n in range(10_000))]
+    with database.writing():
+        database.executemany("INSERT INTO turn (fair_key, served) VALUES (?, ?)", rows)
+    upkeep(store)
+    kept = {key for (key,) in database.execute("SELECT fair_key FROM turn")}
+    assert {key for key, _ in rows} - kept == {"idle"}
 
 
 def test_keys_of_what_may_be_tried_again_are_kept(store: Store) -> None:
