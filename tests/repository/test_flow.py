@@ -385,6 +385,14 @@ def test_a_queue_that_had_nothing_to_do_has_saved_nothing_up(store: Store) -> No
     assert Counter(shares(weighted(store, 12), store)) == {"mail": 10, "default": 2}
 
 
+def test_each_worker_of_a_program_has_weights_of_its_own(store: Store) -> None:
+    store.declare(*many("mail", 2), *many("other", 3), fair("a"))
+    assert shares(weighted(store, 1), store) == ["mail"]
+    taken = [*store.take(1, "other", "mail", worker=store.join(), weights=(2, 1))]
+    assert shares(taken, store) == ["other"]
+    assert len(store.take(worker=store.join())) == 4
+
+
 def test_priority_counts_within_a_queue(store: Store) -> None:
     store.declare(*many("default", 2), asked(Lane("default", "noop", 7)), *many("mail", 1))
     assert weighted(store, 2)[1] == 3 or weighted(store, 1)[0] == 3

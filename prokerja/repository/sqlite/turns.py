@@ -68,6 +68,7 @@ class WeightedTurns:
     """
 
     def __init__(self, weights: Mapping[str, int]) -> None:
+        self.weights = weights
         common = math.lcm(*weights.values())
         self._strides = {queue: common // weight for queue, weight in weights.items()}
         self._had = dict.fromkeys(weights, 0)
