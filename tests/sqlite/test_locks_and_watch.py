@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -148,7 +148,7 @@ def test_upkeep_waits_its_turn_before_it_looks_for_lanes_to_fold(
     repository = SQLiteRepository(str(path))
     begun: list[bool] = []
 
-    def execute(statement: str, *given: object) -> sqlite3.Cursor:
+    def execute(statement: str, *given: Any) -> sqlite3.Cursor:
         begun.append(repository.database.connection.in_transaction)
         return repository.database.connection.execute(statement, *given)
 

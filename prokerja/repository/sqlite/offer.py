@@ -78,12 +78,14 @@ class Offer:
 
         A lane is looked into when it is the next and may be claimed from, not before.
         """
-        due = [one for one in rank if one.first_due is None or one.first_due <= self._now]
-        takes_turns = any(map(_key, due))
+        candidates = [one for one in rank if one.first_due is None or one.first_due <= self._now]
+        takes_turns = any(map(_key, candidates))
         last = self._turns.last if takes_turns else _no_turns
         if takes_turns:
-            self._turns.join(map(_key, due))
-        heads = [(last(_key(one)), one.first_due or 0.0, one.first or 0, one.id) for one in due]
+            self._turns.join(map(_key, candidates))
+        heads = [
+            (last(_key(one)), one.first_due or 0.0, one.first or 0, one.id) for one in candidates
+        ]
         heapq.heapify(heads)
         unread: dict[int, Unread] = {}
         while heads:
