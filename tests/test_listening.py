@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import textwrap
 import threading
@@ -18,13 +19,19 @@ from prokerja.events import (
     Declared,
     Event,
     JobEvent,
+    Position,
     WorkerStarted,
     WorkerStopped,
 )
+from prokerja.settings import UNREACHABLE
+from prokerja.worker.duties.listeners import Listeners
+from prokerja.worker.loop import EventLoop
 from tests.harness.processes import children, gone
 from tests.harness.waiting import SOON, wait_until
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from prokerja.listening import Listener
     from tests.harness.home import Home
 
@@ -287,6 +294,26 @@ def test_a_listener_that_hangs_at_the_end_keeps_nothing_from_the_others(home: Ho
     assert home.ledger() == ["end"]
     assert "listener end " not in worker.said()
     assert "listener hang has not ended, and is left behind" in worker.said()
+
+
+def test_where_no_descriptor_is_left_listeners_are_started_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Any] = []
+    loop = EventLoop()
+    listeners = Listeners(UNREACHABLE, str(tmp_path), Position(), {}, loop, told.append)
+
+    def fail() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("os.pipe", fail)
+    listeners.run(7.0)
+    monkeypatch.undo()
+    assert listeners.due == 8.0
+    [ended] = told
+    assert "no file descriptor left" in ended.how
+    listeners.close(forced=True)
+    loop.close()
 
 
 def test_listeners_die_with_a_killed_worker_and_are_ended_if_they_hang(home: Home) -> None:

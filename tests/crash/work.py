@@ -37,6 +37,6 @@ def recover(repository: SQLiteRepository, now: float) -> None:
     with repository.database.writing():
         for id in dead:
             repository.claims.put_back(id, now)
-        workers.delete(dead)
+        workers.delete(dead, now, died=True)
     for id in dead:
         workers.delete_lock(id)

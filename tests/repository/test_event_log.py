@@ -193,6 +193,14 @@ def test_what_comes_back_is_told_apart_by_why(store: Store) -> None:
     assert (stopped.worker, stopped.died) == (dead, True)
 
 
+def test_a_dead_worker_is_told_of_once_however_many_have_noticed(store: Store) -> None:
+    dead = store.join()
+    store.recover(dead)
+    store.recover(dead)
+    stopped = [event for event in told(store) if isinstance(event, WorkerStopped)]
+    assert [(event.worker, event.died) for event in stopped] == [(dead, True)]
+
+
 def test_follow_ups_come_after_what_has_declared_them(store: Store) -> None:
     [id] = store.declare()
     token, lane = store.take()[id]

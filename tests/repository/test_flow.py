@@ -203,6 +203,17 @@ def test_a_clock_that_was_ahead_holds_nothing_up_for_longer_than_a_stretch(store
     assert [*store.take()] == [2]
 
 
+def test_what_began_after_another_workers_clock_was_read_counts_in_full(store: Store) -> None:
+    store.declare(*[rated("api", 1, 10.0)] * 2)
+    read = store.now
+    end(store, store.take(), 1, began=read + 0.005)
+    assert not store.take(worker=store.join())
+    store.now = read + 10.004
+    assert not store.take()
+    store.now = read + 10.006
+    assert [*store.take()] == [2]
+
+
 class Moments:
     """A worker whose jobs begin some time after they were claimed, and end later still."""
 
@@ -310,9 +321,25 @@ def test_a_key_has_one_turn_whatever_its_jobs_are_called(store: Store) -> None:
     assert keys(store, [*store.take()]) == "aba"
 
 
+def test_new_keys_do_not_go_before_one_that_waits_for_ever(store: Store) -> None:
+    store.declare(*[fair("a")] * 20)
+    taken = ""
+    for n in range(20):
+        store.declare(fair(f"new {n}", "b"))
+        taken += keys(store, [*store.take(1)])
+        upkeep(store)
+    assert taken == "ababbabbbabbbbabbbbb", "in each round, one key more has been waiting"
+
+
 def test_priority_goes_before_turns(store: Store) -> None:
     store.declare(*[fair("a")] * 2, *[fair("b", "B", priority=7)] * 2)
     assert keys(store, [*store.take()]) == "BBaa"
+
+
+def test_what_takes_no_turns_may_be_claimed_beside_what_does(store: Store) -> None:
+    store.declare(fair("a"), asked(Lane("default", "noop", 7)), fair("b"))
+    assert keys(store, [*store.take()]) == "-ab"
+    assert not store.take()
 
 
 def test_a_turn_that_nobody_wants_is_not_lost(store: Store) -> None:
@@ -356,6 +383,14 @@ def test_a_queue_that_had_nothing_to_do_has_saved_nothing_up(store: Store) -> No
     weighted(store, 50)
     store.declare(*many("default", 40))
     assert Counter(shares(weighted(store, 12), store)) == {"mail": 10, "default": 2}
+
+
+def test_each_worker_of_a_program_has_weights_of_its_own(store: Store) -> None:
+    store.declare(*many("mail", 2), *many("other", 3), fair("a"))
+    assert shares(weighted(store, 1), store) == ["mail"]
+    taken = [*store.take(1, "other", "mail", worker=store.join(), weights=(2, 1))]
+    assert shares(taken, store) == ["other"]
+    assert len(store.take(worker=store.join())) == 4
 
 
 def test_priority_counts_within_a_queue(store: Store) -> None:
@@ -406,6 +441,17 @@ def test_keys_of_the_past_leave_nothing_behind(store: Store) -> None:
     store.repository.retry([1301], store.now)
     store.declare(limited("failed"))
     assert len(store.take()) == 1
+
+
+def test_a_key_that_waits_keeps_its_place_among_however_many(store: Store) -> None:
+    store.declare(fair("waits"))
+    database = store.repository.database  # type: ignore[attr-defined]
+    rows = [("waits", 1), ("idle", 2), *((f"later {n}", n + 3) for n in range(10_000))]
+    with database.writing():
+        database.executemany("INSERT INTO turn (fair_key, served) VALUES (?, ?)", rows)
+    upkeep(store)
+    kept = {key for (key,) in database.execute("SELECT fair_key FROM turn")}
+    assert {key for key, _ in rows} - kept == {"idle"}
 
 
 def test_keys_of_what_may_be_tried_again_are_kept(store: Store) -> None:

@@ -318,6 +318,13 @@ def test_a_dead_worker_is_told_of_once(store: Store) -> None:
     assert (event["notice"], event["worker"], event["pid"]) == ("worker_down", dead, os.getpid())
 
 
+def test_what_a_dead_worker_alone_wanted_to_be_told_is_told(store: Store) -> None:
+    dead = join(store, worker_down=TELL)
+    join(store)
+    store.repository.recover([dead], {}, store.now)
+    assert [(event["notice"], event["worker"]) for event in told(store)] == [("worker_down", dead)]
+
+
 def test_a_stuck_queue_is_told_of_until_it_has_recovered(store: Store) -> None:
     join(store, queue_stuck=TELL._replace(after=600.0))
     id = declare(store)

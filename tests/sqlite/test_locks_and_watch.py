@@ -6,11 +6,11 @@ import os
 import subprocess
 import sys
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from prokerja.errors import TryAgain
+from prokerja.errors import StoreError, TryAgain
 from prokerja.model.declaration import Status
 from prokerja.model.record import Filter
 from prokerja.model.worker import Taking
@@ -25,6 +25,7 @@ from prokerja.verdicts import Failed
 from tests.sqlite.files import ROOT, START, asked, declare, mode, settle, take
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -121,7 +122,7 @@ def test_a_worker_on_the_books_lives_as_long_as_its_lock(path: Path) -> None:
     os.close(lock)
     assert [worker.pid for worker in repository.registry.living()] == [12]
     with repository.database.writing():
-        repository.registry.delete([first])
+        repository.registry.delete([first], START, died=True)
     repository.registry.delete_lock(first)
     repository.registry.unregister(Membership(second, other), 2e9)
     assert repository.registry.all() == []
@@ -129,6 +130,32 @@ def test_a_worker_on_the_books_lives_as_long_as_its_lock(path: Path) -> None:
     third, last = repository.registry.register(13, START, 1, Taking((), ()))
     assert third > second, "a worker's id is part of its tokens and never used again"
     repository.registry.unregister(Membership(third, last), 2e9)
+    repository.close()
+
+
+def test_what_fails_right_before_a_commit_leaves_no_transaction_open(path: Path) -> None:
+    repository = SQLiteRepository(str(path))
+    with pytest.raises(StoreError, match="cannot hold it"), repository.database.writing():
+        repository.database.log.add("paused", START, ("\udcff", None, None, None))
+    repository.limit_queue("default", 2)
+    assert [rule.name for rule in repository.queue_rules()] == ["default"]
+    repository.close()
+
+
+def test_upkeep_waits_its_turn_before_it_looks_for_lanes_to_fold(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = SQLiteRepository(str(path))
+    begun: list[bool] = []
+
+    def execute(statement: str, *given: Any) -> sqlite3.Cursor:
+        begun.append(repository.database.connection.in_transaction)
+        return repository.database.connection.execute(statement, *given)
+
+    monkeypatch.setattr(repository.database, "execute", execute)
+    assert not repository.folding.fold(START, 1.0)
+    assert begun
+    assert all(begun)
     repository.close()
 
 

@@ -142,11 +142,17 @@ class Claiming:
             )
 
     def _weighted_turns(self, taking: Taking) -> WeightedTurns | None:
-        """Those of this worker's queues, if they have weights."""
-        if taking.weights and self._weighted is None:
+        """Those of this worker's queues, if they have weights.
+
+        A program may run one worker after another with one connection.
+        """
+        weights = taking.weight_of
+        if not weights:
+            return None
+        if self._weighted is None or self._weighted.weights != weights:
             from prokerja.repository.sqlite.turns import WeightedTurns
 
-            self._weighted = WeightedTurns(taking.weight_of)
+            self._weighted = WeightedTurns(weights)
         return self._weighted
 
     def _of_rank(self, token: int, rank: Sequence[Waiting], now: float) -> Iterator[Claimed]:

@@ -181,12 +181,16 @@ class Transaction:
                 for finish in self.database.before_commit:
                     finish()
                 retry_while_busy(self.database.command, "COMMIT")
-            except sqlite3.Error as failure:
-                error = failure
-        if error is None:
+            except BaseException as failure:
+                self._abandon(failure)
+                raise
             for notice in self.database.on_commit:
                 notice()
-            return
+        else:
+            self._abandon(error)
+
+    def _abandon(self, error: BaseException) -> None:
+        """Roll back, and raise what the error means, if it is not ours."""
         self._roll_back()
         self.database.make_room(error)
         if isinstance(error, (sqlite3.Error, UnicodeDecodeError)):

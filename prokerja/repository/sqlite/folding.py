@@ -61,7 +61,8 @@ class Folding:
         return False
 
     def _is_wanted(self) -> bool:
-        [count] = self._database.execute(COUNT).fetchone()
+        with self._database.reading():
+            [count] = self._database.execute(COUNT).fetchone()
         return bool(count > MAX_LANES)
 
     def _fold_some(self) -> bool:

@@ -63,7 +63,7 @@ class Offer:
         for job in self._offered[len(jobs) :]:
             self._capacity.take(self._lanes[job.lane].lane, -1)
         self._capacity.write(jobs, self._lanes)
-        if "_turns" in self.__dict__:
+        if jobs and "_turns" in self.__dict__:
             self._turns.write(_key(self._lanes[job.lane]) for job in jobs)
 
     @cached_property
@@ -78,12 +78,13 @@ class Offer:
 
         A lane is looked into when it is the next and may be claimed from, not before.
         """
-        takes_turns = any(map(_key, rank))
+        candidates = [one for one in rank if one.first_due is None or one.first_due <= self._now]
+        takes_turns = any(map(_key, candidates))
         last = self._turns.last if takes_turns else _no_turns
+        if takes_turns:
+            self._turns.join(map(_key, candidates))
         heads = [
-            (last(_key(one)), one.first_due or 0.0, one.first or 0, one.id)
-            for one in rank
-            if one.first_due is None or one.first_due <= self._now
+            (last(_key(one)), one.first_due or 0.0, one.first or 0, one.id) for one in candidates
         ]
         heapq.heapify(heads)
         unread: dict[int, Unread] = {}

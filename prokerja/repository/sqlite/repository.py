@@ -196,8 +196,7 @@ class SQLiteRepository(Answers):
         """See the protocol."""
         with self.database.writing():
             recovered = [self.claims.recover(id, ended.get(id, {}), now) for id in workers]
-            self.registry.delete(workers)
-            self.database.log.add("worker_stopped", now, *((id, True) for id in workers))
+            self.registry.delete(workers, now, died=True)
         return [one._replace(left=self.registry.delete_lock(one.worker)) for one in recovered]
 
     def known(self, name: str) -> dict[str, JobSpec]:

@@ -40,6 +40,9 @@ OVER = """
         ), 0),
         coalesce((SELECT rate_seconds FROM queue WHERE name = substr(key, 7)), 0)
     )"""
+CLOCK_SLACK_SECONDS = 5.0
+"""What has begun so much later than now did so by a clock that was ahead. Less may be true: another
+worker may have written it after we had read the clock, and before we had the lock."""
 ROUNDING_SECONDS = 1e-6
 """More than what a moment loses when a stretch is added to it and taken away again."""
 
@@ -78,8 +81,9 @@ class Starts:
 
     def _count(self, key: str, seconds: float) -> tuple[int, int]:
         if (key, seconds) not in self._counts:
-            if self._claiming:  # what has begun later than now did so by a clock that was ahead
-                self._database.execute(CORRECT, (self._now, key, self._now))
+            if self._claiming:
+                latest = self._now + CLOCK_SLACK_SECONDS
+                self._database.execute(CORRECT, (self._now, key, latest))
             row = self._database.execute(COUNT, (key, self._now - seconds)).fetchone()
             self._counts[key, seconds] = row
         return self._counts[key, seconds]

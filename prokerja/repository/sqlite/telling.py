@@ -33,8 +33,11 @@ LOOK_SECONDS = 60.0
 MAX_PAYLOAD_CHARACTERS = 2**20
 """Of all payloads in one notice."""
 RULES = """
-    SELECT DISTINCT rule FROM notice_rule JOIN worker ON worker.id = notice_rule.worker
-    WHERE kind = ? ORDER BY rule"""
+    SELECT DISTINCT rule FROM notice_rule WHERE kind = ?1 AND (
+        worker IN (SELECT id FROM worker) OR NOT EXISTS (
+            SELECT 1 FROM notice_rule JOIN worker ON worker.id = notice_rule.worker WHERE kind = ?1
+        )
+    ) ORDER BY rule"""
 HAPPENED = f"""
     SELECT id, kind, facts, name, directory, rule FROM happening ORDER BY id LIMIT {SLICE_ROWS}"""
 OF_CLASS = """
@@ -105,7 +108,10 @@ class Telling:
         return rules
 
     def _rules(self, kind: str) -> list[str]:
-        """What the settings of the workers say that are on the books, each once."""
+        """What the settings of the workers say that are on the books, each once.
+
+        If none says anything, those count that have gone: one of them may be what is to be told of.
+        """
         return [rule for (rule,) in self._database.execute(RULES, (kind,))]
 
     def _of_class(self, name: str, directory: str) -> str | None:

@@ -13,27 +13,40 @@ if TYPE_CHECKING:
 
 SERVED = "INSERT OR REPLACE INTO turn (fair_key, served) VALUES (?, ?)"
 KEPT_TURNS = 10_000
-"""Keys whose last turn is remembered; any other counts as one that has had none."""
+"""Keys of which nothing waits whose last turn is remembered; any other counts as a new one."""
 FORGET = f"""
     DELETE FROM turn WHERE served <= (
         SELECT served FROM turn ORDER BY served DESC LIMIT 1 OFFSET {KEPT_TURNS}
+    )
+    AND fair_key NOT IN (
+        SELECT fair_key FROM lane JOIN flow ON flow.id = lane.flow WHERE lane.pending > 0
     )"""
 
 
 class FairTurns:
     """Of keys, the one is next whose last turn is the longest ago, whatever worker that was.
 
-    What waits without a key has a turn like any other. Within the transaction that claims.
+    What waits without a key has a turn like any other. A new key counts as if it had just had one,
+    so that those who wait already do not wait for all that are yet to come. Within the transaction
+    that claims.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._served: dict[str, int] = dict(database.execute("SELECT fair_key, served FROM turn"))
         self._latest = max(self._served.values(), default=0)
+        self._joined: dict[str, int] = {}
+        """When those came that are new."""
+
+    def join(self, keys: Iterable[str]) -> None:
+        """Something of these waits."""
+        for key in keys:
+            if key not in self._served:
+                self._served[key] = self._joined[key] = self._latest
 
     def last(self, key: str) -> int:
-        """The number of the key's last turn; 0 for none."""
-        return self._served.get(key, 0)
+        """The number of the last turn of a key that has joined."""
+        return self._served[key]
 
     def take(self, key: str) -> None:
         """The key has its turn."""
@@ -41,8 +54,9 @@ class FairTurns:
         self._served[key] = self._latest
 
     def write(self, keys: Iterable[str]) -> None:
-        """Write down how these have had theirs."""
-        self._database.executemany(SERVED, [(key, self._served[key]) for key in set(keys)])
+        """Write down who has joined, and how these have had their turns, as far as they had any."""
+        had = {key: self._served[key] for key in self._served.keys() & set(keys)}
+        self._database.executemany(SERVED, (self._joined | had).items())
 
 
 class WeightedTurns:
@@ -54,6 +68,7 @@ class WeightedTurns:
     """
 
     def __init__(self, weights: Mapping[str, int]) -> None:
+        self.weights = weights
         common = math.lcm(*weights.values())
         self._strides = {queue: common // weight for queue, weight in weights.items()}
         self._had = dict.fromkeys(weights, 0)

@@ -76,17 +76,18 @@ class Workers:
     def unregister(self, membership: Membership, now: float) -> None:
         """Strike a worker off, its lock file with it."""
         with self._database.writing(draining=True):
-            self.delete((membership.worker,))
-            self._database.log.add("worker_stopped", now, (membership.worker, False))
+            self.delete((membership.worker,), now, died=False)
         if membership.lock >= 0:
             os.close(membership.lock)
         self.delete_lock(membership.worker)
 
-    def delete(self, ids: Iterable[int]) -> None:
-        """Strike workers off; inside a write transaction."""
-        rows = [(id,) for id in ids]
-        self._database.executemany("DELETE FROM worker WHERE id = ?", rows)
-        self._database.executemany(FORGET, rows)
+    def delete(self, ids: Iterable[int], now: float, *, died: bool) -> None:
+        """Strike workers off, as far as nobody else has; inside a write transaction."""
+        for id in ids:
+            gone = self._database.execute("DELETE FROM worker WHERE id = ?", (id,)).rowcount
+            self._database.execute(FORGET, (id,))
+            if gone:
+                self._database.log.add("worker_stopped", now, (id, died))
 
     def delete_lock(self, id: int) -> OSError | None:
         """Delete the lock file of a worker that is struck off; returns what failed."""

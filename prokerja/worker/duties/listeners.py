@@ -91,8 +91,12 @@ class Listeners:
         self._places.close()
 
     def _start(self, now: float) -> None:
-        theirs, ours = os.pipe()
         db, jobs, after = self._given
+        try:
+            theirs, ours = os.pipe()
+        except OSError as error:
+            self._not_started(now, error)
+            return
         given = [db, jobs, after, self._places.fileno(), theirs]
         path = [portable(os.path.abspath(entry)) for entry in sys.path]
         try:
@@ -106,7 +110,7 @@ class Listeners:
             )
         except OSError as error:
             os.close(ours)
-            self._ended(now, f"could not be started: {shortage.of_process(error)}")
+            self._not_started(now, error)
             return
         finally:
             os.close(theirs)
@@ -133,6 +137,9 @@ class Listeners:
             self._backoff.reset()
         how = f"was killed by {signal_name(-code)}" if code < 0 else f"exited with status {code}"
         self._ended(now, how)
+
+    def _not_started(self, now: float, error: OSError) -> None:
+        self._ended(now, f"could not be started: {shortage.of_process(error)}")
 
     def _ended(self, now: float, how: str) -> None:
         pause = self._backoff.failed()
