@@ -315,6 +315,17 @@ def test_priority_goes_before_turns(store: Store) -> None:
     assert keys(store, [*store.take()]) == "BBaa"
 
 
+def test_what_is_claimed_before_those_that_take_turns_has_none(store: Store) -> None:
+    [plain] = store.declare(asked(Lane("default", "noop", 7)))
+    store.declare(fair("a"), fair("b"))
+    assert [*store.take()] == [plain, plain + 1, plain + 2]
+
+
+def test_a_look_at_what_is_next_is_no_turn(store: Store) -> None:
+    store.declare(*[fair("a")] * 4, *[fair("b")] * 4)
+    assert [keys(store, [*store.take(2, looks=1)]) for _ in range(3)] == ["ab"] * 3
+
+
 def test_a_turn_that_nobody_wants_is_not_lost(store: Store) -> None:
     store.declare(*[fair("a")] * 2, *[fair("b")] * 2)
     assert keys(store, [*store.take(1)]) == "a"

@@ -29,7 +29,7 @@ class FairTurns:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._served: dict[str, int] = dict(database.execute("SELECT fair_key, served FROM turn"))
-        self._latest = max(self._served.values(), default=0)
+        self._latest = self._latest_written = max(self._served.values(), default=0)
 
     def last(self, key: str) -> int:
         """The number of the key's last turn; 0 for none."""
@@ -41,8 +41,9 @@ class FairTurns:
         self._served[key] = self._latest
 
     def write(self, keys: Iterable[str]) -> None:
-        """Write down how these have had theirs."""
-        self._database.executemany(SERVED, [(key, self._served[key]) for key in set(keys)])
+        """Write down that these have had theirs, in this order, and that no other has."""
+        served = {key: number for number, key in enumerate(keys, self._latest_written + 1)}
+        self._database.executemany(SERVED, served.items())
 
 
 class WeightedTurns:
