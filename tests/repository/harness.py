@@ -116,7 +116,7 @@ class Store:
         looks: int = 0,
         **taking: Any,
     ) -> dict[int, tuple[int, int]]:
-        """Claim; returns the token and the lane by id. `looks` are beyond what there is room for."""
+        """Claim, having looked at some beyond the room; returns the token and the lane by id."""
         taken: list[Claimed] = []
 
         def assign(offered: Iterator[Claimed]) -> tuple[list[Claimed], bool]:
