@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from prokerja.model.flow import Flow, Rate
     from prokerja.model.worker import Taking
 
+Rank = tuple[int, int]
+NO_RANKS: set[Rank] = set()
 NO_TIME = 1e-5
 """More than what a moment loses by rounding."""
 
@@ -171,28 +173,27 @@ class Model:
 
     # Who is next
 
-    def next(self, worker: int, taking: Taking) -> dict[str, int]:
+    def next(self, worker: int, taking: Taking, by_turns: set[Rank] = NO_RANKS) -> dict[str, int]:
         """The next of each queue that has turns by weight, or the next of all, as `""`."""
         waits = self.waits_for(worker, taking)
         if not taking.weights:
-            return dict(self._first("", waits, taking))
+            return dict(self._first("", waits, taking, by_turns))
         found: dict[str, int] = {}
         for queue in taking.queues:
             here = {id: job for id, job in waits.items() if job.lane.queue == queue}
-            found |= dict(self._first(queue, here, taking))
+            found |= dict(self._first(queue, here, taking, by_turns))
         if found:
             return found
         others = {id: job for id, job in waits.items() if job.lane.queue == NOTIFY}
-        return dict(self._first(NOTIFY, others, taking))
+        return dict(self._first(NOTIFY, others, taking, by_turns))
 
     def _first(
-        self, name: str, waits: dict[int, Job], taking: Taking
+        self, name: str, waits: dict[int, Job], taking: Taking, by_turns: set[Rank]
     ) -> Iterator[tuple[str, int]]:
         for rank in sorted({rank_of(job, taking) for job in waits.values()}):
             here = {id: job for id, job in waits.items() if rank_of(job, taking) == rank}
-            by_turns = any(key_of(job) for job in here.values())
             ready = [
-                (self.turns.get(key_of(job), 0) if by_turns else 0, job.due_at, id)
+                (self.turns.get(key_of(job), 0) if rank in by_turns else 0, job.due_at, id)
                 for id, job in here.items()
                 if self.is_eligible(job, taking)
             ]
@@ -200,14 +201,10 @@ class Model:
                 yield name, min(ready)[-1]
                 return
 
-    def takes_turns(self, id: int, worker: int, taking: Taking) -> bool:
-        """Whether jobs take turns where this one waits."""
-        mine = self.jobs[id]
-        return any(
-            key_of(job)
-            for job in self.waits_for(worker, taking).values()
-            if rank_of(job, taking) == rank_of(mine, taking)
-        )
+    def ranks_by_turns(self, worker: int, taking: Taking) -> set[Rank]:
+        """Where jobs take turns, in a claim that is about to begin."""
+        waits = self.waits_for(worker, taking).values()
+        return {rank_of(job, taking) for job in waits if key_of(job)}
 
     def take(self, id: int, token: int) -> None:
         """It is claimed."""
@@ -245,7 +242,7 @@ class Model:
         return None
 
 
-def rank_of(job: Job, taking: Taking) -> tuple[int, int]:
+def rank_of(job: Job, taking: Taking) -> Rank:
     queues = [*taking.queues, NOTIFY]
     return queues.index(job.lane.queue) if taking.queues else 0, -job.lane.priority
 

@@ -36,8 +36,9 @@ from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.repository.verbs import Want
 from prokerja.verdicts import Completed, Failed, Parked, Postponed, Refusal, Released
 from tests.crash.invariants import faults
+from tests.crash.log import status_told
 from tests.repository.harness import COMPLETED, FAILED, PENDING, PROCESSING, START, asked
-from tests.sqlite.flow_model import NO_TIME, Begun, Job, Model, Said
+from tests.sqlite.flow_model import NO_TIME, Begun, Job, Model, Said, rank_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -70,7 +71,9 @@ fair = st.sampled_from(["", "", "a", "b"])
 @st.composite
 def flows(draw: st.DrawFn) -> Flow | None:
     (limit_key, most), (rate_key, starts) = draw(limits), draw(rates)
-    flow = Flow(limit_key, most, rate_key, starts, RATES.get(rate_key, 0.0), draw(needs), draw(fair))
+    flow = Flow(
+        limit_key, most, rate_key, starts, RATES.get(rate_key, 0.0), draw(needs), draw(fair)
+    )
     return None if flow == Flow() else flow
 
 
@@ -131,7 +134,7 @@ class Machine(RuleBasedStateMachine):
 
     # People
 
-    @rule(data=st.data(), count=st.integers(1, 4))
+    @rule(data=st.data(), count=st.integers(1, 8))
     def declare(self, data: st.DataObject, count: int) -> None:
         requests = [self.request(data) for _ in range(count)]
         self.register(self.people.declare(requests, self.model.now), requests)
@@ -141,7 +144,9 @@ class Machine(RuleBasedStateMachine):
             data.draw(st.sampled_from(QUEUES)), "noop", data.draw(st.sampled_from([0, 0, 7])), "",
             data.draw(flows()),
         )  # fmt: skip
-        own = {"on_failure": OWN.to_json()} if data.draw(st.sampled_from([0, 0, 1])) else {}
+        own: dict[str, Any] = (
+            {"on_failure": OWN.to_json()} if data.draw(st.sampled_from([0, 0, 1])) else {}
+        )
         due = self.model.now + data.draw(st.sampled_from([0.0, 0.0, 0.0, 5.0]))
         retries = data.draw(st.sampled_from([0, 0, 1]))
         return asked(lane, due_at=due, payload='{"to": 1}', retries=retries, retry_after=4.0, **own)
@@ -151,34 +156,28 @@ class Machine(RuleBasedStateMachine):
         for id, request in zip(ids, requests, strict=True):
             due = max(self.model.now, request.due_at)
             own = request.conditions is not None
-            self.model.jobs[id] = Job(
-                request.lane, due, request.retries, request.retry_after, own
-            )
+            self.model.jobs[id] = Job(request.lane, due, request.retries, request.retry_after, own)
             self.newest = id
 
     @precondition(lambda self: self.model.of(PENDING))
-    @rule(data=st.data(), queue=st.sampled_from(QUEUES), priority=st.sampled_from([0, 7]))
-    def change(self, data: st.DataObject, queue: str, priority: int) -> None:
+    @rule(data=st.data(), queue=st.sampled_from(QUEUES), what=st.sampled_from("chr"))
+    def change_or_hold(self, data: st.DataObject, queue: str, what: str) -> None:
         id = self.one_of(data, PENDING)
-        change = Change(queue=queue, priority=priority)
-        self.people.change([id], change, self.model.now)
         job = self.model.jobs[id]
-        job.lane = job.lane._replace(queue=queue, priority=priority)
-
-    @precondition(lambda self: self.model.of(PENDING))
-    @rule(data=st.data())
-    def hold(self, data: st.DataObject) -> None:
-        id = self.one_of(data, PENDING)
-        self.people.hold([id])
-        self.model.jobs[id].held = True
+        if what == "c":
+            self.people.change([id], Change(queue=queue, priority=7), self.model.now)
+            job.lane = job.lane._replace(queue=queue, priority=7)
+        elif not job.held:
+            self.people.hold([id])
+            job.held = True
 
     @precondition(lambda self: any(job.held for job in self.model.jobs.values()))
-    @rule(data=st.data())
-    def release(self, data: st.DataObject) -> None:
+    @rule()
+    def release_all(self) -> None:
         held = [id for id, job in self.model.jobs.items() if job.held]
-        id = data.draw(st.sampled_from(held))
-        self.people.release([id])
-        self.model.jobs[id].held = False
+        self.people.release(held)
+        for id in held:
+            self.model.jobs[id].held = False
 
     @precondition(lambda self: self.model.of(FAILED))
     @rule(data=st.data())
@@ -187,6 +186,7 @@ class Machine(RuleBasedStateMachine):
         self.people.retry([id], self.model.now)
         self.refresh(id)
 
+    @precondition(lambda self: self.model.of(FAILED))
     @rule()
     def retry_all(self) -> None:
         failed = self.model.of(FAILED)
@@ -201,12 +201,18 @@ class Machine(RuleBasedStateMachine):
         job.held, job.was_held = job.was_held, False
         job.spent = job.crashes = job.returns = job.postponed = 0
 
-    @precondition(lambda self: [*self.model.of(PENDING), *self.model.of(PROCESSING)])
-    @rule(data=st.data())
-    def cancel(self, data: st.DataObject) -> None:
+    @precondition(lambda self: self.model.of(PENDING) or self.model.of(PROCESSING))
+    @rule(data=st.data(), resolves=st.booleans())
+    def cancel_or_resolve(self, data: st.DataObject, resolves: bool) -> None:
+        claimed, waits = self.model.claimed(), self.awaiting()
+        if resolves and waits:
+            id = data.draw(st.sampled_from(waits))
+            self.people.resolve(id, "1", None, self.model.now)
+            job = self.model.jobs[id]
+            job.status, job.due_at, job.awaiting = PENDING, self.model.now, None
+            return
         open = [*self.model.of(PENDING), *self.model.of(PROCESSING)]
         ids = data.draw(st.lists(st.sampled_from(open), min_size=1, max_size=2, unique=True))
-        claimed = self.model.claimed()
         left = self.people.cancel(ids, "cancelled", self.model.now)
         assert left == len(claimed.keys() & set(ids))
         for id in ids:
@@ -214,25 +220,6 @@ class Machine(RuleBasedStateMachine):
                 self.model.jobs[id].is_cancelled = True
             else:
                 self.end(id, is_told=False)
-
-    @precondition(lambda self: self.awaiting())
-    @rule(data=st.data())
-    def resolve(self, data: st.DataObject) -> None:
-        id = data.draw(st.sampled_from(self.awaiting()))
-        self.people.resolve(id, "1", None, self.model.now)
-        job = self.model.jobs[id]
-        job.status, job.due_at, job.awaiting = PENDING, self.model.now, None
-
-    @rule(status=st.sampled_from([PENDING, COMPLETED, FAILED]), age=st.sampled_from([0.0, 9.0]))
-    def purge(self, status: Status, age: float) -> None:
-        before = self.model.now - age
-        gone = [
-            id for id in self.model.of(status)
-            if (job := self.model.jobs[id])
-            and (job.due_at if status is PENDING else job.ended_at or 0.0) < before
-        ]  # fmt: skip
-        assert self.people.purge(status, before, now=self.model.now) == len(gone)
-        self.forget(gone)
 
     @rule(
         queue=st.sampled_from(["", "mail", "default"]), seconds=st.sampled_from([5.0, 30.0, None])
@@ -243,26 +230,24 @@ class Machine(RuleBasedStateMachine):
         said = self.model.said.setdefault(queue, Said())
         said.paused_until = math.inf if until is None else until
 
-    @rule(queue=st.sampled_from(["", "", "mail", "default"]))
-    def resume(self, queue: str) -> None:
-        until = self.model.said.get(queue, Said()).paused_until
-        with is_refused(until is None or until <= self.model.now):
-            self.people.resume_queue(queue, self.model.now)
-            self.model.said[queue].paused_until = None
-
-    @rule(queue=st.sampled_from(QUEUES[:2]), most=st.sampled_from([1, 2, None]))
-    def limit_queue(self, queue: str, most: int | None) -> None:
-        self.people.limit_queue(queue, most)
-        self.model.said.setdefault(queue, Said()).limit = most
+    @rule(queues=st.permutations(["", "mail", "default"]))
+    def resume(self, queues: list[str]) -> None:
+        for queue in queues[:2]:
+            until = self.model.said.get(queue, Said()).paused_until
+            with is_refused(until is None or until <= self.model.now):
+                self.people.resume_queue(queue, self.model.now)
+                self.model.said[queue].paused_until = None
 
     @rule(
         queue=st.sampled_from(QUEUES[:2]),
+        most=st.sampled_from([1, 2, None, None]),
         rate=st.sampled_from([Rate(1, 10.0), Rate(2, 10.0), Rate(3, 60.0), None]),
     )
-    def rate_queue(self, queue: str, rate: Rate | None) -> None:
+    def limit_or_rate_queue(self, queue: str, most: int | None, rate: Rate | None) -> None:
+        self.people.limit_queue(queue, most)
         self.people.rate_queue(queue, rate)
         said = self.model.said.setdefault(queue, Said())
-        said.rate, said.since = rate, self.number + 1
+        said.limit, said.rate, said.since = most, rate, self.number + 1
 
     # The clock
 
@@ -279,7 +264,7 @@ class Machine(RuleBasedStateMachine):
         if chance is not None and chance > self.model.now:
             self.real += chance + NO_TIME - self.model.now
             self.model.now = chance + NO_TIME
-            assert self.turn(place, room=1), "it was to be claimed then"
+        assert bool(self.turn(place, room=1)) == (chance is not None), "it may be claimed by then"
 
     @rule(seconds=st.sampled_from([0.5, 20.0]))
     def somebody_puts_the_clock_back(self, seconds: float) -> None:
@@ -290,6 +275,18 @@ class Machine(RuleBasedStateMachine):
     @rule(place=st.integers(0, 1), room=st.integers(0, 4), looks=st.integers(0, 2))
     def claim(self, place: int, room: int, looks: int) -> None:
         self.turn(place, room=room, looks=looks)
+
+    @rule(data=st.data())
+    def all_work(self, data: st.DataObject) -> None:
+        """Both claim what they can, and have some of it begin and end."""
+        for place in range(2):
+            self.turn(place, room=5, looks=1)
+            mine = [id for id in self.model.claimed() if self.place_of(id) == place]
+            for id in self.some_of(data, mine):
+                if self.model.jobs[id].began is None:
+                    self.begins(id)
+            verdicts = {id: self.verdict(data, id) for id in self.some_of(data, mine)}
+            self.turn(place, verdicts, room=2)
 
     @precondition(lambda self: self.unbegun())
     @rule(data=st.data(), is_told=st.booleans())
@@ -323,7 +320,7 @@ class Machine(RuleBasedStateMachine):
         job = self.model.jobs[id]
         if job.began is not None and kind in ("kept", "unknown", "unfit"):
             kind = "free"
-        if kind == "free" or job.lane.queue == NOTIFY and kind[0] == "u":
+        if kind == "free" or (job.lane.queue == NOTIFY and kind[0] == "u"):
             return Released(counted=True)
         if kind in ("kept", "unknown", "unfit"):
             fields = "to" if kind == "unfit" else ""
@@ -339,9 +336,9 @@ class Machine(RuleBasedStateMachine):
             return Parked(*times, data.draw(st.sampled_from([None, 10.0])))
         if kind == "failed":
             return Failed(*times, "no")
-        more = (self.request(data),) if data.draw(st.sampled_from([0, 0, 1])) else ()
-        more = tuple(one._replace(conditions=None) for one in more)
-        return Completed(*times, "1", more)
+        more = self.request(data)._replace(conditions=None)
+        follow_ups = (more,) if data.draw(st.sampled_from([0, 0, 1])) else ()
+        return Completed(*times, "1", follow_ups)
 
     @precondition(lambda self: self.old)
     @rule(data=st.data())
@@ -351,7 +348,9 @@ class Machine(RuleBasedStateMachine):
         if job is not None and job.status is PROCESSING and job.token == token:
             return
         now = self.model.now
-        verdicts = [Completed(now, now), Failed(now, now, "late"), Released(counted=False)]
+        verdicts: list[Verdict] = [
+            Completed(now, now), Failed(now, now, "late"), Released(counted=False)
+        ]  # fmt: skip
         late = [(id, lane, data.draw(st.sampled_from(verdicts)))]
         repository = self.workers[0].repository
         with repository.database.writing():
@@ -364,15 +363,15 @@ class Machine(RuleBasedStateMachine):
         os.close(dead.lock)
         dead.repository.close()
         held = {id: job for id, job in self.model.claimed().items() if self.place_of(id) == place}
-        ended: dict[int, Verdict] = {}
+        ended: dict[int, Failed] = {}
         journal: dict[tuple[int, int], Ended] = {}
         for id, job in held.items():
             if job.began is not None and data.draw(st.sampled_from([False, False, True])):
-                verdict = Failed(job.began, self.model.now, "no")
-                ended[id] = journal[job.token, id] = verdict
+                ended[id] = Failed(job.began, self.model.now, "no")
+                journal[job.token, id] = ended[id]
         other.repository.recover([dead.id], {dead.id: journal}, self.model.now)
-        for id, verdict in ended.items():
-            self.conclude(id, verdict)
+        for id, failure in ended.items():
+            self.conclude(id, failure)
         for id, job in held.items():
             if id not in ended:
                 self.come_back_from_the_dead(id, job)
@@ -394,14 +393,24 @@ class Machine(RuleBasedStateMachine):
         else:
             self.return_(id)
 
-    @rule(keep=st.sampled_from([8.0, 100.0]))
-    def tidy_up(self, keep: float) -> None:
-        """What a worker does that has nothing else to do."""
-        self.people.purge_old({COMPLETED: keep, FAILED: keep}, self.model.now, 10.0)
-        gone = [
-            id for id, job in self.model.jobs.items()
-            if job.ended_at is not None and job.ended_at < self.model.now - keep
-        ]  # fmt: skip
+    @rule(
+        keep=st.sampled_from([8.0, 100.0]),
+        status=st.sampled_from([PENDING, COMPLETED, FAILED]),
+        by_hand=st.booleans(),
+    )
+    def purge(self, keep: float, status: Status, by_hand: bool) -> None:
+        """By hand, or by a worker that has nothing else to do."""
+        before = self.model.now - keep
+        if not by_hand:
+            self.people.purge_old({COMPLETED: keep, FAILED: keep}, self.model.now, 10.0)
+        ends = {
+            id: job.due_at if job.status is PENDING else job.ended_at
+            for id, job in self.model.jobs.items()
+            if (job.status is status if by_hand else job.status is not PENDING)
+        }
+        gone = [id for id, end in ends.items() if end is not None and end < before]
+        if by_hand:
+            assert self.people.purge(status, before, now=self.model.now) == len(gone)
         self.forget(gone)
         found = Counter(self.rows("SELECT key, declaration, token, at FROM start"))
         for one in [*self.model.starts]:
@@ -447,32 +456,38 @@ class Machine(RuleBasedStateMachine):
 
         want = None if room is None else Want(TAKINGS[place], choose)
         turn = worker.repository.turn(worker.id, settlements, begun, want, now)
-        ordered = [id for some in settlements.values() for id, *_ in some]
-        for id in ordered:  # as the store does: what has completed comes first
-            if isinstance(verdict := (verdicts or {})[id], Completed):
-                self.conclude(id, verdict)
-        for some in settlements.values():
-            for _, _, verdict in some:
-                if isinstance(verdict, Completed) and verdict.follow_ups:
-                    ids = range(self.newest + 1, self.newest + 1 + len(verdict.follow_ups))
-                    self.register(ids, verdict.follow_ups)
-        for id in ordered:
-            if not isinstance(verdict := (verdicts or {})[id], Completed):
-                self.conclude(id, verdict, worker.id)
+        self.settled([(id, one) for some in settlements.values() for id, _, one in some], worker.id)
         for id in started:
-            job = self.model.jobs[id]
-            job.is_known = True
-            self.note_start(id, job.began)
-        for id in self.awaiting():
-            job = self.model.jobs[id]
-            assert job.awaiting is not None
-            if job.awaiting[1] is not None and job.awaiting[1] <= now:
-                job.awaiting = None
-                self.fail(id)
+            self.model.jobs[id].is_known = True
+            self.note_start(id, self.model.jobs[id].began)
+        self.time_out()
         self.hear_notices()
         if room is not None:
             self.check_claim(place, taken, turn, room)
         return taken
+
+    def settled(self, verdicts: list[tuple[int, Verdict]], worker: int) -> None:
+        """Of one claim after the other, and of each what has completed comes first."""
+        token_of = {id: self.model.jobs[id].token for id, _ in verdicts}
+        for token in dict.fromkeys(token_of.values()):
+            mine = [(id, verdict) for id, verdict in verdicts if token_of[id] == token]
+            completed = [(id, one) for id, one in mine if isinstance(one, Completed)]
+            for id, one in completed:
+                self.conclude(id, one)
+            more = [request for _, one in completed for request in one.follow_ups]
+            self.register(range(self.newest + 1, self.newest + 1 + len(more)), more)
+            for id, verdict in mine:
+                if not isinstance(verdict, Completed):
+                    self.conclude(id, verdict, worker)
+
+    def time_out(self) -> None:
+        """Nobody has resolved these in time."""
+        for id in self.awaiting():
+            job = self.model.jobs[id]
+            until = job.awaiting[1] if job.awaiting else None
+            if until is not None and until <= self.model.now:
+                job.awaiting = None
+                self.fail(id)
 
     def conclude(self, id: int, verdict: Verdict, worker: int = 0) -> None:
         """It is settled."""
@@ -583,13 +598,14 @@ class Machine(RuleBasedStateMachine):
         worker, taking = self.workers[place], TAKINGS[place]
         self.see_lanes()
         self.see_corrections()
+        by_turns = self.model.ranks_by_turns(worker.id, taking)
         for claim in taken:
-            options = self.model.next(worker.id, taking)
+            options = self.model.next(worker.id, taking, by_turns)
             assert claim.id in options.values(), f"{options} were to be next"
             [queue] = [name for name, id in options.items() if id == claim.id]
             if taking.weights and queue in taking.queues:
                 self.weigh(queue, options)
-            if self.model.takes_turns(claim.id, worker.id, taking):
+            if rank_of(self.model.jobs[claim.id], taking) in by_turns:
                 self.model.have_turn(claim.id)
             self.model.take(claim.id, claim.token)
             self.number += 1
@@ -702,7 +718,7 @@ class Machine(RuleBasedStateMachine):
             elif isinstance(event, events.Resumed):
                 del self.told_of[event.queue]
             elif isinstance(event, JobEvent):
-                self.told[event.id] = status_told(event)
+                self.told[event.id] = (PENDING, COMPLETED, FAILED)[status_told(event)]
         self.told = {id: status for id, status in self.told.items() if id in self.model.jobs}
         ended = (COMPLETED, FAILED)
         assert self.told == {
@@ -748,6 +764,10 @@ class Machine(RuleBasedStateMachine):
         id: int = data.draw(st.sampled_from(self.model.of(status)))
         return id
 
+    def some_of(self, data: st.DataObject, ids: list[int]) -> list[int]:
+        some: list[int] = data.draw(st.lists(st.sampled_from(ids), unique=True)) if ids else []
+        return some
+
     def awaiting(self) -> list[int]:
         return [id for id, job in self.model.jobs.items() if job.awaiting]
 
@@ -756,15 +776,6 @@ class Machine(RuleBasedStateMachine):
 
     def running(self) -> list[int]:
         return [id for id, job in self.model.claimed().items() if job.began is not None]
-
-
-def status_told(event: JobEvent) -> Status:
-    """Where the job stands after that."""
-    if isinstance(event, events.Completed):
-        return COMPLETED
-    if isinstance(event, (events.Cancelled, events.Failed)):
-        return PENDING if getattr(event, "retry_at", None) else FAILED
-    return PENDING
 
 
 def is_refused(refused: bool) -> AbstractContextManager[Any]:
