@@ -27,6 +27,7 @@ def faults(connection: sqlite3.Connection) -> Iterator[str]:
     yield from _leftovers(connection)
     yield from _tally(connection, {*claimed, *awaiting})
     yield from _events(connection)
+    yield from _limits(connection)
 
 
 def claims(connection: sqlite3.Connection) -> list[int]:
@@ -57,6 +58,29 @@ def _leftovers(connection: sqlite3.Connection) -> Iterator[str]:
             SELECT declaration FROM running WHERE declaration NOT IN (
                 SELECT value FROM claim, json_each(claim.declarations)
                 WHERE claim.token = running.token)""",
+        "it takes up room without its claim": """
+            SELECT declaration FROM slot WHERE declaration NOT IN (
+                SELECT value FROM claim, json_each(claim.declarations)
+                WHERE claim.token = slot.token)""",
+        "claimed under a flow, and takes up no room": """
+            SELECT d.id FROM claim, json_each(claim.declarations) AS held
+            JOIN declaration AS d ON d.id = held.value JOIN lane ON lane.id = d.lane
+            WHERE lane.flow AND d.id NOT IN (
+                SELECT declaration FROM slot
+                WHERE slot.token = claim.token AND slot.flow = lane.flow)""",
+        "about to start, but claimed by nobody": """
+            SELECT declaration FROM start WHERE at IS NULL AND declaration NOT IN (
+                SELECT value FROM claim, json_each(claim.declarations)
+                WHERE claim.token = start.token)""",
+        "it runs, and is not known to have started": """
+            SELECT running.declaration FROM running JOIN start USING (declaration, token)
+            WHERE start.at IS NULL""",
+        "its lane has a flow that is not there": """
+            SELECT d.id FROM declaration AS d JOIN lane ON lane.id = d.lane
+            WHERE lane.flow AND lane.flow NOT IN (SELECT id FROM flow)""",
+        "somebody is to be told of a job that is not there": """
+            SELECT declaration FROM on_failure
+            WHERE declaration NOT IN (SELECT id FROM declaration)""",
         "to be stopped, but held by nobody": """
             SELECT declaration FROM cancellation AS c WHERE declaration NOT IN (
                 SELECT value FROM claim, json_each(claim.declarations)
@@ -102,6 +126,15 @@ def _leftovers(connection: sqlite3.Connection) -> Iterator[str]:
     for what, query in questions.items():
         for (id,) in connection.execute(query):
             yield f"job {id}: {what}"
+
+
+def _limits(connection: sqlite3.Connection) -> Iterator[str]:
+    """More of a key at once than any of them allows."""
+    query = """
+        SELECT limit_key, count(*), max(max_running) FROM slot JOIN flow ON flow.id = slot.flow
+        WHERE limit_key <> '' GROUP BY limit_key HAVING count(*) > max(max_running)"""
+    for key, count, most in connection.execute(query):
+        yield f"{count} jobs run with the key {key}, and {most} may"
 
 
 def _events(connection: sqlite3.Connection) -> Iterator[str]:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from prokerja.errors import ProkerjaError
 from prokerja.lifecycle import DAY
+from prokerja.model.flow import QueueRule
 from prokerja.repository.sqlite.codes import TURNS
 from prokerja.repository.sqlite.declarations import NEXT_ID
 from prokerja.repository.sqlite.repository import SQLiteRepository
@@ -24,13 +25,16 @@ from prokerja.verdicts import Completed
 from tests.crash.disk import FATES, Disk
 from tests.crash.invariants import faults
 from tests.crash.ledger import Broken, Ledger
+from tests.crash.log import contradictions, miscounted_notices
 from tests.crash.recording import Event, record
 from tests.crash.site import MEMORY
 from tests.crash.work import recover, take
-from tests.crash.workload import DATABASE
+from tests.crash.workload import DATABASE, TAKING
 
 FULL, SHORT = 12_000, 400
 """Disks in one run."""
+RATED = 3.0
+"""Seconds after which a rate allows the next in any case."""
 DRAINED = 10
 """Every so many disks, a worker goes on with what it finds."""
 
@@ -52,6 +56,8 @@ class Acknowledged:
         """A purge of these has begun, so they may be gone."""
         self.gone: set[int] = set()
         """A purge of these was acknowledged."""
+        self.steered: dict[str, list[Any]] = {}
+        """Of a queue: limit, rate, whether it is paused; nothing while that changes."""
         self.last = 0
 
     def hear(self, note: Any) -> None:
@@ -71,6 +77,9 @@ class Acknowledged:
             self.parents[about[0]] = about[1]
         elif what == "resolved":
             self.resolved[about[0]] = tuple(about[1])
+        elif what in ("steering", "steered"):  # what was said before holds no longer
+            [queue, *said] = about
+            self.steered = {**self.steered, queue: said}
         elif what == "reopening":
             self.cancelled -= set(about)
         elif what == "purging":
@@ -93,7 +102,18 @@ class Acknowledged:
         told["waiting and forgotten"] = self._too_early(repository)
         told["resolved and forgotten"] = self._unresolved(repository)
         faults = [f"acknowledged, but {what}: jobs {ids}" for what, ids in told.items() if ids]
-        return faults + self._reused(repository)
+        return faults + self._reused(repository) + self._unsteered(repository)
+
+    def _unsteered(self, repository: SQLiteRepository) -> list[str]:
+        rules = {rule.name: rule for rule in repository.queue_rules()}
+        found = {queue: rules.get(queue, QueueRule(queue)) for queue in self.steered}
+        return [
+            f"of queue {queue}, {said} was acknowledged, and {found[queue]} is there"
+            for queue, said in self.steered.items()
+            if said
+            for _, limit, rate, paused_at, *_ in (found[queue],)
+            if said != [limit, rate and list(rate), paused_at is not None]
+        ]
 
     def _too_early(self, repository: SQLiteRepository) -> list[int]:
         """Of those that wait for others to complete: the ones that would run before that."""
@@ -214,9 +234,11 @@ def check(
 def _wrong(path: str, told: Acknowledged, *, drain: bool) -> list[str]:
     with closing(SQLiteRepository(path)) as repository:
         wrong = [*faults(repository.database.connection), *told.broken(repository)]
+        wrong += [*contradictions(repository), *miscounted_notices(repository)]
         if drain and not wrong:
             drained(repository)
-            wrong = [f"after going on: {fault}" for fault in faults(repository.database.connection)]
+            found = [*faults(repository.database.connection), *contradictions(repository)]
+            wrong = [f"after going on: {fault}" for fault in found]
         return wrong
 
 
@@ -227,9 +249,12 @@ def drained(repository: SQLiteRepository) -> None:
     recover(repository, later)
     for (id,) in repository.database.execute("SELECT declaration FROM awaiting").fetchall():
         repository.resolve(id, "null", None, later)
+    for queue in (rule.name for rule in repository.queue_rules() if rule.is_paused(later)):
+        repository.resume_queue(queue, later)
     for turn in itertools.count():  # of a chain, one after the other
+        later += RATED
         with repository.database.writing():
-            taken = take(repository, TURNS + turn, later)
+            taken = take(repository, TURNS + turn, later, taking=TAKING)
             done = [(claimed.id, claimed.lane, Completed(later, later, None)) for claimed in taken]
             repository.claims.settle(TURNS + turn, done, later, random.random)
         if not taken:

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 from inotify_simple import INotify, flags
 
-from prokerja.errors import RequestError
+from prokerja.errors import NotPaused, RequestError
 from prokerja.queue import Queue
 from tests.crash.book import account, account_order, account_steps
 from tests.crash.jobs.mark import Mark
 from tests.crash.ledger import Broken, Ledger
+from tests.crash.log import contradictions
 from tests.crash.site import Site
 from tests.harness.processes import children, realizers
 
@@ -34,6 +35,8 @@ LOST_SIGHT = 30.0
 """Seconds without a sign of work, after which the storm has found a queue that stands still."""
 LEAVES = {-signal.SIGKILL, 2}
 """How a worker may end here: killed, or because its first realizer was while it loaded the jobs."""
+PAUSES, PAUSED = 0.2, 0.3
+"""How often queues are paused, for each kill; and for how many seconds."""
 ROUNDS = 5
 """How often jobs that were set aside, since too many workers died with them, are retried."""
 
@@ -77,6 +80,7 @@ class Storm:
         """Let one last worker realize all that is left."""
         for worker in self._workers:
             self._end(worker)
+        time.sleep(PAUSED)  # who works until all is done does not wait for paused queues
         with closing(Queue(self._site.db)) as queue:
             for _ in range(ROUNDS):
                 last = self._start("--until-empty")
@@ -106,6 +110,8 @@ class Storm:
     def _meddle(self, queue: Queue, number: int) -> None:
         """Resolve what waits, cancel a job of its own number, have another wait for one."""
         self._resolve(queue)
+        if self._random.random() < PAUSES:
+            self._pause(queue)
         doomed = queue.declare(Mark(number, 0.06))
         if self.cancelled:
             with suppress(RequestError):  # it has ended
@@ -118,6 +124,16 @@ class Storm:
             )
             self.parents[child] = parent
             self._declared += 1
+
+    def _pause(self, queue: Queue) -> None:
+        """Have nothing start for a moment, which ends by itself unless somebody is quicker."""
+        name = self._random.choice((None, "default"))
+        queue.pause_queue(name, why="a storm", until=PAUSED)
+        self._ledger.count("pauses")
+        if self._random.random() < 0.5:
+            with suppress(NotPaused):
+                queue.resume_queue(name)
+                self._ledger.count("pauses that somebody has ended")
 
     def _resolve(self, queue: Queue) -> int:
         """Resolve all that wait; returns how many."""
@@ -202,6 +218,10 @@ def prove(seed: int, ledger: Ledger, *, short: bool) -> None:
         storm.rage()
         storm.calm()
         site.check()
+        with closing(site.repository()) as repository:
+            wrong = list(contradictions(repository))
+        ledger.require("the log of events tells what the rows hold", holds=not wrong,
+                       otherwise="; ".join(wrong[:5]))  # fmt: skip
         account(site.book, jobs, storm.killed, ledger)
         account_steps(f"{site.book}.steps", ledger)
         account_order(site.book, storm.parents, ledger)

@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 NO_END = 2**31
 
 
-def take(repository: SQLiteRepository, token: int, now: float, room: int = NO_END) -> list[Claimed]:
+def take(
+    repository: SQLiteRepository,
+    token: int,
+    now: float,
+    room: int = NO_END,
+    taking: Taking = Taking(),  # noqa: B008  immutable
+) -> list[Claimed]:
     """Claim what is due, as far as there is room; inside a write transaction."""
     taken: list[Claimed] = []
 
@@ -26,7 +32,7 @@ def take(repository: SQLiteRepository, token: int, now: float, room: int = NO_EN
         taken.extend(some)
         return some, len(taken) == room
 
-    repository.claims.claiming.claim(token, Want(Taking(), choose), now)
+    repository.claims.claiming.claim(token, Want(taking, choose), now)
     return taken
 
 

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from prokerja.errors import RequestError
 from prokerja.model.claim import Reported
-from prokerja.model.declaration import Conditions, Declaration, Ids, Lane, Status
+from prokerja.model.declaration import NOTIFY, Conditions, Declaration, Ids, Lane, Status
+from prokerja.model.flow import Flow, Rate
 from prokerja.model.worker import Taking
+from prokerja.notices import Rule
 from prokerja.repository.sqlite.codes import TURNS
 from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.verdicts import Completed, Failed, Parked, Postponed, Released, Settlement
@@ -33,10 +35,19 @@ DATABASE = os.path.join("share", "prokerja", "queue.sqlite3")
 """In directories that are made with it, as on a new machine."""
 CHECKPOINT = 24
 """Pages of log after which SQLite moves them into the file: far fewer than usual."""
+FLOWS = (
+    None,
+    Flow("db", 2, needs=(("gpu", 1),)),
+    Flow("db", 1, "often", 3, 2.0),
+    Flow(rate_key="often", max_starts=2, rate_seconds=2.0, fair_key="a"),
+)
 LANES = [
-    Lane(queue, name, priority)
+    Lane(queue, name, priority, "", flow)
+    for flow in FLOWS
     for queue, name, priority in (("default", "a", 0), ("default", "b", 5), ("mail", "a", -3))
 ]
+TAKING = Taking(resources={"gpu": 1})
+TELL = Rule(("tell", "{id}"))
 
 
 class Life:
@@ -57,6 +68,7 @@ class Life:
             self._declare: 6, self._take: 5, self._settle: 6, self._start: 2, self._retry: 1,
             self._retry_all: 1, self._purge: 1, self._chores: 1, self._die: 1, self._shorten: 1,
             self._reopen: 1, self._cancel: 1, self._step: 3, self._resolve: 4, self._depend: 3,
+            self._steer: 2, self._tell: 3,
         }  # fmt: skip
         for act in self._random.choices(list(acts), list(acts.values()), k=steps):
             self._now += self._random.random()
@@ -75,7 +87,8 @@ class Life:
     def _register(self) -> None:
         """A new worker, which puts back what dead ones held."""
         register = self._back.registry.register
-        self._worker, self._lock = register(os.getpid(), self._now, 1, Taking((), ()))
+        rules = [("failed", TELL.to_json())]
+        self._worker, self._lock = register(os.getpid(), self._now, 1, TAKING, rules)
         self._turn = 0
         recover(self._back, self._now)
 
@@ -117,7 +130,7 @@ class Life:
         token = self._worker * TURNS + self._turn
         room = self._random.choice((1, 3, 20))
         with self._back.database.writing():
-            taken = take(self._back, token, self._now, room)
+            taken = take(self._back, token, self._now, room, TAKING)
         if taken:
             self._claimed[token] = taken
 
@@ -187,6 +200,26 @@ class Life:
             self._front.resolve(id, answer, "secret", self._now)
             self._note("resolved", [id, [since, attempt, answer]])
 
+    def _steer(self) -> None:
+        """Pause a queue, limit it, or end that, by commands that answer when it is on the disk."""
+        queue, now = self._random.choice(("default", "mail")), self._now
+        limit, rate = self._random.choice((1, 3, None)), self._random.choice((Rate(2, 1.0), None))
+        self._note("steering", [queue])
+        self._front.limit_queue(queue, limit)
+        self._front.rate_queue(queue, rate)
+        rules = {rule.name: rule for rule in self._front.queue_rules()}
+        is_paused = queue in rules and rules[queue].is_paused(now)
+        pauses = not is_paused and self._random.random() < 0.3
+        if pauses:
+            self._front.pause_queue(queue, now, "ann", "it is late", None)
+        elif is_paused:
+            self._front.resume_queue(queue, now)
+        self._note("steered", [queue, limit, rate, pauses])
+
+    def _tell(self) -> None:
+        """A turn in which the worker has nothing else to do: it declares the notices."""
+        self._back.turn(self._worker, {}, (), None, self._now)
+
     def _retry(self) -> None:
         failed = self._ids("status = 2")
         if failed:
@@ -212,15 +245,20 @@ class Life:
         before = self._now - self._random.choice((0, 3, 10))
         ids = self._doomed(status, before)
         self._note("purging", ids)
-        self._front.purging.purge(self._front.lanes.matching(None, None), status, before)
+        self._front.purging.purge(self._lanes(self._front), status, before)
         kept = {*self._ids("1")}  # such as those that others wait for
         self._note("purged", [id for id in ids if id not in kept])
 
     def _chores(self) -> None:
         """By the worker, which does not wait for the disk."""
         self._note("purging", self._doomed(Status.COMPLETED, self._now - 8))
-        lanes = self._back.lanes.matching(None, None)
+        lanes = self._lanes(self._back)
         self._back.purging.purge(lanes, Status.COMPLETED, self._now - 8, most=5)
+
+    def _lanes(self, repository: SQLiteRepository) -> list[int]:
+        """All but those of notices, which are counted in the end."""
+        lanes = repository.lanes.matching(None, None)
+        return [id for id, lane in lanes.items() if lane.queue != NOTIFY]
 
     def _doomed(self, status: Status, before: float) -> list[int]:
         if status is Status.PENDING:

@@ -113,13 +113,15 @@ class Store:
         *queues: str,
         names: set[str] | None = None,
         worker: int = 0,
+        looks: int = 0,
         **taking: Any,
     ) -> dict[int, tuple[int, int]]:
-        """Claim; returns the token and the lane by id."""
+        """Claim, having looked at some beyond the room; returns the token and the lane by id."""
         taken: list[Claimed] = []
 
         def assign(offered: Iterator[Claimed]) -> tuple[list[Claimed], bool]:
-            some = list(itertools.islice(offered, room - len(taken)))
+            left = room - len(taken)
+            some = list(itertools.islice(offered, left + looks))[:left]
             taken.extend(some)
             return some, len(taken) == room
 

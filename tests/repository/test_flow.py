@@ -342,6 +342,18 @@ def test_what_takes_no_turns_may_be_claimed_beside_what_does(store: Store) -> No
     assert not store.take()
 
 
+def test_what_is_claimed_before_those_that_take_turns_has_none(store: Store) -> None:
+    store.declare(asked(Lane("default", "noop", 7)), fair("a"))
+    assert keys(store, [*store.take()]) == "-a"
+    store.declare(asked(Lane("default", "noop", 0)), fair("b"))
+    assert keys(store, [*store.take()]) == "-b"
+
+
+def test_a_look_at_what_is_next_is_no_turn(store: Store) -> None:
+    store.declare(*[fair("a")] * 4, *[fair("b")] * 4)
+    assert [keys(store, [*store.take(2, looks=1)]) for _ in range(3)] == ["ab"] * 3
+
+
 def test_a_turn_that_nobody_wants_is_not_lost(store: Store) -> None:
     store.declare(*[fair("a")] * 2, *[fair("b")] * 2)
     assert keys(store, [*store.take(1)]) == "a"

@@ -25,7 +25,17 @@ from hypothesis.stateful import (
 
 from prokerja import events, lifecycle
 from prokerja.errors import BadOption, NotAwaiting, NotFound, NotPaused, NotRunning, RequestError
-from prokerja.events import Declared, JobEvent, Position, Progressed, Recovered, Retried, Started
+from prokerja.events import (
+    Declared,
+    JobEvent,
+    Paused,
+    Position,
+    Progressed,
+    Recovered,
+    Resumed,
+    Retried,
+    Started,
+)
 from prokerja.lifecycle import CANCELLED, DAY, MAX_CRASHES, MAX_RELEASES, TRANSITIONS
 from prokerja.model.claim import FailedAttempt, Reported
 from prokerja.model.declaration import Declaration, Lane, Status
@@ -175,6 +185,8 @@ class Machine(RuleBasedStateMachine):
         """Attempts that have ended and been counted for good."""
         self.pauses: dict[str, float] = {}
         """Until when queues are paused; all of them as `""`."""
+        self.told_of: dict[str, float] = {}
+        """What a follower knows of that."""
 
     def teardown(self) -> None:
         self.door.close()
@@ -434,8 +446,12 @@ class Machine(RuleBasedStateMachine):
             assert place is not None
             assert place > self.position
             self.position = place
+            if isinstance(event, Paused):
+                self.told_of[event.queue] = math.inf if event.until is None else event.until
+            elif isinstance(event, Resumed):
+                del self.told_of[event.queue]
             if not isinstance(event, JobEvent):
-                continue  # of a queue
+                continue
             if isinstance(event, Declared):
                 assert event.id not in self.told
                 self.told[event.id] = Told()
@@ -448,6 +464,8 @@ class Machine(RuleBasedStateMachine):
         }
         for id in known:  # they have been purged
             del self.told[id]
+        lasting = {queue for queue, until in self.told_of.items() if until > self.now}
+        assert lasting == {queue for queue in PAUSABLE if self.is_paused(queue)}
 
     @rule()
     def worker_dies(self) -> None:

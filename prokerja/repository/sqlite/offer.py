@@ -45,6 +45,8 @@ class Offer:
         self._ready = ready
         self._now = now
         self._offered: list[Claimed] = []
+        self._by_turns: set[int] = set()
+        """The lanes whose jobs take turns."""
 
     def jobs(self, taking: Taking, weighted: WeightedTurns | None) -> Iterator[Claimed]:
         """Them, in the order in which a worker that takes from these queues has to claim them."""
@@ -64,7 +66,9 @@ class Offer:
             self._capacity.take(self._lanes[job.lane].lane, -1)
         self._capacity.write(jobs, self._lanes)
         if jobs and "_turns" in self.__dict__:
-            self._turns.write(_key(self._lanes[job.lane]) for job in jobs)
+            self._turns.write(
+                _key(self._lanes[job.lane]) for job in jobs if job.lane in self._by_turns
+            )
 
     @cached_property
     def _turns(self) -> FairTurns:
@@ -83,6 +87,7 @@ class Offer:
         last = self._turns.last if takes_turns else _no_turns
         if takes_turns:
             self._turns.join(map(_key, candidates))
+            self._by_turns.update(one.id for one in candidates)
         heads = [
             (last(_key(one)), one.first_due or 0.0, one.first or 0, one.id) for one in candidates
         ]

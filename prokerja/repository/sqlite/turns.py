@@ -34,7 +34,7 @@ class FairTurns:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._served: dict[str, int] = dict(database.execute("SELECT fair_key, served FROM turn"))
-        self._latest = max(self._served.values(), default=0)
+        self._latest = self._latest_written = max(self._served.values(), default=0)
         self._joined: dict[str, int] = {}
         """When those came that are new."""
 
@@ -54,8 +54,8 @@ class FairTurns:
         self._served[key] = self._latest
 
     def write(self, keys: Iterable[str]) -> None:
-        """Write down who has joined, and how these have had their turns, as far as they had any."""
-        had = {key: self._served[key] for key in self._served.keys() & set(keys)}
+        """Write down who has joined, and that these have had turns, in this order, and no other."""
+        had = {key: number for number, key in enumerate(keys, self._latest_written + 1)}
         self._database.executemany(SERVED, (self._joined | had).items())
 
 
