@@ -158,7 +158,7 @@ MUTATIONS = (
             "            return self.notices\n", "            return False\n",
              "test_notices.py -k other_queues"),
     Mutation("an error is no code", "notices.py",
-             'word if place and command[place - 1] == "-c" else', "",
+             "if place and CODE_FOLLOWS.fullmatch(command[place - 1])", "if False",
              "test_notices.py -k code_is"),
     Mutation("what is posted is not sent on", "webhook.py",
              "build_opener(NoRedirect)", "build_opener()",
