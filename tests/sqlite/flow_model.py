@@ -135,7 +135,7 @@ class Model:
         }  # fmt: skip
 
     def is_eligible(self, job: Job, taking: Taking) -> bool:
-        return not job.held and job.due_at <= self.now and self.admits(job.lane, taking)
+        return self.is_queued(job) and self.admits(job.lane, taking)
 
     def admits(self, lane: Lane, taking: Taking) -> bool:
         running = self.claimed().values()
@@ -204,7 +204,17 @@ class Model:
     def ranks_by_turns(self, worker: int, taking: Taking) -> set[Rank]:
         """Where jobs take turns, in a claim that is about to begin."""
         waits = self.waits_for(worker, taking).values()
-        return {rank_of(job, taking) for job in waits if key_of(job)}
+        return {rank_of(job, taking) for job in waits if key_of(job) and self.is_queued(job)}
+
+    def join(self, worker: int, taking: Taking) -> None:
+        """In a claim of a job, new keys count as if they had just had a turn."""
+        latest = max(self.turns.values(), default=0)
+        for job in self.waits_for(worker, taking).values():
+            if job.flow is None or self.is_queued(job):
+                self.turns.setdefault(key_of(job), latest)
+
+    def is_queued(self, job: Job) -> bool:
+        return not job.held and job.due_at <= self.now
 
     def take(self, id: int, token: int) -> None:
         """It is claimed."""

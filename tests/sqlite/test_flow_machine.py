@@ -599,6 +599,8 @@ class Machine(RuleBasedStateMachine):
         self.see_lanes()
         self.see_corrections()
         by_turns = self.model.ranks_by_turns(worker.id, taking)
+        if taken and by_turns:
+            self.model.join(worker.id, taking)
         for claim in taken:
             options = self.model.next(worker.id, taking, by_turns)
             assert claim.id in options.values(), f"{options} were to be next"

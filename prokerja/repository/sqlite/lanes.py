@@ -156,7 +156,11 @@ class Lanes:
         lanes, find = self._lanes, self.of
         if len(lanes) > MAX_KNOWN:
             lanes.clear()
-        found = (Waiting(id, lanes.get(id) or find(id), *first) for id, *first in rows)
+        found = (
+            Waiting(id, lanes.get(id) or find(id), flow, *first)
+            for id, flow, *first in rows
+            if not flow or first[0] is not None  # else all that is there is kept out of the queue
+        )
         return [one for one in found if taking.takes(one.lane)]
 
     def next_due(self, lanes: Iterable[Waiting]) -> float | None:

@@ -50,7 +50,13 @@ class Offer:
 
     def jobs(self, taking: Taking, weighted: WeightedTurns | None) -> Iterator[Claimed]:
         """Them, in the order in which a worker that takes from these queues has to claim them."""
-        lanes = [*self._lanes.values()]
+        lanes = [
+            one
+            for one in self._lanes.values()
+            if one.first_due is None or one.first_due <= self._now
+        ]
+        if any(map(_key, lanes)):
+            self._turns.join(map(_key, lanes))
         if weighted is None:
             return self._by_rank(ranked(lanes, taking.queues))
         offers = {
@@ -82,15 +88,10 @@ class Offer:
 
         A lane is looked into when it is the next and may be claimed from, not before.
         """
-        candidates = [one for one in rank if one.first_due is None or one.first_due <= self._now]
-        takes_turns = any(map(_key, candidates))
+        takes_turns = any(map(_key, rank))
         last = self._turns.last if takes_turns else _no_turns
-        if takes_turns:
-            self._turns.join(map(_key, candidates))
-            self._by_turns.update(one.id for one in candidates)
-        heads = [
-            (last(_key(one)), one.first_due or 0.0, one.first or 0, one.id) for one in candidates
-        ]
+        self._by_turns.update(one.id for one in rank if takes_turns)
+        heads = [(last(_key(one)), one.first_due or 0.0, one.first or 0, one.id) for one in rank]
         heapq.heapify(heads)
         unread: dict[int, Unread] = {}
         while heads:
