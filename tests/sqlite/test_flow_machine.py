@@ -541,7 +541,7 @@ class Machine(RuleBasedStateMachine):
     def end(self, id: int, *, is_told: bool = True) -> None:
         """It has failed for good."""
         job = self.model.jobs[id]
-        job.was_held, job.held = job.held, False
+        job.was_held, job.held, job.is_cancelled = job.held, False, False
         job.status, job.ended_at, job.awaiting = FAILED, self.model.now, None
         if is_told and job.lane.queue != NOTIFY:
             self.untold += [(id, "all")] + [(id, "own")] * job.own
