@@ -114,7 +114,7 @@ def _made(
 
 
 def _flow(terms: "FlowTerms", payload: str, fields: "Sequence[Field]") -> "Flow":
-    from prokerja.flow_terms import flow_of
+    from prokerja.flow.terms import flow_of
 
     return flow_of(terms, payload, {one.name: one.default for one in fields if one.has_default})
 
@@ -201,7 +201,7 @@ def _own_flow(cls: type) -> "FlowTerms | None":
     said = {name: value for name, value in given.items() if value is not None}
     if not said:
         return None
-    from prokerja.flow_terms import terms_of
+    from prokerja.flow.terms import terms_of
 
     return terms_of(said, f"{cls.__name__}.")
 
@@ -232,7 +232,7 @@ def _merge(
     made = checked(Declaration(lane, "{}", 0.0, *rest))
     flow = None
     if own_flow or asked_flow:
-        from prokerja.flow_terms import merged
+        from prokerja.flow.terms import merged
 
         flow = merged(name, own_flow, asked_flow)
     return Usual(lane, made.retries, made.retry_after, made.timeout, flow)
@@ -243,7 +243,7 @@ def checked(declaration: Declaration) -> Declaration:
     (queue, name, priority, _, flow), _, due_at, *rest, label, batch, conditions = declaration
     check_names(label, batch)
     if flow is not None:
-        from prokerja.flow_terms import check_flow
+        from prokerja.flow.terms import check_flow
 
         check_flow(flow)
     if conditions is not None:

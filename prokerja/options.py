@@ -110,7 +110,7 @@ def _checked(**given: Any) -> Options:
 
 def _locked(options: Options) -> Options:
     """The same, where a lock is the limit that it is, and nobody can change the needs."""
-    from prokerja.resources import amounts_of
+    from prokerja.flow.resources import amounts_of
 
     if options.lock is not None:
         options = options._replace(limit_key=options.lock, limit=1, lock=None)
@@ -127,7 +127,7 @@ def flow_asked(options: Options, *, literal: bool = False) -> "FlowTerms | None"
     given = options[17:]
     if given == NO_FLOW:
         return None
-    from prokerja.flow_terms import terms_of
+    from prokerja.flow.terms import terms_of
 
     said = zip(FLOW_NAMES, given, strict=True)
     return terms_of({name: value for name, value in said if value is not None}, literal=literal)

@@ -29,7 +29,7 @@ class QueueControl(Answers):
         is the login name if left out. Returns the pause that this one replaces, if there was one.
         Raises BadOption for what cannot be meant.
         """
-        from prokerja import pauses
+        from prokerja.flow import pauses
         from prokerja.options import expiry
 
         now = self._now()
@@ -43,7 +43,7 @@ class QueueControl(Answers):
 
         Queues that are paused by their own names stay so when all are resumed. Raises NotPaused.
         """
-        from prokerja.pauses import ALL_QUEUES
+        from prokerja.flow.pauses import ALL_QUEUES
 
         name = ALL_QUEUES if queue is None else queue
         return self.repository.resume_queue(name, self._now(), login_name())
@@ -66,7 +66,7 @@ class QueueControl(Answers):
         It holds for any stretch of that time, on all workers. Returns what holds of the queue then;
         raises BadOption.
         """
-        from prokerja.rates import parse_rate
+        from prokerja.flow.rates import parse_rate
         from prokerja.terms import NAME
 
         NAME.check(queue, "queue")

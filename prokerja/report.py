@@ -43,9 +43,9 @@ def queues_of(summary: Summary) -> list[QueueState]:
 
     The first is all of them (`""`) if something was said of those.
     """
+    from prokerja.flow.pauses import ALL_QUEUES
     from prokerja.model.flow import QueueRule
     from prokerja.model.summary import Tally
-    from prokerja.pauses import ALL_QUEUES
 
     tallies = {tally.queue: tally for tally in summary.queues if any(tally[1:])}
     rules = {rule.name: rule for rule in summary.rules if rule.says_something(summary.now)}

@@ -75,7 +75,7 @@ def settings(db: str | None = None, jobs: str | None = None) -> Settings:
 
 
 def _resources(table: Any) -> dict[str, int]:
-    from prokerja.resources import amounts_of
+    from prokerja.flow.resources import amounts_of
 
     return dict(amounts_of(table, "resources", least=0))
 

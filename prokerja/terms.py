@@ -108,5 +108,5 @@ FLOW_TERMS = (
     FlowTerm("needs", dict, "NAME=AMOUNT", "Take this much of a resource; repeatable."),
     FlowTerm("fair_key", str, "KEY", "Jobs of different keys take turns."),
 )
-"""`flow_terms` has their rules, which only those need that use them."""
+"""`flow.terms` has their rules, which only those need that use them."""
 FLOW_NAMES = tuple(term.name for term in FLOW_TERMS)

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prokerja.errors import BadOption
+from prokerja.flow.rates import human, parse_rate
 from prokerja.model.flow import Rate
-from prokerja.rates import human, parse_rate
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def flow_terms(cls: str, values: Mapping[str, Any]) -> FlowTerms | None:
     said = {name: value for name, value in values.items() if value is not None}
     if not said:
         return None
-    from prokerja.flow_terms import NOTHING, terms_of
+    from prokerja.flow.terms import NOTHING, terms_of
 
     try:
         terms = terms_of(said, f"{brief(cls)}.")

@@ -45,7 +45,7 @@ class Needs:
         there = place.resources
         short = {name: n for name, n in self._amounts.items() if n > there.get(name, 0)}
         if short:
-            from prokerja.resources import human
+            from prokerja.flow.resources import human
 
             some = {name: there[name] for name in short if name in there}
             say(
@@ -70,7 +70,7 @@ def tell_of_pauses(queue: Queue, ids: Sequence[int]) -> None:
 
 
 def _tell_of_pause(pause: QueueRule, jobs: str) -> None:
-    from prokerja.pauses import resuming, sentence
+    from prokerja.flow.pauses import resuming, sentence
     from prokerja.text import escaped
     from prokerja.times import iso
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from prokerja import report
 from prokerja.commands import Json, Place
 from prokerja.console import hint, on_terminal, print_fields, print_json, print_table
+from prokerja.flow.rates import human
 from prokerja.queue import Queue
-from prokerja.rates import human
 from prokerja.times import iso, short
 
 if TYPE_CHECKING:

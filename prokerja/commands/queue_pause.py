@@ -10,7 +10,7 @@ from prokerja.commandline.input import expiry
 from prokerja.commands import Json, Place
 from prokerja.commands.queues import Every, Named, called, queue_of
 from prokerja.console import hint, print_json, say
-from prokerja.pauses import ALL_QUEUES, resuming, sentence_with_end
+from prokerja.flow.pauses import ALL_QUEUES, resuming, sentence_with_end
 from prokerja.queue import Queue
 from prokerja.text import escaped
 

@@ -110,7 +110,7 @@ def tell_prometheus(source: Queue, queue: str | None, path: str | None) -> None:
 
 
 def _paused(pause: QueueRule) -> str:
-    from prokerja.pauses import resuming, sentence_with_end
+    from prokerja.flow.pauses import resuming, sentence_with_end
 
     return escaped(f"{sentence_with_end(pause)}; `{resuming(pause)}` ends that")
 

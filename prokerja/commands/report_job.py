@@ -82,7 +82,7 @@ def _asked(detail: Detail, now: float) -> Iterator[tuple[str, str | None]]:
 
 def _flow(flow: Flow) -> Iterator[tuple[str, str | None]]:
     """What it is subject to beside its queue."""
-    from prokerja import rates, resources
+    from prokerja.flow import rates, resources
 
     if flow.max_running:
         yield "limit", f"{flow.max_running:,} at once for {quoted(flow.limit_key)}"

@@ -11,8 +11,8 @@ from rich.text import Text
 
 from prokerja.console import STYLES, plural
 from prokerja.console.bars import bar
+from prokerja.flow.pauses import sentence_with_end
 from prokerja.model.declaration import Status
-from prokerja.pauses import sentence_with_end
 from prokerja.report import progress_of, what_of
 from prokerja.text import escaped
 from prokerja.times import human

@@ -14,8 +14,8 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from prokerja.flow.pauses import ALL_QUEUES, pause_of
 from prokerja.model.metrics import BOUNDS
-from prokerja.pauses import ALL_QUEUES, pause_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from prokerja.flow.pauses import pause_of, resuming, sentence_with_end
 from prokerja.model.declaration import Status
 from prokerja.model.record import Condition
-from prokerja.pauses import pause_of, resuming, sentence_with_end
 from prokerja.repository import why_short
 from prokerja.text import quoted
 from prokerja.times import human, iso

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from prokerja.errors import NotPaused
+from prokerja.flow.pauses import ALL_QUEUES, pause_of, resuming
 from prokerja.model.flow import QueueRule, Rate
-from prokerja.pauses import ALL_QUEUES, pause_of, resuming
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

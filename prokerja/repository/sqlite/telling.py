@@ -10,9 +10,9 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from prokerja import notices
+from prokerja.flow.pauses import pause_of
 from prokerja.model.declaration import NOTIFY
 from prokerja.notices import MAX_LISTED, Rule, rule_of
-from prokerja.pauses import pause_of
 from prokerja.repository.sqlite.happenings import Happenings
 from prokerja.repository.sqlite.queue_rules import QueueRules
 from prokerja.repository.sqlite.slices import SLICE_ROWS

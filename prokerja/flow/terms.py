@@ -9,10 +9,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from prokerja.errors import BadOption
-from prokerja.keys import fill, parse_key
+from prokerja.flow.keys import fill, parse_key
+from prokerja.flow.rates import MAX_WINDOW_SECONDS, parse_rate
+from prokerja.flow.resources import amounts_of
 from prokerja.model.flow import Flow, FlowTerms
-from prokerja.rates import MAX_WINDOW_SECONDS, parse_rate
-from prokerja.resources import amounts_of
 from prokerja.terms import NAME, Rule, whole
 from prokerja.text import quoted
 
