@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
-from prokerja import Job, Queue, rates, resources
+from prokerja import Job, Queue
 from prokerja.catalog.loading import load, spec_of
 from prokerja.declaring import checked, of_job, of_spec
 from prokerja.errors import BadOption, CatalogError
+from prokerja.flow import rates, resources
 from prokerja.model.declaration import Declaration, Lane
 from prokerja.model.flow import Flow, FlowTerms, Rate
 from prokerja.options import Options, checked_options
