@@ -803,5 +803,5 @@ def test_no_order_of_events_breaks_a_limit_a_rate_or_a_turn(
 
     run_state_machine_as_test(
         machine,  # type: ignore[arg-type]
-        settings=settings(max_examples=40, stateful_step_count=50, deadline=None),
+        settings=settings(max_examples=30, stateful_step_count=50, deadline=None),
     )
