@@ -83,8 +83,9 @@ class Queue(QueueControl):
 
         Options: queue, priority, delay (seconds), at (epoch seconds or datetime), retries,
         retry_after, timeout (seconds), label, batch, and what it waits for: hold, after,
-        if_parent_fails, after_batch, expires; with `coalesce`, the id of the job that stands for
-        that key, if one is open. With `connection`, an open sqlite3 connection to
+        if_parent_fails, after_batch, expires; what it shares with others: limit, limit_key, lock,
+        rate, rate_key, needs, fair_key; on_failure, a command; with `coalesce`, the id of the job
+        that stands for that key, if one is open. With `connection`, an open sqlite3 connection to
         the same file, the request is written through it and exists if and only if its transaction
         commits.
         Raises RequestError for what is not a job or no option, TryAgain if the file is locked.
