@@ -213,6 +213,23 @@ def test_a_weight_that_is_none_is_refused(home: Home, queue: str, fault: str) ->
     assert (told.code, told.err) == (2, f"prokerja: {fault}\n")
 
 
+def test_a_queue_with_a_weight_is_given_once(home: Home) -> None:
+    told = home("realization:start", "--until-empty", "--queue", "a=5", "--queue", "a")
+    assert (told.code, told.err) == (
+        2, "prokerja: --queue: a queue is given twice, and has a weight; give each of them once\n"
+    )  # fmt: skip
+
+
+def test_why_does_not_call_a_job_the_next_that_has_to_wait_for_a_limit(home: Home) -> None:
+    home.worker("--realizers", 1).ready()
+    home.run("note('in')\nwait_for('gate')", lock="db")
+    wait_until(lambda: home.ledger() == ["in"])
+    second = home.run("pass", lock="db")
+    told = home.cli("report", "--why", second).splitlines()
+    assert told[-1] == "no   a realizer of that worker is free: all of them have jobs"
+    home.open("gate")
+
+
 def test_why_names_the_limit_and_the_rate_that_a_job_waits_for(home: Home) -> None:
     home.worker("--realizers", 2).ready()
     first = home.run("wait_for('gate')", lock="db")
