@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import time
 from typing import TYPE_CHECKING
 
@@ -175,6 +176,15 @@ def test_heavy_jobs_and_light_ones_share_realizers_by_what_the_machine_has(home:
         home.wait(id)
     told = home.cli("report", "--why", never)
     assert "it needs 2 of gpu, and the machine of worker 1 has 1; what there is stands" in told
+
+
+def test_short_jobs_travel_together_though_each_has_a_key_of_its_own(home: Home) -> None:
+    home.run_each([f"{n}" for n in range(600)], lock="{code}")
+    home.worker("--until-empty").end()
+    lines = map(json.loads, home.cli("events", "--json").splitlines())
+    completed = [line["cursor"] for line in lines if line["event"] == "completed"]
+    assert len(completed) == 600
+    assert len({cursor.split(".")[0] for cursor in completed}) < 200
 
 
 def test_one_with_many_jobs_does_not_hold_up_one_with_three(home: Home) -> None:
