@@ -156,7 +156,7 @@ def test_a_key_takes_text_as_it_is_and_all_else_as_json() -> None:
         ({"lock": "{user.x}"}, "limit_key: the key is made of 'user.x', which the payload does no"),
         ({"fair_key": "{who}"}, "fair_key: the key is made of 'who', which the payload does not"),
         ({"fair_key": "{user}" * 52}, "fair_key: '"),
-        ({"rate": 5}, "rate: '5' does not fit"),
+        ({"rate": 5}, "rate: '5' is not a rate; write 10/min, 5/30s or 100/day"),
         ({"rate": "5"}, "rate: '5' is not a rate; write 10/min, 5/30s or 100/day"),
         ({"needs": "gpu"}, "needs: 'gpu' does not fit; give names and amounts"),
         ({"needs": {"GPU": 1}}, "needs: 'GPU' is not the name of a resource"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import time
 from typing import TYPE_CHECKING
 
@@ -177,6 +178,15 @@ def test_heavy_jobs_and_light_ones_share_realizers_by_what_the_machine_has(home:
     assert "it needs 2 of gpu, and the machine of worker 1 has 1; what there is stands" in told
 
 
+def test_short_jobs_travel_together_though_each_has_a_key_of_its_own(home: Home) -> None:
+    home.run_each([f"{n}" for n in range(600)], lock="{code}")
+    home.worker("--until-empty").end()
+    lines = map(json.loads, home.cli("events", "--json").splitlines())
+    completed = [line["cursor"] for line in lines if line["event"] == "completed"]
+    assert len(completed) == 600
+    assert len({cursor.split(".")[0] for cursor in completed}) < 200
+
+
 def test_one_with_many_jobs_does_not_hold_up_one_with_three(home: Home) -> None:
     home.run_each(["pass"] * 2_000, fair_key="many")
     few = home.run_each(["pass"] * 3, fair_key="few")
@@ -211,6 +221,23 @@ def test_a_program_weighs_queues_as_the_command_does(tmp_path: Path) -> None:
 def test_a_weight_that_is_none_is_refused(home: Home, queue: str, fault: str) -> None:
     told = home("realization:start", "--queue", queue)
     assert (told.code, told.err) == (2, f"prokerja: {fault}\n")
+
+
+def test_a_queue_with_a_weight_is_given_once(home: Home) -> None:
+    told = home("realization:start", "--until-empty", "--queue", "a=5", "--queue", "a")
+    assert (told.code, told.err) == (
+        2, "prokerja: --queue: a queue is given twice, and has a weight; give each of them once\n"
+    )  # fmt: skip
+
+
+def test_why_does_not_call_a_job_the_next_that_has_to_wait_for_a_limit(home: Home) -> None:
+    home.worker("--realizers", 1).ready()
+    home.run("note('in')\nwait_for('gate')", lock="db")
+    wait_until(lambda: home.ledger() == ["in"])
+    second = home.run("pass", lock="db")
+    told = home.cli("report", "--why", second).splitlines()
+    assert told[-1] == "no   a realizer of that worker is free: all of them have jobs"
+    home.open("gate")
 
 
 def test_why_names_the_limit_and_the_rate_that_a_job_waits_for(home: Home) -> None:

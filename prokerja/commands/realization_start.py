@@ -84,13 +84,16 @@ def run(
 
 def _queues(given: list[str]) -> list[str] | dict[str, int]:
     """The queues in order or, if any has a weight, their weights; those without weigh 1."""
-    weights = dict(map(_weighted, given))
-    for name, weight in weights.items():
+    pairs = [_weighted(text) for text in given]
+    weights = dict(pairs)
+    for name, weight in pairs:
         NAME.check(name, "--queue")
         WEIGHT.check(1 if weight is None else weight, f"--queue {name}")
-    if any(weights.values()):
-        return {name: weight or 1 for name, weight in weights.items()}
-    return given
+    if all(weight is None for _, weight in pairs):
+        return given
+    if len(weights) < len(pairs):
+        raise BadOption("--queue: a queue is given twice, and has a weight; give each of them once")
+    return {name: weight or 1 for name, weight in pairs}
 
 
 def _weighted(text: str) -> tuple[str, int | None]:

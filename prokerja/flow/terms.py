@@ -48,9 +48,9 @@ def _read(name: str, value: Any, what: str, literal: bool) -> Any:
             return value
         case "needs":
             return amounts_of(value, what)
+        case "rate":
+            return parse_rate(value if isinstance(value, str) else repr(value), what)
     NAME.check(value, what)
-    if name == "rate":
-        return parse_rate(value, what)
     return (value,) if literal else parse_key(value, what)
 
 

@@ -34,6 +34,7 @@ NOT_PAUSED = "its queue is not paused"
 IS_NEXT = "no other job goes first"
 IS_FREE = "a realizer of that worker is free"
 NEXT = "it is the next; a worker takes it as soon as a realizer is free"
+ALL_BUSY = "all of them have jobs"
 
 
 class Answers(NamedTuple):
@@ -186,7 +187,7 @@ def _can_be_taken(
     yield Condition(IS_NEXT, not ahead if known and is_due else None, why)
     held = store.held_by() if known else {}
     free = [worker for worker in known if held.get(worker.id, 0) < worker.realizers]
-    yield _if(known, IS_FREE, free, NEXT)
+    yield _if(known, IS_FREE, free, NEXT if is_due and not ahead else ALL_BUSY)
 
 
 def _if(asked: list[WorkerRow], name: str, found: list[WorkerRow], why: str) -> Condition:

@@ -211,6 +211,7 @@ class Supervisor:
             self._left += sum(type(verdict) is Released for _, _, verdict in settled)
         self._totals.record(settled, turn.failed, now)
         results.clear_written()
+        pool.forget_names(turn.names)
         pool.reported.written(turn.lost, time.monotonic())
 
     def _want(self) -> Want:

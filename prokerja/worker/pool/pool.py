@@ -25,7 +25,7 @@ from prokerja.worker_events import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from prokerja.model.claim import Cancellation, Claimed
     from prokerja.worker.pool.process import RealizerProcess
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 KILL_AFTER_TERM_SECONDS = 5.0
 """Between asking a job and all it has started to end, and killing them."""
+MAX_NAMES = 50_000
+"""Lanes whose names are remembered, and those in hand."""
 LOAD = attrgetter("in_flight.load")
 SILENT = "it said nothing for too long, and was killed"
 STOPPED = "it was ended with its worker; its job goes back"
@@ -134,6 +136,17 @@ class Pool:
         """Forget all that was assigned since its claims could not be written down."""
         for process in self.processes:
             process.in_flight.clear_batch()
+
+    def forget_names(self, seen: Mapping[int, str]) -> None:
+        """Once there are many, forget those of lanes that are neither seen nor in hand."""
+        names = self.results.job_names
+        if len(names) > MAX_NAMES:
+            held = [*self.results.unassigned]
+            for process in self.processes:
+                held += process.jobs.values()
+            kept = {job.lane: names[job.lane] for job in held if job.lane in names} | dict(seen)
+            names.clear()  # others hold on to it
+            names.update(kept)
 
     def reassign(self) -> None:
         """Find another realizer for what was taken back, or release it."""

@@ -39,9 +39,9 @@ class Results:
 
     def __init__(self, tell: Callable[[Event], None]) -> None:
         self._tell = tell
-        self.durations = Durations()
         self.job_names: dict[int, str] = {}
         """By lane, as far as they were met."""
+        self.durations = Durations(self.job_names)
         self.extras: dict[Claim, Extra] = {}
         """What else some of the jobs in hand are given."""
         self.settlements: defaultdict[int, list[Settlement]] = defaultdict(list)
