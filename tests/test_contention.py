@@ -98,7 +98,7 @@ import prokerja.repository.sqlite.within
 from prokerja.model.declaration import Declaration, Lane, Status
 from prokerja.model.record import Filter
 from prokerja.model.worker import Taking
-from prokerja.repository.verbs import Membership
+from prokerja.repository.verbs import Membership, Want
 from prokerja.verdicts import Completed, Failed, Released
 from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.repository.sqlite.codes import TURNS
@@ -151,7 +151,7 @@ def turn(repository, token, room):
         some = list(itertools.islice(offered, room - len(taken)))
         taken.extend(some)
         return some, len(taken) == room
-    repository.claims.take(token, repository.lanes.waiting(Taking()), time.time(), choose)
+    repository.claims.claiming.claim(token, Want(Taking(), choose), time.time())
     return taken
 
 def worker(number):
@@ -519,6 +519,7 @@ def test_a_bulk_that_was_acknowledged_survives_the_death_of_who_declared_it(path
 MID_TURN = """
 import itertools, os, sys, time
 from prokerja.model.worker import Taking
+from prokerja.repository.verbs import Want
 from prokerja.verdicts import Completed
 from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.repository.sqlite.codes import TURNS
@@ -529,7 +530,7 @@ def take(token):
     def choose(offered):
         taken.extend(itertools.islice(offered, 10 - len(taken)))
         return list(taken), True
-    repository.claims.take(token, repository.lanes.waiting(Taking()), 2e9, choose)
+    repository.claims.claiming.claim(token, Want(Taking(), choose), 2e9)
     return taken
 with repository.database.writing():
     first = take(id * TURNS)
