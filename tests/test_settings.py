@@ -284,7 +284,7 @@ def test_a_bad_duration_is_refused_under_its_key(
         (b"[notify]\nfailed = ['a', 1]", r"failed: an array does not fit; give a command: "),
         (b"[notify.failed]\nevery = '5m'", r"failed needs either a command or a url$"),
         (b"[notify.failed]\nurl = 'http://a'\ncommand = 'b'", r"either a command or a url$"),
-        (b"[notify.failed]\nurl = 'file:///a'", r"give one with http:// or https://$"),
+        (b"[notify.failed]\nurl = 'file:///a'", r"give one with http:// or https://,"),
         (b"[notify.failed]\nurl = 'http://a'\nevry = 1", r"failed has no 'evry'; there are comm"),
         (b"[notify.failed]\ncommand = 'a'\nevery = 'x'", r"failed: every: 'x' is not a duration"),
         (b"[notify.failed]\ncommand = 'a'\npayload = 1", r"payload: 1 is neither true nor false"),

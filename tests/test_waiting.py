@@ -248,6 +248,7 @@ def test_why_names_every_condition(shell: Home) -> None:
         "it is not held": True,
         "the jobs that it depends on have ended": True,
         "the batch that it follows has ended": True,
+        "its queue is not paused": True,
         "it is due": True,
         "a worker is alive": False,
         "a worker takes from its queue": None,
