@@ -87,9 +87,13 @@ class Capacity:
                 yield from self._starts.shortages("queue rate", lane.queue, rule.rate)
 
     def wait(self, lane: Lane) -> float | None:
-        """When one of what waits there may be claimed at the earliest; None if others decide."""
-        ends = [shortage.until for shortage in self.shortages(lane)]
-        return None if None in ends else max(filter(None, ends), default=None)
+        """When one of what waits there may be claimed: 0 for at once, None if others decide."""
+        at = 0.0
+        for shortage in self.shortages(lane):
+            if shortage.until is None:
+                return None
+            at = max(at, shortage.until)
+        return at
 
     def take(self, lane: Lane, count: int = 1) -> None:
         """So many of what waits there are claimed; below zero: given back."""

@@ -126,10 +126,11 @@ class Claiming:
                 due = self._lanes.next_due((one,))
             if due is None:
                 continue
-            if capacity is None or due > now or capacity.admits(one.lane):
+            at = 0.0 if capacity is None or due > now else capacity.wait(one.lane)
+            if at == 0.0:
                 moments.append(due)
-            elif (end := capacity.wait(one.lane)) is not None:
-                waits.append(end)
+            elif at is not None:
+                waits.append(at)
         next_due = min(moments + waits, default=None)
         self._ensure_taken(next_due, now, is_full=capacity is None)
         return Outlook(lanes, next_due, bool(waits))

@@ -59,6 +59,8 @@ class Starts:
         """Claimed in this turn, by key."""
         self._counts: dict[tuple[str, float], tuple[int, int]] = {}
         """By key and seconds: how many are claimed and may yet begin, and how many have begun."""
+        self._short: dict[tuple[str, Rate, int], Shortage] = {}
+        """By key, rate, and how many are claimed."""
 
     def shortages(self, kind: Kind, of: str, rate: Rate) -> Iterator[Shortage]:
         """What keeps one more of a key, or a queue, from starting."""
@@ -66,10 +68,13 @@ class Starts:
         claimed, begun = self._count(key, rate.seconds)
         claimed += self._taken[key]
         if claimed + begun >= rate.starts:
-            until = self._until(key, rate, claimed)
-            yield Shortage(
-                kind, of, rate.starts, claimed + begun, seconds=rate.seconds, until=until
-            )
+            found = key, rate, claimed
+            if found not in self._short:  # thousands of lanes may have this rate
+                until = self._until(*found)
+                self._short[found] = Shortage(
+                    kind, of, rate.starts, claimed + begun, seconds=rate.seconds, until=until
+                )
+            yield self._short[found]
 
     def take(self, kind: Kind, of: str, count: int) -> None:
         """So many more are about to start; below zero: they are not."""
