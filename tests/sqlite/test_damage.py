@@ -40,7 +40,7 @@ def use(path: Path) -> None:
         database = repository.database
         with database.reading():
             repository.lanes.tallies()
-            repository.lanes.next_due(repository.lanes.waiting(Taking()))
+            repository.lanes.next_due(repository.lanes.waiting(Taking(), START))
             repository.lanes.due_since(None, START)
             for status in (None, *Status):
                 records = repository.history.newest(Filter(status), 1000)

@@ -45,10 +45,10 @@ class Outlook(NamedTuple):
     is_throttled: bool = False
     """Whether some are due, and wait for their rate."""
 
-    def with_moment(self, moment: float | None) -> Outlook:
-        """The same, if more may be claimed from that moment on."""
-        moments = [one for one in (self.next_due, moment) if one is not None]
-        return self._replace(next_due=min(moments, default=None))
+    def with_moments(self, *moments: float | None) -> Outlook:
+        """The same, if more may be claimed from these moments on."""
+        found = [one for one in (self.next_due, *moments) if one is not None]
+        return self._replace(next_due=min(found, default=None))
 
 
 class Claiming:
@@ -63,14 +63,21 @@ class Claiming:
 
     def claim(self, token: int, want: Want, now: float) -> Outlook:
         """Claim what the worker wants of what is due, in the order in which it has to."""
-        lanes = self._lanes.waiting(want.taking, token // TURNS)
+        lanes = self._lanes.waiting(want.taking, now, token // TURNS)
         rules = self._rules.all()
+        resumed_at = None
         if rules:
             lanes, resumed_at = self._rules.open(lanes, rules, now)
+        if rules or want.taking.weights or any(one.flow for one in lanes):
             outlook = self._claim_admitted(token, want, now, lanes, rules)
-            return outlook.with_moment(resumed_at)
-        if want.taking.weights or any(one.flow for one in lanes):
-            return self._claim_admitted(token, want, now, lanes, rules)
+        else:
+            outlook = self._claim_in_order(token, want, now, lanes)
+        return outlook.with_moments(resumed_at, self._lanes.later(now))
+
+    def _claim_in_order(
+        self, token: int, want: Want, now: float, lanes: Sequence[Waiting]
+    ) -> Outlook:
+        """As things are due, where nothing else has a say."""
         is_full = False
         taken: list[Claimed] = []
         for rank in ranked(lanes, want.taking.queues):
@@ -98,9 +105,7 @@ class Claiming:
 
         taking = want.taking
         capacity = Capacity(self._database, taking.resources, rules, now, claiming=True)
-        offer = Offer(
-            self._database, lanes, capacity, lambda one: self._ready(token, one, now), now
-        )
+        offer = Offer(self._database, lanes, capacity, lambda one: self._ready(token, one, now))
         weighted = self._weighted_turns(taking)
         taken, is_full = want.assign(offer.jobs(taking, weighted))
         offer.taken(taken)

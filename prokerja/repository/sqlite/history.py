@@ -150,7 +150,7 @@ class History:
             SELECT count(*) FROM (SELECT 1 FROM pending WHERE lane = ?
             AND (due_at, declaration) < (?, ?) LIMIT ?)"""
         count = 0
-        for id, lane, *_ in self._lanes.waiting(Taking()):
+        for id, lane, *_ in self._lanes.waiting(Taking(), now):
             if lane.priority >= record.lane.priority and counts(lane):
                 ranks_alike = lane.priority == record.lane.priority
                 last = (record.due_at, record.id) if ranks_alike else (now, HIGHEST_ID)

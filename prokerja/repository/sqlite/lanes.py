@@ -37,14 +37,20 @@ BESIDE = """
 FIND_BESIDE = """
     SELECT other.id FROM lane JOIN lane AS other USING (queue, name, priority, directory, fields)
     WHERE lane.id = ? AND NOT other.flow"""
-WAITING = """
-    SELECT id, flow, CASE WHEN flow THEN (
-        SELECT min(due_at) FROM pending WHERE lane = lane.id
-    ) END, CASE WHEN flow THEN (
-        SELECT declaration FROM pending WHERE lane = lane.id ORDER BY due_at, declaration LIMIT 1
+FIRST_DUE = "(SELECT min(due_at) FROM pending WHERE lane = lane.id)"
+WAITING = f"""
+    WITH one AS MATERIALIZED (
+        SELECT id, flow, CASE WHEN flow THEN {FIRST_DUE} END AS due FROM lane WHERE pending > 0
+    )
+    SELECT id, flow, due, CASE WHEN flow THEN (
+        SELECT declaration FROM pending WHERE lane = one.id ORDER BY due_at, declaration LIMIT 1
     ) END
-    FROM lane WHERE pending > 0
-    AND NOT EXISTS (SELECT 1 FROM refusal WHERE worker = ? AND refusal.lane = lane.id)"""
+    FROM one WHERE (NOT flow OR due <= :now)
+    AND NOT EXISTS (SELECT 1 FROM refusal WHERE worker = :worker AND refusal.lane = one.id)"""
+"""There may be a lane for each of thousands of keys; those with nothing due are left to SQLite."""
+LATER = f"""
+    WITH one AS MATERIALIZED (SELECT {FIRST_DUE} AS due FROM lane WHERE pending > 0 AND flow)
+    SELECT min(due) FROM one WHERE due > ?"""
 MAX_KNOWN = 20_000
 """Lanes that are remembered."""
 MAX_APART = 50
@@ -150,18 +156,22 @@ class Lanes:
         count = "UPDATE lane SET awaiting = awaiting + ? WHERE id = ?"
         self._database.execute(count, (change, lane))
 
-    def waiting(self, taking: Taking, worker: int = 0) -> list[Waiting]:
-        """The lanes with pending declarations that a worker takes from and has not refused."""
-        rows = self._database.execute(WAITING, (worker,)).fetchall()
+    def waiting(self, taking: Taking, now: float, worker: int = 0) -> list[Waiting]:
+        """The lanes with pending declarations that a worker takes from and has not refused.
+
+        Of those with a flow, the ones that have something due.
+        """
+        rows = self._database.execute(WAITING, {"worker": worker, "now": now}).fetchall()
         lanes, find = self._lanes, self.of
         if len(lanes) > MAX_KNOWN:
             lanes.clear()
-        found = (
-            Waiting(id, lanes.get(id) or find(id), flow, *first)
-            for id, flow, *first in rows
-            if not flow or first[0] is not None  # else all that is there is kept out of the queue
-        )
+        found = (Waiting(id, lanes.get(id) or find(id), *first) for id, *first in rows)
         return [one for one in found if taking.takes(one.lane)]
+
+    def later(self, now: float) -> float | None:
+        """When the first of the other lanes with a flow has something due, whoever takes that."""
+        [moment] = self._database.execute(LATER, (now,)).fetchone()
+        return None if moment is None else float(moment)
 
     def next_due(self, lanes: Iterable[Waiting]) -> float | None:
         """When the first of these lanes' declarations is due; None if none waits."""

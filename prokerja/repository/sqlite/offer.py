@@ -36,25 +36,19 @@ class Offer:
         lanes: Sequence[Waiting],
         capacity: Capacity,
         ready: Ready,
-        now: float,
     ) -> None:
         """`ready` gives a lane's due declarations, in order."""
         self._database = database
         self._lanes = {one.id: one for one in lanes}
         self._capacity = capacity
         self._ready = ready
-        self._now = now
         self._offered: list[Claimed] = []
         self._by_turns: set[int] = set()
         """The lanes whose jobs take turns."""
 
     def jobs(self, taking: Taking, weighted: WeightedTurns | None) -> Iterator[Claimed]:
         """Them, in the order in which a worker that takes from these queues has to claim them."""
-        lanes = [
-            one
-            for one in self._lanes.values()
-            if one.first_due is None or one.first_due <= self._now
-        ]
+        lanes = [*self._lanes.values()]
         if any(map(_key, lanes)):
             self._turns.join(map(_key, lanes))
         if weighted is None:
