@@ -33,6 +33,7 @@ class Launcher:
         process = RealizerProcess(
             options.jobs, options.classes, self.lock, ring,
             self._pump, options.environment(), options.tracing,
+            memory_limit=options.service.memory_limit,
         )  # fmt: skip
         try:
             receive = partial(self.pool.receive, process)

@@ -11,10 +11,12 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from prokerja.model.cost import COUNTED_SECONDS, Cost
 from prokerja.names import portable
+from prokerja.worker import memory
 from prokerja.worker.pool.descriptors import Descriptors
 from prokerja.worker.pool.ending import Ending
-from prokerja.worker.pool.exits import Cut, Exit, describe_exit
+from prokerja.worker.pool.exits import OOM, Cut, Exit, describe_exit
 from prokerja.worker.pool.family import signal_family, stop_family
 from prokerja.worker.pool.in_flight import LONG_JOB_SECONDS, InFlight
 from prokerja.worker.pool.launch import command
@@ -56,6 +58,8 @@ class RealizerProcess:
         pump: Pump,
         environment: Mapping[str, str] | None = None,
         tracing: str = "",
+        *,
+        memory_limit: int | None = None,
     ) -> None:
         self._descriptors = descriptors = Descriptors(pump.add)
         self.page = descriptors.page
@@ -66,6 +70,7 @@ class RealizerProcess:
             requests=descriptors.requests, mark=descriptors.tap.mark, lock=lock, ring=ring,
             jobs=portable(jobs), classes=list(classes),
             path=[portable(os.path.abspath(entry)) for entry in sys.path], tracing=tracing,
+            memory_limit=memory_limit,
         )  # fmt: skip
         with contextlib.ExitStack() as undo:
             undo.callback(descriptors.close)
@@ -84,6 +89,8 @@ class RealizerProcess:
         """The realizer's own, once it is ready; before, its reaper's, where there is one."""
         self.end = _end_of(self._process.pid)
         """Becomes readable when the process ends, where the system has such a thing; else -1."""
+        self._oom_kills = memory.oom_kills()
+        """How many processes had been killed for memory before the running job, or before it."""
         self._lock = lock
         self.ring = ring
         """Which ring of the lock's file holds its journal."""
@@ -175,6 +182,7 @@ class RealizerProcess:
         if job is None or sequence == self._long or time.monotonic() - since < LONG_JOB_SECONDS:
             return None
         self._long = sequence
+        self._oom_kills = memory.oom_kills()
         return job, since
 
     def request_report(self) -> None:
@@ -300,13 +308,23 @@ class RealizerProcess:
             self._signal(signal.SIGKILL)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 code = self._process.wait(KILL_AGAIN_SECONDS)
+        peak, spent = self.page.used()
         if self.end >= 0:
             os.close(self.end)
         self._descriptors.close()
-        how = self.fault or describe_exit(code, killed=self.killed)
+        is_oom = not self.killed and memory.is_oom(code, self._oom_kills)
+        oom = memory.killed(peak) if is_oom else ""
+        how = self.fault or describe_exit(code, killed=self.killed, oom=oom)
         if self.loading and not self.ready:
             how = f"{self.loading}: {how}"
-        return Exit(how, running, since / 1e9, last_begun)
+        exit = Exit(how, running, since / 1e9, last_begun)
+        return exit._replace(kind=OOM if is_oom else exit.kind, cost=self._cost(exit, peak, spent))
+
+    def _cost(self, exit: Exit, peak: int, spent: int) -> Cost | None:
+        """What the job has used that it was running; `spent` is in ns."""
+        if exit.running < 1 or time.monotonic() - exit.began < COUNTED_SECONDS:
+            return None
+        return Cost(peak or None, spent / 1e9 or None)
 
     def journalled(self) -> dict[Claim, Ended]:
         """After its death: what has ended, by its journal."""
