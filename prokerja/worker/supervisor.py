@@ -150,7 +150,7 @@ class Supervisor:
         moments = [self._maintenance.due, self._pool.reported.due]
         moments += [duty.due for duty in self._duties]
         pauses = [moment - now for moment in moments if moment is not None]
-        if self._turns.next_due is not None and self._pool.has_room:
+        if self._turns.next_due is not None and self._turns.has_room:
             pauses.append(min(self._turns.next_due - time.time(), RECHECK_CLOCK_SECONDS))
         if self._turns.deadline is not None:
             pauses.append(min(self._turns.deadline - time.time(), RECHECK_CLOCK_SECONDS))

@@ -72,6 +72,17 @@ class Duties:
         ]  # fmt: skip
         if self._listeners:
             self._all.append(self._listeners)
+        service = options.service
+        if service.memory_limit:
+            from prokerja.worker.duties.size import OwnSize
+
+            self._all.append(OwnSize(service.memory_limit, requests, lambda: pool.busy))
+        if service.memory_free or service.memory_learn:
+            from prokerja.worker.duties.preflight import Preflight
+
+            look = self.writes.look
+            turns.preflight = Preflight(service, pool, parts.holds, repository.usual_peak, look)
+            self._all.append(turns.preflight)
 
     def __iter__(self) -> Iterator[Duty]:
         return iter(self._all)
