@@ -15,6 +15,7 @@ class Cgroup:
 
     def __init__(self, places: list[str], *, unified: bool) -> None:
         """`places` begin with its own; `unified` for version 2."""
+        self.path = places[0]
         self._places = places
         self._unified = unified
 
@@ -23,10 +24,11 @@ class Cgroup:
         found = [left for place in self._places if (left := self._left(place)) is not None]
         return min(found, default=None)
 
-    def oom_kills(self) -> int:
-        """How many processes of it the kernel has killed for memory."""
+    @property
+    def oom_file(self) -> str:
+        """The file that tells how many processes of it the kernel has killed for memory."""
         name = "memory.events" if self._unified else "memory.oom_control"
-        return _table(os.path.join(self._places[0], name)).get("oom_kill", 0)
+        return os.path.join(self.path, name)
 
     def _left(self, place: str) -> int | None:
         """What is left of one limit: what is cached and not in use counts as free."""

@@ -6,9 +6,11 @@ import contextlib
 import os
 import signal
 import sys
+from functools import cache
 
 from prokerja import sizes
 from prokerja.worker import cgroups
+from prokerja.worker.kernel_file import KernelFile
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -23,13 +25,18 @@ def free() -> int:
 
 def oom_kills() -> int:
     """How many processes the kernel has killed for memory, of our group or of the machine."""
+    return _oom_file().read()
+
+
+@cache
+def _oom_file() -> KernelFile:
     group = cgroups.own()
-    if group is not None:
-        return group.oom_kills()
-    for line in _lines("/proc/vmstat"):
-        if line.startswith("oom_kill "):
-            return int(line.split()[1])
-    return 0
+    return KernelFile("/proc/vmstat" if group is None else group.oom_file, oom_kills_in)
+
+
+def oom_kills_in(text: bytes) -> int:
+    """What such a file says; raises IndexError if it says nothing of it."""
+    return int((b"\n" + text).split(b"\noom_kill ", 1)[1].split(b"\n", 1)[0])
 
 
 def held(pid: int) -> int:

@@ -24,7 +24,7 @@ from prokerja.worker.pool.suspension import Suspension
 from prokerja.worker.wire import journal
 from prokerja.worker.wire.channel import Channel
 from prokerja.worker.wire.messages import Launch, Report
-from prokerja.worker.wire.shared_page import IDLE, JOURNALLING
+from prokerja.worker.wire.shared_page import IDLE, JOURNALLING, OOM_KILLS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -89,8 +89,7 @@ class RealizerProcess:
         """The realizer's own, once it is ready; before, its reaper's, where there is one."""
         self.end = _end_of(self._process.pid)
         """Becomes readable when the process ends, where the system has such a thing; else -1."""
-        self._oom_kills = memory.oom_kills()
-        """How many processes had been killed for memory before the running job, or before it."""
+        self.page.cells[OOM_KILLS] = memory.oom_kills()
         self._lock = lock
         self.ring = ring
         """Which ring of the lock's file holds its journal."""
@@ -182,7 +181,6 @@ class RealizerProcess:
         if job is None or sequence == self._long or time.monotonic() - since < LONG_JOB_SECONDS:
             return None
         self._long = sequence
-        self._oom_kills = memory.oom_kills()
         return job, since
 
     def request_report(self) -> None:
@@ -309,10 +307,11 @@ class RealizerProcess:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 code = self._process.wait(KILL_AGAIN_SECONDS)
         peak, spent = self.page.used()
+        oom_kills = self.page.cells[OOM_KILLS]
         if self.end >= 0:
             os.close(self.end)
         self._descriptors.close()
-        is_oom = not self.killed and memory.is_oom(code, self._oom_kills)
+        is_oom = not self.killed and memory.is_oom(code, oom_kills)
         oom = memory.killed(peak) if is_oom else ""
         how = self.fault or describe_exit(code, killed=self.killed, oom=oom)
         if self.loading and not self.ready:

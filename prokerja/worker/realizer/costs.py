@@ -9,7 +9,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from prokerja.worker.wire.shared_page import MARK, OLD_PEAK
+from prokerja.worker import memory
+from prokerja.worker.wire.shared_page import MARK, OLD_PEAK, OOM_KILLS
 
 if TYPE_CHECKING:
     from prokerja.running import Running
@@ -47,6 +48,7 @@ class Costs:
             finally:
                 os.close(descriptor)
         self._running.peak_bytes = 0
+        self._cells[OOM_KILLS] = memory.oom_kills()
         self.mark()
 
     def end(self) -> tuple[int, float]:

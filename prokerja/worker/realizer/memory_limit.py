@@ -4,38 +4,28 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 from prokerja.worker import memory
-from prokerja.worker.wire.high_descriptors import duplicate_high
+from prokerja.worker.kernel_file import KernelFile
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from prokerja.worker.realizer.run import Realizer
 
-STATM = "/proc/self/statm"
+
+def _pages(text: bytes) -> int:
+    return int(text.split()[1]) * memory.PAGE_BYTES
 
 
-class Size:
-    """That of this process in bytes, read from a file that is kept open where there is one."""
-
-    def __init__(self) -> None:
-        self._descriptor = -1
-        self._pid = os.getpid()
-
-    def __call__(self) -> int:
-        if sys.platform == "linux":
-            try:
-                return int(os.pread(self._descriptor, 64, 0).split()[1]) * memory.PAGE_BYTES
-            except (OSError, ValueError, IndexError):  # a job has closed it, or it is the first
-                self._open()
-        return memory.held(self._pid)
-
-    def _open(self) -> None:
-        low = os.open(STATM, os.O_RDONLY | os.O_CLOEXEC)
-        self._descriptor = duplicate_high(low)
-        os.close(low)
+def _size_of_this() -> Callable[[], int]:
+    """What tells how many bytes this process holds."""
+    if sys.platform == "linux":
+        return KernelFile("/proc/self/statm", _pages).read
+    return partial(memory.held, os.getpid())
 
 
 def limited(kind: type[Realizer], limit: int) -> type[Realizer]:
@@ -46,7 +36,7 @@ def limited(kind: type[Realizer], limit: int) -> type[Realizer]:
 
         def __init__(self, *args: Any) -> None:
             super().__init__(*args)
-            self._size = Size()
+            self._size = _size_of_this()
             self._last = ""
             """The job that ran last; the first runs in any case, or none ever would."""
 

@@ -17,9 +17,10 @@ PAGE_BYTES = mmap.PAGESIZE
 RUNNING, SINCE, REVOKED, LAST, KEPT = 0, 1, 2, 3, 4
 """The job that runs, when it began, what is taken back; the last job, once it has ended; and how
 many of the steps that the realizer has sent are dealt with."""
-MARK, OLD_PEAK, PEAK, SPENT = 5, 6, 7, 8
+MARK, OLD_PEAK, PEAK, SPENT, OOM_KILLS = 5, 6, 7, 8, 9
 """Of what the realizer and its children have used: the processor time, in ns, when the job began,
-and the peak of children that had ended by then, in bytes; and, once it is dead, both again."""
+and the peak of children that had ended by then, in bytes; once it is dead, both again; and how many
+processes the kernel had killed for memory when the job began."""
 IDLE, JOURNALLING = 0, -1
 """No job runs: there is none, or the journal is being written, which no job's limit includes."""
 
