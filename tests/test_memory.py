@@ -9,6 +9,7 @@ import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
+import psutil
 import pytest
 
 from prokerja import Worker, sizes
@@ -426,6 +427,17 @@ def test_a_worker_takes_nothing_while_too_little_is_free_and_says_so(
     home.wait(id)
     wait_until(lambda: home("report").err == "")
     assert "taking jobs again" in worker.said()
+
+
+def test_a_worker_without_memory_sleeps_between_its_looks(home: Home) -> None:
+    home.run("pass")
+    worker = home.worker("--memory-free", "900000G")
+    wait_until(lambda: "takes no jobs: " in home("report").err)
+    process = psutil.Process(worker.pid)
+    before, looks = process.cpu_times(), process.num_ctx_switches().voluntary
+    wait_until(lambda: process.num_ctx_switches().voluntary > looks + 1)  # it looks again
+    spent = process.cpu_times()
+    assert spent.user + spent.system - before.user - before.system < 0.2
 
 
 @LINUX
