@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
 T = TypeVar("T")
-STYLES = {"pending": "yellow", "processing": "cyan", "completed": "green", "failed": "red"}
+STYLES = {
+    "pending": "yellow", "processing": "cyan", "completed": "green", "failed": "red",
+    "ok": "green", "warning": "yellow",
+}  # fmt: skip
 
 
 def on_terminal() -> bool:

@@ -1,0 +1,67 @@
+"""What is right and wrong with a file, told without changing it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+from prokerja.errors import ProkerjaError
+from prokerja.model.check import State, of_error, ok
+from prokerja.repository import is_path
+from prokerja.repository.sqlite.database import as_store_error
+from prokerja.repository.sqlite.examination.content import check_content
+from prokerja.repository.sqlite.examination.place import check_place
+from prokerja.repository.sqlite.opening import MIN_FILE_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from prokerja.model.check import Check
+
+
+@contextmanager
+def examined(path: str) -> Iterator[list[Check]]:
+    """See `repository.examined`."""
+    if not is_path(path):
+        yield [ok("file", "the queue is in memory, and nobody else can see it")]
+        return
+    path = os.path.realpath(path)
+    checks = list(check_place(path))
+    if not _has_content(path) or any(check.state is State.FAILED for check in checks):
+        yield checks
+        return
+    try:
+        connection = _connect(path)
+    except sqlite3.Error as error:
+        yield [*checks, of_error("schema", as_store_error(error, path))]
+        return
+    with closing(connection):
+        try:
+            checks += check_content(connection, path)
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            checks.append(of_error("schema", as_store_error(error, path)))
+        except (ProkerjaError, OSError) as error:
+            checks.append(of_error("schema", error))
+        yield checks
+
+
+def _has_content(path: str) -> bool:
+    try:
+        return os.stat(path).st_size >= MIN_FILE_BYTES
+    except OSError:
+        return False
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    """A connection that leaves a log as it is when it is closed, the last one too.
+
+    One that only reads would leave the files of a log behind where there was none.
+    """
+    from urllib.parse import quote
+
+    mode = "ro" if os.path.exists(f"{path}-wal") and os.stat(f"{path}-wal").st_size else "rw"
+    name = quote(os.fsencode(path))
+    uri = f"file:{name}?mode={mode}"
+    return sqlite3.connect(uri, timeout=0.0, uri=True, isolation_level=None)

@@ -1,0 +1,144 @@
+"""What is in a file, and whether it can be read and written."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from contextlib import closing
+from shlex import quote
+from typing import TYPE_CHECKING
+
+from prokerja.errors import Busy, StoreError
+from prokerja.model.check import failed, of_error, ok, warning
+from prokerja.repository.sqlite import schema
+from prokerja.repository.sqlite.database import (
+    Database,
+    as_store_error,
+    outdated,
+    retry_while_busy,
+)
+from prokerja.repository.sqlite.examination.holders import named, readers, writers
+from prokerja.repository.sqlite.opening import MAX_LOG_BYTES, version_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from prokerja.model.check import Check
+
+PATIENCE_SECONDS = 2.0
+"""For which the write waits for its turn."""
+MAX_INTEGRITY_SECONDS = 10.0
+MAX_INTEGRITY_BYTES = 4 * 2**30
+"""Bytes of a file above which looking at all of it is left to people."""
+STEPS = 10_000
+"""Of SQLite's machine, between two looks at the clock."""
+PROBE = "CREATE TABLE prokerja_doctor (x)", "INSERT INTO prokerja_doctor VALUES (zeroblob(131072))"
+"""More than the cache may keep, so that it is written to the log before it is taken back."""
+
+
+def check_content(connection: sqlite3.Connection, path: str) -> Iterator[Check]:
+    """Look at a file through a connection to it, and try a write through another.
+
+    Raises sqlite3.Error or StoreError for what cannot be read at all.
+    """
+    database = Database(connection, path)
+    database.patience = PATIENCE_SECONDS
+    try:
+        version, mode = version_of(database)
+    except sqlite3.OperationalError as error:
+        if not isinstance(as_store_error(error, path), Busy):
+            raise
+        yield locked(path)
+        return
+    if version > schema.VERSION:
+        yield of_error("schema", outdated(path, version))
+        return
+    yield _check_version(version, mode)
+    yield check_integrity(connection, path)
+    yield check_writing(path)
+    yield check_log(path)
+
+
+def _check_version(version: int, mode: str) -> Check:
+    if mode != "wal":
+        what = f"schema {version}, with a journal of mode {mode} in the place of a log"
+        return warning("schema", what, "stop who sets it; the next command puts the log back")
+    if version == schema.VERSION:
+        return ok("schema", f"{version}, which is this program's")
+    news = f"{version}; this program's next declaration or worker brings it to {schema.VERSION}"
+    return ok("schema", news)
+
+
+def check_integrity(
+    connection: sqlite3.Connection, path: str, seconds: float = MAX_INTEGRITY_SECONDS
+) -> Check:
+    """Have SQLite look for damage, for so many seconds at the most."""
+    by_hand = f"sqlite3 {quote(path)} 'PRAGMA quick_check'"
+    if os.stat(path).st_size > MAX_INTEGRITY_BYTES:
+        return ok("integrity", f"not looked at, the file is too large; `{by_hand}` does")
+    limit = time.monotonic() + seconds
+    connection.set_progress_handler(lambda: time.monotonic() > limit, STEPS)
+    try:
+        [(found,)] = connection.execute("PRAGMA quick_check(1)").fetchall()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+            return of_error("integrity", as_store_error(error, path))
+        what = f"no damage found in {seconds:g} s, which is not all of the file"
+        return ok("integrity", f"{what}; `{by_hand}` looks at all of it")
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        return of_error("integrity", as_store_error(error, path))
+    finally:
+        connection.set_progress_handler(None, 0)
+    if found == "ok":
+        return ok("integrity", "no damage found")
+    what = " ".join(found.removeprefix("*** in database main ***").split())
+    fix = "stop the workers, and restore a backup or try sqlite3's .recover"
+    return failed("integrity", f"{path} is damaged: {what}", fix)
+
+
+def check_writing(path: str, patience: float = PATIENCE_SECONDS) -> Check:
+    """Write to the file, and take it back before it can be seen."""
+    from urllib.parse import quote as in_uri
+
+    uri = f"file:{in_uri(os.fsencode(path))}?mode=rw"
+    with closing(sqlite3.connect(uri, timeout=0.0, uri=True, isolation_level=None)) as connection:
+        began = time.monotonic()
+        try:
+            connection.execute("PRAGMA cache_size = 1")
+            retry_while_busy(connection.execute, "BEGIN IMMEDIATE", patience)
+            began = time.monotonic()
+            for statement in PROBE:
+                connection.execute(statement)
+        except sqlite3.Error as error:
+            failure = as_store_error(error, path)
+            return locked(path) if isinstance(failure, Busy) else of_error("writing", failure)
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+    took = (time.monotonic() - began) * 1000
+    return ok("writing", f"a write was tried and taken back in {took:.1f} ms")
+
+
+def locked(path: str) -> Check:
+    """That somebody holds the lock for too long, and who."""
+    what = f"{path} is kept locked by {named(writers(path))}"
+    return failed("writing", what, "wait until that has ended, or end it")
+
+
+def check_log(path: str) -> Check:
+    """Whether the log is moved into the file from time to time."""
+    try:
+        size = os.stat(f"{path}-wal").st_size
+    except FileNotFoundError:
+        return ok("log", "empty")
+    except OSError as error:
+        return of_error("log", StoreError(f"{path}-wal: {error.strerror}; check its permissions"))
+    if size <= 2 * MAX_LOG_BYTES:
+        return ok("log", f"{size:,} bytes")
+    what = f"{path}-wal has {size:,} bytes"
+    reading = readers(path)
+    if reading:
+        what = f"{what}, and is being read by {named(reading)}"
+        return warning("log", what, "end what reads for that long; the next writer shortens it")
+    return warning("log", what, "a worker shortens it as soon as nobody reads it; start one")
