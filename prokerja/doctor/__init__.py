@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from prokerja import repository, settings
@@ -12,7 +13,7 @@ from prokerja.doctor.jobs import check_jobs
 from prokerja.doctor.units import check_units
 from prokerja.doctor.workers import check_workers
 from prokerja.errors import BadOption, ProkerjaError
-from prokerja.model.check import Check, State, of_error, ok
+from prokerja.model.check import Check, of_error, ok
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,14 +27,13 @@ def examine(db: str | None, jobs: str | None) -> list[Check]:
         where = settings.settings(db, jobs)
     except BadOption as error:
         return [of_error("settings", error), check_clock(time.time())]
-    with repository.examined(where.db) as of_store:
-        is_usable = not any(check.state is State.FAILED for check in of_store)
+    with repository.examined(where.db) as found:
         return [
             ok("settings", f"queue {where.db}, jobs {where.jobs}"),
-            *of_store,
+            *found.checks,
             *check_jobs(where),
             *check_disk(where.db),
-            *(_check_inside(where) if is_usable else [check_clock(time.time())]),
+            *(_check_inside(where) if found.is_current else [check_clock(time.time())]),
             *check_units(where.db),
         ]
 
@@ -42,14 +42,8 @@ def _check_inside(where: Settings) -> Iterator[Check]:
     """Look at what the store knows of time and of workers."""
     now = time.time()
     try:
-        store = repository.open(where.db, create=False, events=False)
-    except ProkerjaError:  # there is none yet
-        yield check_clock(now)
-        return
-    try:
-        yield check_clock(now, store)
-        yield from check_workers(store, now)
+        with closing(repository.open(where.db, create=False, events=False)) as store:
+            yield check_clock(now, store)
+            yield from check_workers(store, now)
     except ProkerjaError as error:
         yield of_error("workers", error)
-    finally:
-        store.close()

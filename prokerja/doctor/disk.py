@@ -26,7 +26,11 @@ def check_disk(url: str, floor: int = FLOOR_BYTES, low: int = LOW_BYTES) -> Iter
     folder = os.path.dirname(os.path.realpath(url))
     while not os.path.isdir(folder):
         folder = os.path.dirname(folder)
-    facts = os.statvfs(folder)
+    try:
+        facts = os.statvfs(folder)
+    except OSError as error:
+        yield failed("disk", f"{folder}: {error.strerror}", "check its permissions and its disk")
+        return
     free = facts.f_bavail * facts.f_frsize
     what = f"{free // MIB:,} MiB free at {folder}"
     more = "make room: `prokerja purge` and old backups are a beginning"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
+from prokerja.text import escaped
+
 
 class State(Enum):
     """How serious it is."""
@@ -27,6 +29,14 @@ class Check(NamedTuple):
     """What to do about it; empty if there is nothing to do."""
 
 
+class Examination(NamedTuple):
+    """What was found of a store."""
+
+    checks: list[Check]
+    is_current: bool = False
+    """Whether it can be opened and read without a change to it."""
+
+
 def ok(name: str, text: str) -> Check:
     """All is well."""
     return Check(name, State.OK, text)
@@ -44,5 +54,5 @@ def failed(name: str, text: str, fix: str = "") -> Check:
 
 def of_error(name: str, error: Exception) -> Check:
     """What one of our errors says: each ends in what to do next, after the last semicolon."""
-    text, _, fix = " ".join(str(error).split()).rpartition("; ")
+    text, _, fix = escaped(" ".join(str(error).split())).rpartition("; ")
     return failed(name, text or fix, fix if text else "")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from prokerja.model.check import Check
+    from prokerja.model.check import Examination
     from prokerja.repository.verbs import Repository
 
 
@@ -32,7 +32,7 @@ def open(url: str, *, create: bool = True, local: bool = False, events: bool = T
     return SQLiteRepository(url, create=create, local=local, events=events)
 
 
-def examined(url: str) -> AbstractContextManager[list[Check]]:
+def examined(url: str) -> AbstractContextManager[Examination]:
     """What is right and wrong with a store, which is left as it is; it raises nothing.
 
     What there is to clean up stays until the block is left, if others have not done it.

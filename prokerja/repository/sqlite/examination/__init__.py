@@ -7,44 +7,37 @@ import sqlite3
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
-from prokerja.errors import ProkerjaError
-from prokerja.model.check import State, of_error, ok
+from prokerja.model.check import Examination, State, of_error, ok
 from prokerja.repository import is_path
 from prokerja.repository.sqlite.database import as_store_error
-from prokerja.repository.sqlite.examination.content import check_content
+from prokerja.repository.sqlite.examination.content import Content
 from prokerja.repository.sqlite.examination.place import check_place
 from prokerja.repository.sqlite.opening import MIN_FILE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from prokerja.model.check import Check
-
 
 @contextmanager
-def examined(path: str) -> Iterator[list[Check]]:
+def examined(path: str) -> Iterator[Examination]:
     """See `repository.examined`."""
     if not is_path(path):
-        yield [ok("file", "the queue is in memory, and nobody else can see it")]
+        yield Examination([ok("file", "the queue is in memory, and nobody else can see it")])
         return
     path = os.path.realpath(path)
     checks = list(check_place(path))
     if not _has_content(path) or any(check.state is State.FAILED for check in checks):
-        yield checks
+        yield Examination(checks)
         return
     try:
         connection = _connect(path)
     except sqlite3.Error as error:
-        yield [*checks, of_error("schema", as_store_error(error, path))]
+        yield Examination([*checks, of_error("schema", as_store_error(error, path))])
         return
     with closing(connection):
-        try:
-            checks += check_content(connection, path)
-        except (sqlite3.Error, UnicodeDecodeError) as error:
-            checks.append(of_error("schema", as_store_error(error, path)))
-        except (ProkerjaError, OSError) as error:
-            checks.append(of_error("schema", error))
-        yield checks
+        content = Content(connection, path)
+        checks += content.checks()
+        yield Examination(checks, content.is_current)
 
 
 def _has_content(path: str) -> bool:

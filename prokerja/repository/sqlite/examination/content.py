@@ -10,7 +10,7 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from prokerja.errors import Busy, StoreError
-from prokerja.model.check import failed, of_error, ok, warning
+from prokerja.model.check import State, failed, of_error, ok, warning
 from prokerja.repository.sqlite import schema
 from prokerja.repository.sqlite.database import (
     Database,
@@ -20,10 +20,9 @@ from prokerja.repository.sqlite.database import (
 )
 from prokerja.repository.sqlite.examination.holders import named, readers, writers
 from prokerja.repository.sqlite.opening import MAX_LOG_BYTES, version_of
+from prokerja.text import escaped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from prokerja.model.check import Check
 
 PATIENCE_SECONDS = 2.0
@@ -37,27 +36,32 @@ PROBE = "CREATE TABLE prokerja_doctor (x)", "INSERT INTO prokerja_doctor VALUES 
 """More than the cache may keep, so that it is written to the log before it is taken back."""
 
 
-def check_content(connection: sqlite3.Connection, path: str) -> Iterator[Check]:
-    """Look at a file through a connection to it, and try a write through another.
+class Content:
+    """A file that there is a connection to; a write is tried through another."""
 
-    Raises sqlite3.Error or StoreError for what cannot be read at all.
-    """
-    database = Database(connection, path)
-    database.patience = PATIENCE_SECONDS
-    try:
-        version, mode = version_of(database)
-    except sqlite3.OperationalError as error:
-        if not isinstance(as_store_error(error, path), Busy):
-            raise
-        yield locked(path)
-        return
-    if version > schema.VERSION:
-        yield of_error("schema", outdated(path, version))
-        return
-    yield _check_version(version, mode)
-    yield check_integrity(connection, path)
-    yield check_writing(path)
-    yield check_log(path)
+    def __init__(self, connection: sqlite3.Connection, path: str) -> None:
+        self._connection = connection
+        self._path = path
+        self.is_current = False
+        """Whether it can be opened and read without a change to it; known after `checks`."""
+
+    def checks(self) -> list[Check]:
+        """Look at all that is in it."""
+        path = self._path
+        database = Database(self._connection, path)
+        database.patience = PATIENCE_SECONDS
+        try:
+            version, mode = version_of(database)
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            failure = as_store_error(error, path)
+            return [locked(path) if isinstance(failure, Busy) else of_error("schema", failure)]
+        except StoreError as error:
+            return [of_error("schema", error)]
+        if version > schema.VERSION:
+            return [of_error("schema", outdated(path, version))]
+        whole = check_integrity(self._connection, path)
+        self.is_current = (version, mode, whole.state) == (schema.VERSION, "wal", State.OK)
+        return [_check_version(version, mode), whole, check_writing(path), check_log(path)]
 
 
 def _check_version(version: int, mode: str) -> Check:
@@ -92,12 +96,12 @@ def check_integrity(
         connection.set_progress_handler(None, 0)
     if found == "ok":
         return ok("integrity", "no damage found")
-    what = " ".join(found.removeprefix("*** in database main ***").split())
+    what = escaped(" ".join(found.removeprefix("*** in database main ***").split()))
     fix = "stop the workers, and restore a backup or try sqlite3's .recover"
     return failed("integrity", f"{path} is damaged: {what}", fix)
 
 
-def check_writing(path: str, patience: float = PATIENCE_SECONDS) -> Check:
+def check_writing(path: str) -> Check:
     """Write to the file, and take it back before it can be seen."""
     from urllib.parse import quote as in_uri
 
@@ -106,7 +110,7 @@ def check_writing(path: str, patience: float = PATIENCE_SECONDS) -> Check:
         began = time.monotonic()
         try:
             connection.execute("PRAGMA cache_size = 1")
-            retry_while_busy(connection.execute, "BEGIN IMMEDIATE", patience)
+            retry_while_busy(connection.execute, "BEGIN IMMEDIATE", PATIENCE_SECONDS)
             began = time.monotonic()
             for statement in PROBE:
                 connection.execute(statement)
