@@ -35,6 +35,12 @@ class StoreError(ProkerjaError):
     """The database file cannot be used; nothing was changed."""
 
 
+class StoreGone(StoreError):
+    """The file that a worker has open was replaced, deleted, damaged or made read-only."""
+
+    exit_code = 81
+
+
 class Outdated(StoreError):
     """A newer program has migrated the file; this one may only end what it has begun."""
 

@@ -105,7 +105,20 @@ def worker_json(worker: WorkerRow) -> dict[str, Any]:
         "started_at": iso(worker.started_at),
         "realizers": worker.realizers,
         "queues": list(worker.taking.queues),
+        "notes": [
+            {"kind": note.kind, "since": iso(note.since), "text": note.text, "holds": note.holds}
+            for note in worker.notes
+        ],
     }
+
+
+def notes_of(summary: Summary) -> list[str]:
+    """What workers say of themselves, a sentence each."""
+    return [
+        f"worker {worker.id} {'takes no jobs' if note.holds else 'says'}: {note.text}"
+        for worker in summary.workers
+        for note in worker.notes
+    ]
 
 
 def record_json(record: Record) -> dict[str, Any]:

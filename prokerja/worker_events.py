@@ -198,6 +198,24 @@ class TracingFailed:
 
 
 @dataclass(frozen=True)
+class ClaimingHeld:
+    """The worker takes no jobs until something has changed."""
+
+    kind: str
+    """Of the reason, in one word."""
+    why: str
+
+
+@dataclass(frozen=True)
+class ClaimingResumed:
+    """A reason why the worker took no jobs is gone."""
+
+    kind: str
+    still: list[str]
+    """The kinds of those that are left."""
+
+
+@dataclass(frozen=True)
 class QueueEmptied:
     """Nothing is due and nothing runs."""
 
@@ -239,6 +257,8 @@ Event = (
     | FileUnwatched
     | StoreTroubled
     | TracingFailed
+    | ClaimingHeld
+    | ClaimingResumed
     | QueueEmptied
     | WorkerStopping
     | WorkerStopped

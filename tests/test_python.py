@@ -719,7 +719,7 @@ def test_a_worker_returns_when_a_newer_program_migrates_its_file(
     thread.join(PATIENCE)
     [reason] = reasons
     assert reason.startswith(f"{home.db} was written by a newer prokerja")
-    assert worker.outdated
+    assert worker.exit_code == 75
 
 
 def test_a_queue_goes_on_after_its_worker_has_left(memory: Queue, shop: ModuleType) -> None:

@@ -46,10 +46,15 @@ EXIT_CODES = {
     1: "it did not work",
     2: "the request was wrong",
     75: "try again later",
+    80: "a worker has become too large",
+    81: "a worker's file is gone",
+    82: "new code for a worker",
+    83: "a worker's watchdog",
     124: "a wait ran out of time",
 }
 Duration = "DURATION"
 Number = "N"
+Size = "SIZE"
 PLACE = (
     Parameter("db", str, False, Option("The database file [env: PROKERJA_DB].", metavar="PATH")),
     Parameter(

@@ -6,11 +6,12 @@ import sys
 from typing import Annotated
 
 from prokerja.commandline import Option
-from prokerja.commands import Duration, Number, Place
+from prokerja.commands import Duration, Number, Place, Size
 from prokerja.console.background import BackgroundLog
 from prokerja.console.worker_log import ProgressLog, WorkerLog
-from prokerja.errors import BadOption, TryAgain
+from prokerja.errors import BadOption
 from prokerja.queue import Queue
+from prokerja.sizes import size
 from prokerja.streams import leave_if_unread
 from prokerja.terms import NAME, WEIGHT
 from prokerja.text import quoted
@@ -47,6 +48,45 @@ def run(
             metavar="DIR",
         ),
     ] = [],  # noqa: B006
+    max_time: Annotated[
+        str | None, Option("Finish what runs, and leave, after this long.", metavar=Duration)
+    ] = None,
+    idle_exit: Annotated[
+        str | None,
+        Option("Leave once nothing was due or running for this long.", metavar=Duration),
+    ] = None,
+    jitter: Annotated[
+        str, Option("Start after a random part of this; default: 0s.", metavar=Duration)
+    ] = "0s",
+    sleep_jitter: Annotated[
+        str,
+        Option("Added in part, at random, to sleeps where no file is watched.", metavar=Duration),
+    ] = "0s",
+    realizer_jobs: Annotated[
+        int | None, Option("Replace a realizer after this many jobs.", metavar=Number)
+    ] = None,
+    nice: Annotated[
+        int, Option("Add this to the niceness of realizers; default: 0.", metavar=Number)
+    ] = 0,
+    concurrency: Annotated[
+        int, Option("How many async jobs a realizer has in flight; default: 1.", metavar=Number)
+    ] = 1,
+    memory_limit: Annotated[
+        str | None,
+        Option("Replace a realizer that is larger than this before a job.", metavar=Size),
+    ] = None,
+    memory_free: Annotated[
+        str, Option("Take no jobs while less memory is free; default: 0.", metavar=Size)
+    ] = "0",
+    memory_learn: Annotated[
+        bool, Option("Take a job only if as much memory is free as its kind has used.")
+    ] = False,
+    disk_free: Annotated[
+        str, Option("Take no jobs while less disk is free; default: 64M.", metavar=Size)
+    ] = "64M",
+    no_watch: Annotated[
+        bool, Option("Do not replace realizers when the code of jobs changes.")
+    ] = False,
     verbose: Annotated[bool, Option("Show what jobs print, too.", ("--verbose", "-v"))] = False,
     place: Place,
 ) -> int:
@@ -73,13 +113,27 @@ def run(
         same_as=same_as,
         verbose=verbose,
         on_event=background.tell,
+        max_time=_duration(max_time, "--max-time"),
+        idle_exit=_duration(idle_exit, "--idle-exit"),
+        jitter=duration(jitter, "--jitter"),
+        sleep_jitter=duration(sleep_jitter, "--sleep-jitter"),
+        realizer_jobs=realizer_jobs,
+        nice=nice,
+        concurrency=concurrency,
+        memory_limit=None if memory_limit is None else size(memory_limit, "--memory-limit"),
+        memory_free=size(memory_free, "--memory-free"),
+        memory_learn=memory_learn,
+        disk_free=size(disk_free, "--disk-free"),
+        watch=not no_watch,
     )
     with source, background:
         worker.run()
-    # Not 0: systemd's Restart=on-failure is to start the newer program.
-    code = TryAgain.exit_code if worker.outdated else 0
-    leave_if_unread(code)
-    return code
+    leave_if_unread(worker.exit_code)
+    return worker.exit_code
+
+
+def _duration(text: str | None, what: str) -> float | None:
+    return None if text is None else duration(text, what)
 
 
 def _queues(given: list[str]) -> list[str] | dict[str, int]:

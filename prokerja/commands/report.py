@@ -119,6 +119,8 @@ def _print(summary: Summary) -> None:
     """The lines that programs read, and no other on stdout."""
     for pause in summary.paused:
         say(_paused(pause))
+    for note in report.notes_of(summary):
+        say(escaped(note))
     print(TITLE)
     for status, count in summary.total.counts().items():
         print(f"{status}: {count}")
@@ -128,6 +130,8 @@ def _show(summary: Summary) -> None:
     print(TITLE)
     for pause in summary.paused:
         print(_paused(pause))
+    for note in report.notes_of(summary):
+        print(escaped(note))
     total = summary.total.counts()
     several = len(summary.queues) > 1
     rows = [(tally.queue, *cells(tally)) for tally in summary.queues]

@@ -13,7 +13,7 @@ from prokerja.console import STYLES, plural
 from prokerja.console.bars import bar
 from prokerja.flow.pauses import sentence_with_end
 from prokerja.model.declaration import Status
-from prokerja.report import progress_of, what_of
+from prokerja.report import notes_of, progress_of, what_of
 from prokerja.text import escaped
 from prokerja.times import human
 
@@ -48,7 +48,7 @@ class Dashboard:
         longest = BAR_WIDTH if width >= WIDE else BAR_WIDTH // 2
         top = [
             _spread(Text(escaped(self._path), "bold"), Text("q quits", "dim"), width),
-            *_pauses(snapshot, width),
+            *_troubles(snapshot, width),
             _counts(snapshot, width),
             self._rates(snapshot, longest),
             *_queues(snapshot, width),
@@ -88,9 +88,10 @@ class Dashboard:
         return _spread(line, right, width)
 
 
-def _pauses(snapshot: Snapshot, width: int) -> Sequence[Text]:
+def _troubles(snapshot: Snapshot, width: int) -> Sequence[Text]:
     pauses = snapshot.summary.paused
-    lines = [Text(escaped(sentence_with_end(pause)), "yellow") for pause in pauses]
+    sentences = [*map(sentence_with_end, pauses), *notes_of(snapshot.summary)]
+    lines = [Text(escaped(sentence), "yellow") for sentence in sentences]
     return [_spread(line, Text(), width) for line in _fitting(lines, MAX_PAUSES)]
 
 

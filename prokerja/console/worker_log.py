@@ -165,6 +165,17 @@ class WorkerLog:
         self.say(event.error)
 
     @tell.register
+    def _(self, event: events.ClaimingHeld) -> None:
+        self.say(f"taking no jobs: {event.why}")
+
+    @tell.register
+    def _(self, event: events.ClaimingResumed) -> None:
+        if event.still:
+            self.say(f"still taking no jobs ({', '.join(event.still)}), but not for {event.kind}")
+        else:
+            self.say("taking jobs again")
+
+    @tell.register
     def _(self, event: events.QueueEmptied) -> None:
         self._count()
 

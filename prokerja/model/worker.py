@@ -49,6 +49,18 @@ class Taking(NamedTuple):
         return self.serves(queue) and self.knows(name) and self.has_jobs_of(directory)
 
 
+class WorkerNote(NamedTuple):
+    """What a worker says of itself."""
+
+    kind: str
+    """In one word; a worker says one thing of each kind."""
+    since: float
+    """In seconds since the epoch."""
+    text: str
+    holds: bool
+    """Whether it takes no jobs because of it."""
+
+
 class WorkerRow(NamedTuple):
     """A worker as the store knows it; whether it lives, only its lock can tell."""
 
@@ -57,3 +69,5 @@ class WorkerRow(NamedTuple):
     started_at: float
     realizers: int
     taking: Taking
+    notes: tuple[WorkerNote, ...] = ()
+    """What it says of itself, by kind."""

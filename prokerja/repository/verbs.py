@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from prokerja.model.metrics import Metrics
     from prokerja.model.record import Condition, Detail, Filter, Record, Running
     from prokerja.model.summary import Summary
-    from prokerja.model.worker import Taking, WorkerRow
+    from prokerja.model.worker import Taking, WorkerNote, WorkerRow
     from prokerja.output.folder import OutputFolder
     from prokerja.spec import JobSpec
     from prokerja.verdicts import Ended, Settlement
@@ -300,6 +300,9 @@ class Repository(Protocol):
         resolved in time fail. Notices of what has happened are declared. A worker that is `leaving`
         may do this in a store that a newer program has changed.
         """
+
+    def note(self, worker: int, notes: Sequence[WorkerNote]) -> None:
+        """Remember these, and no others, as what a worker says of itself; they go with it."""
 
     def requests(self, worker: int, now: float) -> Requests:
         """What a worker holds and is to stop, or to keep still, and the next deadline of all."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from prokerja.model.worker import Taking
 from prokerja.settings import UNREACHABLE
+from prokerja.worker.service import Service
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -41,6 +42,7 @@ class WorkerOptions(NamedTuple):
     """Who is told of what; see `Repository.join`."""
     tracing: str = ""
     """The seed of the ids of attempts' spans; empty if they have none."""
+    service: Service = Service()
 
     def taking(self, names: Collection[str] = ()) -> Taking:
         """What the worker takes, if those are the jobs that it knows."""

@@ -17,14 +17,17 @@ from prokerja.worker.duties.maintenance import Maintenance
 from prokerja.worker.duties.signals import StopRequests
 from prokerja.worker.options import WorkerOptions
 from prokerja.worker.output.pump import Pump
+from prokerja.worker.service import service_of
 from prokerja.worker.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from typing import Unpack
 
     from prokerja.listening import Call, Listener
     from prokerja.queue import Queue
     from prokerja.repository.verbs import Repository
+    from prokerja.worker.service import ServiceTerms
     from prokerja.worker_events import Event
 
 LAST_OUTPUT_SECONDS = 2.0
@@ -56,6 +59,7 @@ class Worker:
         same_as: Iterable[str | os.PathLike[str]] = (),
         verbose: bool = False,
         on_event: Callable[[Event], None] = lambda _: None,
+        **service: Unpack[ServiceTerms],
     ) -> None:
         if realizers < 1:
             raise BadOption(f"realizers: {realizers} is too few; give 1 or more")
@@ -69,6 +73,7 @@ class Worker:
             tuple(queues), _weights(queues), self._settings.resources, realizers, until_empty,
             max_jobs, grace, queue.path if queue.repository.is_shared else UNREACHABLE,
             self._settings.notify, _tracing_seed() if self._settings.tracing else "",
+            service_of(service),
         )  # fmt: skip
         self._on_event = on_event
         self._verbose = verbose
@@ -76,8 +81,8 @@ class Worker:
         self._calls: list[Call] = []
         """What is to be called with which events."""
         self._asked_to_stop = False
-        self.outdated = False
-        """Whether it stopped because a newer program had migrated the file."""
+        self.exit_code = 0
+        """Of `realization:start`, were it this: not 0 if the worker has left by itself, and why."""
 
     def run(self, on_idle: Callable[[], object] | None = None) -> str:
         """Block until asked to stop; returns why it stopped, empty if its work was done.
@@ -113,7 +118,7 @@ class Worker:
 
                     stop_all(listeners)
                 self._requests = None
-                self.outdated = requests.outdated
+                self.exit_code = requests.exit_code
                 pump.stop(LAST_OUTPUT_SECONDS)
                 if store is not self._queue.repository:
                     store.close()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from prokerja.model.declaration import Declaration, Ids
     from prokerja.model.flow import QueueRule, Rate
     from prokerja.model.record import Filter
-    from prokerja.model.worker import Taking, WorkerRow
+    from prokerja.model.worker import Taking, WorkerNote, WorkerRow
     from prokerja.repository.sqlite.watch import Watch
     from prokerja.repository.verbs import Journalled, Membership, Recovered, Turn, Want
     from prokerja.repository.verbs import Watch as AnyWatch
@@ -166,6 +166,10 @@ class SQLiteRepository(Answers):
             return turn(worker, settlements, started, want, now, reported, leaving=leaving)
         with self.database.syncing():
             return turn(worker, settlements, started, want, now, reported, leaving=leaving)
+
+    def note(self, worker: int, notes: Sequence[WorkerNote]) -> None:
+        """See the protocol."""
+        self.registry.set_notes(worker, notes)
 
     def requests(self, worker: int, now: float) -> Requests:
         """See the protocol."""

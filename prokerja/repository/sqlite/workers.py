@@ -6,7 +6,7 @@ import json
 import os
 from typing import TYPE_CHECKING
 
-from prokerja.model.worker import Taking, WorkerRow
+from prokerja.model.worker import Taking, WorkerNote, WorkerRow
 from prokerja.repository import is_path
 from prokerja.repository.sqlite import lock
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from prokerja.repository.verbs import Membership
 
 FORGET = "DELETE FROM refusal WHERE worker = ?"
+FORGET_NOTES = "DELETE FROM worker_note WHERE worker = ?"
 CLOCK_SLACK_SECONDS = 60.0
 """A process that began so much later than its worker is another one of the same number."""
 
@@ -73,6 +74,15 @@ class Workers:
             for (directories,) in found:
                 Hooks(self._database).learn(names, told, json.loads(directories))
 
+    def set_notes(self, id: int, notes: Iterable[WorkerNote]) -> None:
+        """Remember these, and no others, as what a worker says of itself."""
+        with self._database.writing(draining=True):
+            self._database.execute(FORGET_NOTES, (id,))
+            insert = """
+                INSERT INTO worker_note (worker, kind, since, text, holds)
+                SELECT id, ?, ?, ?, ? FROM worker WHERE id = ?"""
+            self._database.executemany(insert, ((*note, id) for note in notes))
+
     def unregister(self, membership: Membership, now: float) -> None:
         """Strike a worker off, its lock file with it."""
         with self._database.writing(draining=True):
@@ -86,6 +96,7 @@ class Workers:
         for id in ids:
             gone = self._database.execute("DELETE FROM worker WHERE id = ?", (id,)).rowcount
             self._database.execute(FORGET, (id,))
+            self._database.execute(FORGET_NOTES, (id,))
             if gone:
                 self._database.log.add("worker_stopped", now, (id, died))
 
@@ -117,7 +128,12 @@ class Workers:
         query = """
             SELECT id, pid, started_at, realizers, queues, names, directories, weights, resources
             FROM worker ORDER BY id"""
-        return [_row(*columns) for columns in self._database.execute(query)]
+        rows = [_row(*columns) for columns in self._database.execute(query)]
+        notes: dict[int, list[WorkerNote]] = {}
+        query = "SELECT worker, kind, since, text, holds FROM worker_note ORDER BY worker, kind"
+        for id, kind, since, text, holds in self._database.execute(query):
+            notes.setdefault(id, []).append(WorkerNote(kind, since, text, bool(holds)))
+        return [row._replace(notes=tuple(notes.get(row.id, ()))) for row in rows]
 
     def realizers(self, id: int) -> int:
         """How many realizers a worker has; none if it is not on the books."""

@@ -24,8 +24,8 @@ class StopRequests:
     def __init__(self) -> None:
         self.reason = ""
         """Why to stop, empty until somebody asks."""
-        self.outdated = False
-        """Whether that is because a newer program has migrated the file."""
+        self.exit_code = 0
+        """With which the worker is to leave then; see `exit_codes.WORKER_CODES`."""
         self.forced = False
         """Whether to wait for nothing: a second interrupt."""
         self._readable, self._writable = os.pipe()
@@ -37,10 +37,10 @@ class StopRequests:
     def fileno(self) -> int:
         return self._readable
 
-    def request(self, reason: str, *, outdated: bool = False) -> None:
+    def request(self, reason: str, exit_code: int = 0) -> None:
         """Ask the worker to stop in good order; from any thread or signal handler."""
         if not self.reason:
-            self.reason, self.outdated = reason, outdated
+            self.reason, self.exit_code = reason, exit_code
         self.wake()
 
     def wake(self) -> None:

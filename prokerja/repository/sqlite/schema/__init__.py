@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-VERSION = 7
+VERSION = 8
 REGISTER_VIEW = f"register_{VERSION}"
 """The view that takes one declaration in one statement."""
 APPLICATION = 0x50524B4A

@@ -1,0 +1,105 @@
+"""The duties of one supervisor, put together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from prokerja.catalog.files import has_listeners
+from prokerja.settings import UNREACHABLE
+from prokerja.worker.duties.notes import Notes
+from prokerja.worker.duties.recovery import Recovery
+from prokerja.worker.duties.requests import RequestCheck
+from prokerja.worker.duties.shutdown import Shutdown
+from prokerja.worker.duties.upgrade import UpgradeCheck
+from prokerja.worker.duties.writes import Writes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from prokerja.events import Position
+    from prokerja.repository.verbs import Repository, Watch
+    from prokerja.worker.duties import Duty
+    from prokerja.worker.duties.listeners import Listeners
+    from prokerja.worker.duties.maintenance import Maintenance
+    from prokerja.worker.duties.signals import StopRequests
+    from prokerja.worker.holds import Holds
+    from prokerja.worker.loop import EventLoop
+    from prokerja.worker.options import WorkerOptions
+    from prokerja.worker.pool.pool import Pool
+    from prokerja.worker.turns import Turns
+    from prokerja.worker_events import Event
+
+
+class Parts(NamedTuple):
+    """What a worker consists of, for duties to work on."""
+
+    repository: Repository
+    worker: int
+    options: WorkerOptions
+    requests: StopRequests
+    pool: Pool
+    turns: Turns
+    holds: Holds
+    watch: Watch
+    loop: EventLoop
+    maintenance: Maintenance
+    after: Position
+    """What has happened until the worker began."""
+    is_done: Callable[[], bool]
+    """Whether its work is."""
+    tell: Callable[[Event], None]
+
+
+class Duties:
+    """All of them, in the order in which they run."""
+
+    def __init__(self, parts: Parts) -> None:
+        repository, worker, options, requests, pool, turns, *_ = parts
+        self._recovery = Recovery(
+            repository, worker, parts.watch, parts.tell, self._look_for_deadlines
+        )
+        self._upgrade = UpgradeCheck(repository, lambda: not turns.has_room)
+        self._turns = turns
+        asked = RequestCheck(repository, worker, pool, self._hear_of_deadline)
+        self.writes = turns.writes = Writes(
+            parts.watch, self._recovery, self._upgrade, asked, parts.tell
+        )
+        self._listeners = _listeners_of(parts)
+        shutdown = Shutdown(requests, pool, options.grace, parts.is_done, parts.tell)
+        notes = Notes(repository, worker, parts.holds)
+        self._all: list[Duty] = [
+            self.writes, shutdown, pool, asked, self._recovery, self._upgrade, notes,
+        ]  # fmt: skip
+        if self._listeners:
+            self._all.append(self._listeners)
+
+    def __iter__(self) -> Iterator[Duty]:
+        return iter(self._all)
+
+    def stop_writing(self) -> None:
+        """The file is not ours to write any longer, but for what was begun."""
+        self._recovery.stop()
+        self._upgrade.stop()
+
+    def close(self, *, forced: bool) -> None:
+        """End what duties have started; at once if that is `forced`."""
+        if self._listeners is not None:
+            self._listeners.close(forced=forced)
+
+    def _hear_of_deadline(self, moment: float | None) -> None:
+        """Others may have declared what expires soon, though no realizer is free."""
+        self._turns.deadline = moment
+
+    def _look_for_deadlines(self) -> None:
+        """Those of a dead worker's jobs are nobody's but ours."""
+        self._turns.deadline = 0.0
+
+
+def _listeners_of(parts: Parts) -> Listeners | None:
+    options = parts.options
+    if options.classes or options.db == UNREACHABLE or not has_listeners(options.jobs):
+        return None
+    from prokerja.worker.duties.listeners import Listeners
+
+    environment = options.environment()
+    return Listeners(options.db, options.jobs, parts.after, environment, parts.loop, parts.tell)
