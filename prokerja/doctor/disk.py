@@ -7,19 +7,18 @@ from typing import TYPE_CHECKING
 
 from prokerja import repository
 from prokerja.model.check import failed, ok, warning
+from prokerja.worker.service import DISK_FREE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from prokerja.model.check import Check
 
-FLOOR_BYTES = 64 * 2**20
-"""Below this, workers take no more jobs."""
 LOW_BYTES = 512 * 2**20
 MIB = 2**20
 
 
-def check_disk(url: str, floor: int = FLOOR_BYTES, low: int = LOW_BYTES) -> Iterator[Check]:
+def check_disk(url: str, floor: int = DISK_FREE_BYTES, low: int = LOW_BYTES) -> Iterator[Check]:
     """Look at the free space around a store; `floor` and `low` are bytes of it."""
     if not repository.is_path(url):
         return

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from prokerja.flow.pauses import ALL_QUEUES
 from prokerja.model.check import failed, ok, warning
-from prokerja.text import quoted
+from prokerja.text import escaped, quoted
 from prokerja.times import human
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from prokerja.model.check import Check
     from prokerja.model.summary import Summary
-    from prokerja.model.worker import WorkerRow
+    from prokerja.model.worker import WorkerNote, WorkerRow
     from prokerja.repository.verbs import Repository
 
 START = "start one with `prokerja realization:start`, or start its service"
@@ -30,6 +30,8 @@ def check_workers(store: Repository, now: float) -> Iterator[Check]:
             yield warning("workers", what, f"{START}: it puts back what that one held")
     for worker in summary.workers:
         yield _check_worker(worker, now)
+        for note in worker.notes:
+            yield _check_note(worker, note, now)
     yield _check_due(summary)
 
 
@@ -39,6 +41,15 @@ def _check_worker(worker: WorkerRow, now: float) -> Check:
         what = f"{name} stands still, stopped by a signal"
         return failed("workers", what, f"kill -CONT {worker.pid}")
     return ok("workers", f"{name} has been alive for {human(now - worker.started_at)}")
+
+
+def _check_note(worker: WorkerRow, note: WorkerNote, now: float) -> Check:
+    since = human(now - note.since)
+    if note.holds:
+        what = f"worker {worker.id} has taken no jobs for {since}: {escaped(note.text)}"
+        return failed("workers", what, "do something about that, and it goes on by itself")
+    what = f"worker {worker.id} has been saying for {since}: {escaped(note.text)}"
+    return warning("workers", what, "its log may say more")
 
 
 def _check_due(summary: Summary) -> Check:
