@@ -405,6 +405,14 @@ def test_a_queue_that_is_used_meanwhile_is_used_on(path: Path) -> None:
     assert [one.name for one in path.parent.iterdir()] == ["q.db"]
 
 
+def test_an_sqlite_that_is_too_old_is_not_taken_for_damage(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare(path)
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 36, 0))
+    assert "is too old" in fault(path).text
+
+
 def test_a_queue_in_memory_needs_nothing() -> None:
     with repository.examined(repository.MEMORY) as found:
         assert [check.state for check in found.checks] == [State.OK]

@@ -41,11 +41,7 @@ def open_database(path: str, *, create: bool = True) -> Database:
     Raises NotFound if it is not there and `create` is false, StoreError for a file that is not
     ours, is newer than this program, or cannot be used where it is.
     """
-    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
-        raise StoreError(
-            f"SQLite {sqlite3.sqlite_version} is too old; prokerja needs 3.37 or newer:"
-            " use a Python that is built with one"
-        )
+    refuse_old_sqlite()
     if is_path(path):
         _prepare(path, create)
     connection: sqlite3.Connection | None = None
@@ -64,6 +60,15 @@ def open_database(path: str, *, create: bool = True) -> Database:
     if is_path(path):
         close_in_children(database)
     return database
+
+
+def refuse_old_sqlite() -> None:
+    """Raise StoreError if the SQLite of this Python is older than what our tables need."""
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise StoreError(
+            f"SQLite {sqlite3.sqlite_version} is too old; prokerja needs 3.37 or newer:"
+            " use a Python that is built with one"
+        )
 
 
 def refuse_network(path: str) -> None:

@@ -7,6 +7,7 @@ import sqlite3
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
+from prokerja.errors import StoreError
 from prokerja.model.check import Examination, State, of_error, ok
 from prokerja.repository import is_path
 from prokerja.repository.sqlite.database import as_store_error
@@ -25,8 +26,13 @@ def examined(path: str) -> Iterator[Examination]:
         yield Examination([ok("file", "the queue is in memory, and nobody else can see it")])
         return
     path = os.path.realpath(path)
-    checks = list(check_place(path))
-    if not _has_content(path) or any(check.state is State.FAILED for check in checks):
+    try:
+        checks = list(check_place(path))
+    except OSError as error:  # gone in the meantime
+        gone = StoreError(f"{path}: {error.strerror}; look again")
+        yield Examination([of_error("file", gone)])
+        return
+    if _size(path) < MIN_FILE_BYTES or any(check.state is State.FAILED for check in checks):
         yield Examination(checks)
         return
     try:
@@ -40,11 +46,12 @@ def examined(path: str) -> Iterator[Examination]:
         yield Examination(checks, content.is_current)
 
 
-def _has_content(path: str) -> bool:
+def _size(path: str) -> int:
+    """In bytes; 0 for what is not there."""
     try:
-        return os.stat(path).st_size >= MIN_FILE_BYTES
+        return os.stat(path).st_size
     except OSError:
-        return False
+        return 0
 
 
 def _connect(path: str) -> sqlite3.Connection:
@@ -54,7 +61,7 @@ def _connect(path: str) -> sqlite3.Connection:
     """
     from urllib.parse import quote
 
-    mode = "ro" if os.path.exists(f"{path}-wal") and os.stat(f"{path}-wal").st_size else "rw"
+    mode = "ro" if _size(f"{path}-wal") else "rw"
     name = quote(os.fsencode(path))
     uri = f"file:{name}?mode={mode}"
     return sqlite3.connect(uri, timeout=0.0, uri=True, isolation_level=None)

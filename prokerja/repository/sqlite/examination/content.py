@@ -19,7 +19,7 @@ from prokerja.repository.sqlite.database import (
     retry_while_busy,
 )
 from prokerja.repository.sqlite.examination.holders import named, readers, writers
-from prokerja.repository.sqlite.opening import MAX_LOG_BYTES, version_of
+from prokerja.repository.sqlite.opening import MAX_LOG_BYTES, refuse_old_sqlite, version_of
 from prokerja.text import escaped
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ MAX_INTEGRITY_BYTES = 4 * 2**30
 """Bytes of a file above which looking at all of it is left to people."""
 STEPS = 10_000
 """Of SQLite's machine, between two looks at the clock."""
+SIZE = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
 PROBE = "CREATE TABLE prokerja_doctor (x)", "INSERT INTO prokerja_doctor VALUES (zeroblob(131072))"
 """More than the cache may keep, so that it is written to the log before it is taken back."""
 
@@ -51,6 +52,7 @@ class Content:
         database = Database(self._connection, path)
         database.patience = PATIENCE_SECONDS
         try:
+            refuse_old_sqlite()
             version, mode = version_of(database)
         except (sqlite3.Error, UnicodeDecodeError) as error:
             failure = as_store_error(error, path)
@@ -79,11 +81,12 @@ def check_integrity(
 ) -> Check:
     """Have SQLite look for damage, for so many seconds at the most."""
     by_hand = f"sqlite3 {quote(path)} 'PRAGMA quick_check'"
-    if os.stat(path).st_size > MAX_INTEGRITY_BYTES:
-        return ok("integrity", f"not looked at, the file is too large; `{by_hand}` does")
     limit = time.monotonic() + seconds
     connection.set_progress_handler(lambda: time.monotonic() > limit, STEPS)
     try:
+        [size] = connection.execute(SIZE).fetchone()
+        if size > MAX_INTEGRITY_BYTES:
+            return ok("integrity", f"not looked at, the file is too large; `{by_hand}` does")
         [(found,)] = connection.execute("PRAGMA quick_check(1)").fetchall()
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:

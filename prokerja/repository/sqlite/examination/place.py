@@ -73,7 +73,7 @@ def _check_filesystem(path: str) -> Check:
 def _check_rights(path: str) -> Check:
     facts = os.stat(path)
     for companion in (f"{path}{ending}" for ending in COMPANIONS):
-        if os.path.exists(companion) and (why := _out_of_reach(companion, facts)):
+        if why := _out_of_reach(companion, facts):
             fix = f"chown --reference={quote(path)} {quote(companion)}"
             return failed("rights", f"{companion} {why}", fix)
     if facts.st_mode & (stat.S_IWOTH | stat.S_IROTH):
@@ -91,7 +91,10 @@ def _check_rights(path: str) -> Check:
 
 def _out_of_reach(companion: str, like: os.stat_result) -> str:
     """Why this user, or the one that the file belongs to, cannot use what stands beside it."""
-    facts = os.stat(companion)
+    try:
+        facts = os.stat(companion)
+    except FileNotFoundError:
+        return ""
     if not os.access(companion, os.R_OK | os.W_OK):
         return rights(companion)
     group = facts.st_gid == like.st_gid and facts.st_mode & stat.S_IWGRP
