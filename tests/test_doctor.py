@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from prokerja.doctor.workers import check_workers
 from prokerja.model.check import State
 from prokerja.model.worker import Taking, WorkerNote
 from tests.harness.processes import kill
+from tests.harness.terminal import Terminal
 from tests.harness.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -86,7 +88,7 @@ def test_the_shape_of_the_answer(shell: Home) -> None:
     assert {check["state"] for check in checks} <= {"ok", "warning", "failed"}
     names = [check["name"] for check in checks]
     assert names == [
-        "settings", "file", "file system", "rights", "schema", "integrity", "writing", "log",
+        "settings", "file", "file system", "rights", "schema", "integrity", "log", "writing",
         "jobs", "disk", "clock", "due", "unit",
     ]  # fmt: skip
 
@@ -135,6 +137,16 @@ def test_what_a_worker_says_of_itself_is_told(shell: Home) -> None:
     ) in told
     said = f"worker {worker} has been saying for 0.00s: a.py cannot be loaded"
     assert (State.WARNING, said) in told
+
+
+def test_a_terminal_shows_a_line_for_each_with_what_to_do(shell: Home) -> None:
+    shell.declare("noop")
+    code, text = Terminal(shell, "doctor").end()
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()
+    [due] = [line for line in lines if line.startswith("failed")]
+    assert code == 1
+    assert re.fullmatch(r"failed  due +a job of .* is alive; start one with .*", due)
+    assert len(lines) == len(json.loads(shell("doctor", "--json").out))
 
 
 # The jobs directory

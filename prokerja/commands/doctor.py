@@ -7,13 +7,12 @@ from typing import Annotated, Any
 
 from prokerja.commandline import Group
 from prokerja.commands import PLACE, Json
-from prokerja.console import on_terminal, print_fields, print_json, print_table
+from prokerja.console import on_terminal, print_fields, print_findings, print_json
 from prokerja.doctor import examine
 from prokerja.model.check import State
 
 Flags = Annotated[Mapping[str, Any], Group(PLACE, dict)]
 """Not settled yet: the settings may be what is wrong."""
-COLUMNS = "state", "check", "found", "what to do"
 
 
 def run(
@@ -37,7 +36,7 @@ def run(
             ]
         )
     elif on_terminal():
-        print_table(COLUMNS, rows)
+        print_findings(rows)
     else:
         print_fields(rows)
     return int(any(check.state is State.FAILED for check in checks))

@@ -92,6 +92,21 @@ def print_table(
     Console().print(table)
 
 
+def print_findings(rows: Iterable[Sequence[str]]) -> None:
+    """A line for people of each state, name, and sentence with what to do, if there is anything."""
+    from rich.console import Console
+    from rich.text import Text
+
+    rows = list(rows)
+    widths = [max(len(row[place]) for row in rows) + 2 for place in range(2)]
+    for state, name, *sentence in rows:
+        line = Text(state.ljust(widths[0]), style=STYLES.get(state, ""))
+        line.append(
+            name.ljust(widths[1]) + escaped("; ".join(filter(None, sentence))), style="default"
+        )
+        Console().print(line, soft_wrap=True)
+
+
 def confirm(question: str) -> bool:
     """Ask at the terminal; without one, the command itself is the answer.
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from prokerja.model.check import Check
 
-NAMES = ["file", "file system", "rights", "schema", "integrity", "writing", "log"]
+NAMES = ["file", "file system", "rights", "schema", "integrity", "log", "writing"]
 """All that is looked at."""
 NOBODY = 65534
 

@@ -63,7 +63,8 @@ class Content:
             return [of_error("schema", outdated(path, version))]
         whole = check_integrity(self._connection, path)
         self.is_current = (version, mode, whole.state) == (schema.VERSION, "wal", State.OK)
-        return [_check_version(version, mode), whole, check_writing(path), check_log(path)]
+        log = check_log(path)  # before we write to it
+        return [_check_version(version, mode), whole, log, check_writing(path)]
 
 
 def _check_version(version: int, mode: str) -> Check:
@@ -142,7 +143,7 @@ def check_log(path: str) -> Check:
     except OSError as error:
         return of_error("log", StoreError(f"{path}-wal: {error.strerror}; check its permissions"))
     if size <= 2 * MAX_LOG_BYTES:
-        return ok("log", f"{size:,} bytes")
+        return ok("log", f"{size:,} bytes" if size else "empty")
     what = f"{path}-wal has {size:,} bytes"
     reading = readers(path)
     if reading:
