@@ -159,7 +159,13 @@ def test_broken_job_files_are_named_and_none_is_run(shell: Home) -> None:
     check = fault(shell)
     assert check["name"] == "jobs"
     assert check["text"].startswith(f"{shell.jobs / 'bad.py'}: ")
+    assert check["fix"].startswith("correct it")
     assert not trap.exists()
+    for number in range(jobs.MAX_BROKEN):
+        shell.write(f"bad{number}.py", "(")
+    told = faults(shell)
+    assert len(told) == jobs.MAX_BROKEN + 1
+    assert told[-1]["text"] == f"1 more of 6 faults in {shell.jobs}"
 
 
 def test_a_jobs_directory_that_is_named_has_to_be_there(shell: Home) -> None:
@@ -211,12 +217,16 @@ def test_a_settings_file_that_is_wrong_is_told(shell: Home) -> None:
     assert check["fix"].startswith("there are db, jobs")
 
 
+def may_mount(folder: Path) -> bool:
+    command = ["unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", str(folder)]
+    return bool(shutil.which("unshare")) and subprocess.run(command, check=False).returncode == 0
+
+
 def test_a_full_disk_is_told_twice_as_it_is_and_as_a_write_finds_it(shell: Home) -> None:
     """On a small disk of its own, which is gone with the process."""
     small = shell.path / "small"
     small.mkdir()
-    mount = ["unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", str(small)]
-    if shutil.which("unshare") is None or subprocess.run(mount, check=False).returncode:
+    if not may_mount(small):
         pytest.skip("no disk can be mounted here")
     script = (
         f"mount -t tmpfs -o size=3m tmpfs {small}\n"
@@ -234,6 +244,24 @@ def test_a_full_disk_is_told_twice_as_it_is_and_as_a_write_finds_it(shell: Home)
         if "writing" in names:
             assert failed[0]["text"] == f"{small}/q.db: the disk is full; nothing was changed"
             assert failed[0]["fix"] == "make room and try again"
+
+
+def test_a_disk_that_is_mounted_read_only_is_told(shell: Home) -> None:
+    shell.declare("noop", "--in", "1h")
+    small = shell.path / "small"
+    small.mkdir()
+    if not may_mount(small):
+        pytest.skip("no disk can be mounted here")
+    script = (
+        f"mount -t tmpfs tmpfs {small}\n"
+        f"cp $PROKERJA_DB {small}/q.db\n"
+        f"mount -o remount,ro {small}\n"
+        f"prokerja doctor --json --db {small}/$1"
+    )
+    for name in ("q.db", "new.db"):
+        told = shell.execute(["unshare", "--mount", "sh", "-c", script, "sh", name])
+        [check] = [one for one in json.loads(told.out) if one["state"] == "failed"]
+        assert check["text"].endswith("lies on a file system that is mounted read-only")
 
 
 def test_little_room_is_warned_of(tmp_path: Path) -> None:

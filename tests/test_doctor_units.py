@@ -110,7 +110,9 @@ def test_a_unit_that_cannot_start_is_told(system: Path, lines: tuple[str, ...], 
 
 def test_what_cannot_be_read_at_all_is_told(system: Path) -> None:
     (system / "prokerja.service").write_bytes(b"[Service]\nExecStart=/bin/\xff\n")
-    (system / "prokerja@.service").mkdir()
+    (system / "prokerja@.service").symlink_to("nowhere")
+    (system / "prokerja-a.service").mkdir()
+    os.mkfifo(system / "prokerja-b.service")
     assert [check.state for check in told(system)] == [State.FAILED] * 2
 
 

@@ -40,8 +40,10 @@ def check_jobs(where: Settings) -> Iterator[Check]:
         yield of_error("jobs", error)
         return
     for one in broken[:MAX_BROKEN]:
-        fix = "correct it; `prokerja jobs` lists all that is wrong"
-        yield failed("jobs", f"{one.file}: {one.error}", fix)
+        yield of_error("jobs", f"{one.file}: {one.error}")
+    if broken[MAX_BROKEN:]:
+        more = f"{len(broken) - MAX_BROKEN:,} more of {len(broken):,} faults in {directory}"
+        yield failed("jobs", more, "`prokerja jobs` lists them")
     if not broken:
         yield ok("jobs", f"{len(specs):,} kinds of job in {directory}, as far as their text tells")
 

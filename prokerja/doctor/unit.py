@@ -67,9 +67,11 @@ def _environment(given: defaultdict[str, list[str]]) -> dict[str, str]:
     words = [word for value in given["Environment"] for word in shlex.split(value)]
     for value in given["EnvironmentFile"]:
         file = value.removeprefix("-")
-        if os.path.exists(file) or file == value:
+        if os.path.isfile(file):
             with open(file, encoding="utf-8") as lines:
                 words += [word for line in lines for word in shlex.split(line, comments=True)]
+        elif file == value and "%" not in file:
+            raise ValueError(f"there is no file {file}")
     pairs = (word.partition("=") for word in words)
     return {key: _expanded(value) for key, _, value in pairs}
 

@@ -67,7 +67,8 @@ def _installed(folders: Iterable[str]) -> list[str]:
     for folder in folders:
         for path in sorted(glob(os.path.join(folder, NAMES))):
             found.setdefault(os.path.basename(path), path)
-    return [path for path in found.values() if os.path.realpath(path) != os.devnull]
+    # A link to /dev/null hides a unit; one that leads nowhere is a fault.
+    return [path for path in found.values() if os.path.isfile(path) or not os.path.exists(path)]
 
 
 def _fault(unit: Unit) -> str:

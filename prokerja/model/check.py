@@ -52,7 +52,7 @@ def failed(name: str, text: str, fix: str = "") -> Check:
     return Check(name, State.FAILED, text, fix)
 
 
-def of_error(name: str, error: Exception) -> Check:
+def of_error(name: str, error: Exception | str) -> Check:
     """What one of our errors says: each ends in what to do next, after the last semicolon."""
     text, _, fix = escaped(" ".join(str(error).split())).rpartition("; ")
     return failed(name, text or fix, fix if text else "")

@@ -32,12 +32,24 @@ def check_place(path: str) -> Iterator[Check]:
         is_there = refuse_unusable(path)
         found = _describe(path) if is_there else _check_missing(path)
     except StoreError as error:
-        yield of_error("file", error)
+        yield _read_only(path) or of_error("file", error)
         return
     yield found
     yield _check_filesystem(path)
     if is_there:
         yield _check_rights(path)
+
+
+def _read_only(path: str) -> Check | None:
+    """That nobody can write there, whoever it belongs to."""
+    try:
+        is_read_only = os.statvfs(path).f_flag & os.ST_RDONLY
+    except OSError:
+        return None
+    if not is_read_only:
+        return None
+    what = f"{path} lies on a file system that is mounted read-only"
+    return failed("file system", what, "mount it for writing, or pass another --db")
 
 
 def _describe(path: str) -> Check:
@@ -54,6 +66,8 @@ def _check_missing(path: str) -> Check:
     if not os.path.isdir(above):
         return failed("file", f"{above} is in the way of {path}", "pass another --db")
     if not os.access(above, os.W_OK | os.X_OK):
+        if found := _read_only(above):
+            return found
         what = f"{path} is not there, and {above} {rights(above)}"
         return failed("file", what, "change its owner or mode, or pass another --db")
     return ok("file", f"there is no queue at {path} yet; the first declaration makes it")
