@@ -223,8 +223,10 @@ class QueueEmptied:
 @dataclass(frozen=True)
 class WorkerStopping:
     why: str
-    grace: float
-    """Seconds that running jobs have to end."""
+    grace: float | None
+    """Seconds that running jobs have to end; None if they may finish."""
+    restarts: bool = False
+    """Whether it starts afresh then, as the same process."""
 
 
 @dataclass(frozen=True)

@@ -181,10 +181,14 @@ class WorkerLog:
 
     @tell.register
     def _(self, event: events.WorkerStopping) -> None:
-        self.say(
-            f"stopping: {event.why}; running jobs have {human(event.grace)} to end,"
-            " a second interrupt ends them now"
-        )
+        what = "stopping, and starting afresh" if event.restarts else "stopping"
+        if event.grace is not None:
+            how = f"running jobs have {human(event.grace)} to end, an interrupt ends them now"
+        elif event.restarts:
+            how = "running jobs may finish"
+        else:
+            how = "running jobs may finish, a second interrupt ends them now"
+        self.say(f"{what}: {event.why}; {how}")
 
     @tell.register
     def _(self, event: events.WorkerStopped) -> None:
