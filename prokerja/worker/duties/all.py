@@ -67,7 +67,12 @@ class Duties:
         self._turns = turns
         asked = RequestCheck(repository, worker, pool, self._hear_of_deadline)
         self.writes = turns.writes = Writes(
-            parts.watch, self._recovery, self._upgrade, asked, parts.tell
+            parts.watch,
+            self._recovery,
+            self._upgrade,
+            asked,
+            parts.tell,
+            options.service.sleep_jitter,
         )
         self._listeners = _listeners_of(parts)
         shutdown = Shutdown(requests, pool, options.grace, parts.is_done, parts.tell)

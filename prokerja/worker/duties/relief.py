@@ -84,7 +84,7 @@ class Reliefs:
             return 0.0
         if requests.urgency > self._urgency or requests.is_paused != self._is_paused:
             return 0.0
-        if self._start_at is not None and self._pool.processes:
+        if self._start_at is not None and self._pool.busy:
             return self._start_at
         return self._look_at
 

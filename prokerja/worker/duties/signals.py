@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
+import select
 import signal
 import threading
 import time
@@ -110,9 +112,6 @@ class StopRequests:
     def sleep(self, most: float) -> None:
         """Sleep for a random part of so many seconds, or until it is asked to stop."""
         if most > 0:
-            import random
-            import select
-
             ends_at = time.monotonic() + random.random() * most
             while not self.reason and (left := ends_at - time.monotonic()) > 0:
                 select.select([self], [], [], left)

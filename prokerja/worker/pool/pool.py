@@ -125,6 +125,11 @@ class Pool:
                 self._full = True
                 break
             taken.append(job)
+            if process.in_flight.is_exhausted:
+                fitting.remove(process)
+                if not fitting:
+                    self._full = True
+                    break
         return taken, self._full
 
     def send(self) -> None:

@@ -21,6 +21,7 @@ from prokerja.worker.pool.in_flight import LONG_JOB_SECONDS, InFlight
 from prokerja.worker.pool.launch import command
 from prokerja.worker.pool.suspension import Suspension
 from prokerja.worker.process_end import end_of
+from prokerja.worker.service import Service
 from prokerja.worker.wire import journal
 from prokerja.worker.wire.channel import Channel
 from prokerja.worker.wire.messages import Launch, Report
@@ -58,6 +59,8 @@ class RealizerProcess:
         pump: Pump,
         environment: Mapping[str, str] | None = None,
         tracing: str = "",
+        *,
+        service: Service = Service(),  # noqa: B008  it is immutable
     ) -> None:
         self._descriptors = descriptors = Descriptors(pump.add)
         self.page = descriptors.page
@@ -68,6 +71,7 @@ class RealizerProcess:
             requests=descriptors.requests, mark=descriptors.tap.mark, lock=lock, ring=ring,
             jobs=portable(jobs), classes=list(classes),
             path=[portable(os.path.abspath(entry)) for entry in sys.path], tracing=tracing,
+            nice=service.nice,
         )  # fmt: skip
         with contextlib.ExitStack() as undo:
             undo.callback(descriptors.close)
@@ -90,7 +94,7 @@ class RealizerProcess:
         self._lock = lock
         self.ring = ring
         """Which ring of the lock's file holds its journal."""
-        self.in_flight = InFlight()
+        self.in_flight = InFlight(service.realizer_jobs)
         self.ready = False
         self.loading = ""
         """The job file that it imports, before it is ready."""
