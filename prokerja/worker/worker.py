@@ -128,7 +128,7 @@ class Worker:
                     stop_all(listeners)
                 self._requests = None
                 self.exit_code = requests.exit_code
-                if self.restart is not None and requests.restart:
+                if self.restart is not None:
                     # What comes from here on is for the next one, which hears it once it can.
                     signal_masks.hold(HANDLED)
                 self.restart_wanted = requests.restart
