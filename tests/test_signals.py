@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
@@ -12,7 +13,10 @@ import pytest
 from prokerja import Worker
 from prokerja.errors import BadOption
 from prokerja.exit_codes import WATCHDOG
+from prokerja.model.claim import Claimed
 from prokerja.repository.sqlite.watch import POLL_SECONDS
+from prokerja.worker.pool.in_flight import InFlight
+from prokerja.worker.pool.pool import Pool
 from tests.harness.processes import children, gone
 from tests.harness.waiting import SOON, wait_until
 
@@ -48,6 +52,13 @@ def look_around(worker: RealWorker) -> None:
     before = worker.said().count("attempts completed,")
     worker.send(signal.SIGUSR2)
     wait_until(lambda: worker.said().count("attempts completed,") > before)
+
+
+def is_in(pid: int, mask: str, number: signal.Signals) -> bool:
+    """Whether a signal is in one of the masks of a process, as the system names them."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        [signals] = [line.split()[1] for line in file if line.startswith(f"{mask}:")]
+    return bool(int(signals, 16) >> (number - 1) & 1)
 
 
 def descriptors(worker: RealWorker) -> list[str]:
@@ -271,6 +282,35 @@ def test_a_worker_in_a_program_finishes_at_a_hang_up_and_says_so(home: Home) -> 
     assert home.statuses([id]) == ["completed"]
 
 
+def test_no_signal_ends_a_worker_that_starts_afresh(home: Home) -> None:
+    worker = home.worker().ready()
+    worker.send(signal.SIGHUP)
+    while starts(worker) < 2 and worker.process.poll() is None:
+        worker.send(signal.SIGUSR2)
+    assert worker.process.poll() is None
+
+
+def test_a_stop_while_a_worker_starts_afresh_is_heard(home: Home) -> None:
+    worker = home.worker().ready()
+    worker.send(signal.SIGHUP)
+    wait_until(lambda: "worker stopped:" in worker.said())
+    worker.send(signal.SIGTERM)
+    assert worker.end(10) == 0
+    assert "stopping: heard SIGTERM" in worker.said()
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2])
+def test_a_signal_that_comes_before_a_worker_is_there_waits_for_it(
+    home: Home, number: signal.Signals
+) -> None:
+    worker = home.worker()
+    wait_until(lambda: is_in(worker.pid, "SigBlk", number))
+    worker.send(number)
+    said = {signal.SIGHUP: "heard SIGHUP", signal.SIGUSR1: "paused", signal.SIGUSR2: "process"}
+    wait_until(lambda: said[number] in worker.said())
+    wait_until(lambda: starts(worker) == 1)
+
+
 # Limits of a life
 
 
@@ -298,15 +338,24 @@ def test_a_realizer_is_replaced_after_so_many_jobs(home: Home) -> None:
     assert [pids.count(pid) for pid in dict.fromkeys(pids)] == [3, 3, 1]
 
 
-def test_a_realizer_that_is_used_up_does_not_keep_jobs_from_another(home: Home) -> None:
-    worker = home.worker("--realizers", 2, "--realizer-jobs", 1).ready()
-    wait_until(lambda: len(worker.realizers()) == 2)
-    long = home.run(LONG)
-    wait_until(lambda: home.running(long))
-    for id in home.run_each(["pass"] * 3):
-        home.wait(id)
-    home.open("gate")
-    home.wait(long)
+def test_a_realizer_that_is_used_up_does_not_keep_jobs_from_another() -> None:
+    used_up, other = InFlight(1), InFlight()
+    assert other.assign(job(1), 0.01)
+    nothing: Any = None
+    pool = Pool(2, nothing, nothing, lambda _: None, 0.0)
+    pool.results.durations.learn(job(1).lane, 0.001)
+    for one in used_up, other:
+        process: Any = SimpleNamespace(in_flight=one, has_room=lambda: True)
+        pool.processes.append(process)
+    taken, full = pool.assign(map(job, (2, 3, 4)))
+    assert [one.id for one in taken] == [2, 3, 4]
+    assert not full
+    assert used_up.is_exhausted
+
+
+def job(id: int) -> Claimed:
+    """One that a worker has claimed."""
+    return Claimed(1, 0.0, id, 1, "{}", 1, None)
 
 
 def test_realizers_are_as_nice_as_they_are_asked_to_be(home: Home) -> None:
@@ -329,7 +378,7 @@ def test_a_worker_that_waits_before_it_starts_leaves_at_once_when_it_is_told_to(
     home: Home,
 ) -> None:
     worker = home.worker("--jitter", "1h")
-    wait_until(lambda: _handles(worker.pid, signal.SIGTERM))
+    wait_until(lambda: is_in(worker.pid, "SigCgt", signal.SIGTERM))
     worker.send(signal.SIGTERM)
     assert worker.end(SOON) == 0
     assert "stopping: heard SIGTERM" in worker.said()
@@ -342,10 +391,3 @@ def test_a_worker_that_cannot_watch_its_file_looks_at_different_times(home: Home
     before = psutil.Process(worker.pid).num_ctx_switches().voluntary
     look_around(worker)
     assert psutil.Process(worker.pid).num_ctx_switches().voluntary < before + 1 / POLL_SECONDS
-
-
-def _handles(pid: int, number: signal.Signals) -> bool:
-    """Whether a process has a handler of its own for a signal."""
-    with open(f"/proc/{pid}/status", encoding="ascii") as file:
-        [caught] = [line.split()[1] for line in file if line.startswith("SigCgt:")]
-    return bool(int(caught, 16) >> (number - 1) & 1)

@@ -26,8 +26,8 @@ class InFlight:
     """Jobs by sequence number, in order, and how much work they are as far as we know."""
 
     def __init__(self, most: int | None = None) -> None:
-        """`most` is how many jobs it may be sent in all; None for any number."""
-        self._last = MAX_SEQUENCE if most is None else min(most, MAX_SEQUENCE)
+        self.most = most
+        """How many jobs it may be sent in all; None for any number."""
         self.jobs: dict[int, Claimed] = {}
         self.load = 0.0
         """In seconds."""
@@ -36,8 +36,10 @@ class InFlight:
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether the numbers are used up, so that the realizer is to be replaced."""
-        return self._next + len(self._batch) > self._last
+        """Whether it may be sent no more, or the numbers are nearly used up: it is to be replaced."""
+        if self.most is not None and self._next + len(self._batch) > self.most:
+            return True
+        return self._next > MAX_SEQUENCE
 
     @property
     def has_room(self) -> bool:
@@ -47,7 +49,7 @@ class InFlight:
     def assign(self, job: Claimed, cost: float) -> bool:
         """Add a job that takes `cost` seconds to the batch, unless it would wait for long."""
         too_much = self.load > MAX_LOAD_SECONDS or cost > LONG_JOB_SECONDS
-        if (too_much and (self.jobs or self._batch)) or self.is_exhausted:
+        if too_much and (self.jobs or self._batch):
             return False
         self._batch.append(job)
         self.load += cost

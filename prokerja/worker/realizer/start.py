@@ -20,7 +20,7 @@ from prokerja.model.declaration import SHELL
 from prokerja.spec import Broken
 from prokerja.text import utf8
 from prokerja.worker.output.capture import OutputCapture
-from prokerja.worker.realizer.deafness import ignore_signals_of_workers
+from prokerja.worker.realizer.deafness import Deafness
 from prokerja.worker.realizer.niceness import be_nice
 from prokerja.worker.realizer.outcome import follow_ups
 from prokerja.worker.realizer.parent_death import die_with_parent
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 def start(given: str) -> None:
     """Load the jobs, say so, and work; `given` is a Launch as JSON."""
-    ignore_signals_of_workers()
+    Deafness()
     launch = json.decode(given, type=Launch)
     if launch.lock >= 0:  # the journal is written there
         low, launch.lock = launch.lock, duplicate_high(launch.lock)
