@@ -125,6 +125,7 @@ def run(
         memory_learn=memory_learn,
         disk_free=size(disk_free, "--disk-free"),
         watch=not no_watch,
+        systemd=True,
     )
     with source, background:
         worker.run()

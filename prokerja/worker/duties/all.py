@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from prokerja.catalog.files import has_listeners
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from prokerja.worker.duties.listeners import Listeners
     from prokerja.worker.duties.maintenance import Maintenance
     from prokerja.worker.duties.signals import StopRequests
+    from prokerja.worker.duties.systemd import Systemd
     from prokerja.worker.holds import Holds
     from prokerja.worker.loop import EventLoop
     from prokerja.worker.options import WorkerOptions
@@ -67,7 +69,10 @@ class Duties:
         self._listeners = _listeners_of(parts)
         shutdown = Shutdown(requests, pool, options.grace, parts.is_done, parts.tell)
         notes = Notes(repository, worker, parts.holds)
-        self._all: list[Duty] = [
+        self.systemd = _systemd_of(parts)
+        # It comes first: what keeps the others from working is no reason to start again.
+        self._all: list[Duty] = [self.systemd] if self.systemd else []
+        self._all += [
             self.writes, shutdown, pool, asked, self._recovery, self._upgrade, notes,
         ]  # fmt: skip
         if self._listeners:
@@ -85,6 +90,8 @@ class Duties:
         """End what duties have started; at once if that is `forced`."""
         if self._listeners is not None:
             self._listeners.close(forced=forced)
+        if self.systemd is not None:
+            self.systemd.close()
 
     def _hear_of_deadline(self, moment: float | None) -> None:
         """Others may have declared what expires soon, though no realizer is free."""
@@ -93,6 +100,14 @@ class Duties:
     def _look_for_deadlines(self) -> None:
         """Those of a dead worker's jobs are nobody's but ours."""
         self._turns.deadline = 0.0
+
+
+def _systemd_of(parts: Parts) -> Systemd | None:
+    if not parts.options.service.systemd or "NOTIFY_SOCKET" not in os.environ:
+        return None
+    from prokerja.worker.duties.systemd import systemd_of
+
+    return systemd_of(parts)
 
 
 def _listeners_of(parts: Parts) -> Listeners | None:
