@@ -6,11 +6,17 @@ import os
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
 
+from prokerja.model.worker import Taking
+from prokerja.worker.duties.systemd import Systemd
+from prokerja.worker.holds import Holds
+from prokerja.worker.notify_socket import NotifySocket
+from prokerja.worker.service import Service
 from tests.harness.home import inside
 from tests.harness.listening import Listener
 from tests.harness.waiting import SOON, wait_until
@@ -188,3 +194,31 @@ def test_a_worker_in_a_program_does_not_speak_for_it(home: Home, listener: Liste
     assert home.python(code, home.db, home.jobs).wait(30) == 0
     assert home.job(id)["status"] == "completed"
     assert listener.words() == []
+
+
+def test_to_start_afresh_is_no_stop(listener: Listener) -> None:
+    now, taking = 0.0, Taking()
+    requests, pool = SimpleNamespace(reason=""), SimpleNamespace(processes=[], stopping=False)
+    turns = SimpleNamespace(has_claimed=True, totals=SimpleNamespace(count=0))
+    options = SimpleNamespace(taking=lambda: taking, service=Service())
+    summary = SimpleNamespace(queues=[])
+    parts: Any = SimpleNamespace(
+        repository=SimpleNamespace(summary=lambda queue, now: summary), requests=requests,
+        pool=pool, turns=turns, holds=Holds(lambda event: None), options=options,
+    )  # fmt: skip
+    duty = Systemd(parts, NotifySocket(listener.address), None)
+    duty.run(now)
+    assert duty.due is None
+    duty.reload()
+    assert duty.due == 0.0
+    before = time.monotonic_ns() // 1000
+    duty.run(now)
+    requests.reason, pool.stopping = "heard SIGHUP", True
+    assert duty.due is None
+    duty.run(now)
+    first, second, third = (listener.words(), listener.messages)[1]
+    assert first == ["READY=1", "STATUS=queues: all; 0 running, 0 pending"]
+    assert second[0] == "RELOADING=1"
+    assert before <= int(second[1].removeprefix("MONOTONIC_USEC=")) <= time.monotonic_ns() // 1000
+    assert third == ["STATUS=reloading: heard SIGHUP; 0 running"]
+    duty.close()
