@@ -28,6 +28,7 @@ SYNONYMS = {
     "jobs": ("kinds", "types"),
     "systemd:install": ("install", "service"),
     "systemd:unit": ("systemd", "unit"),
+    "doctor": ("check", "diagnose", "health", "healthcheck"),
     "--version": ("-V", "version"),
 }
 """Commands, and other words for them."""

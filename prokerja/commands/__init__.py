@@ -38,6 +38,7 @@ COMMANDS = {
     "jobs": "jobs",
     "systemd:unit": "systemd_unit",
     "systemd:install": "systemd_install",
+    "doctor": "doctor",
     "completion": "completion",
     "help": "help",
 }

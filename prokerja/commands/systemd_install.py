@@ -12,6 +12,7 @@ from prokerja.commandline import Option
 from prokerja.commands import Json
 from prokerja.commands.systemd_unit import UnitWanted
 from prokerja.console import hint, print_json, say
+from prokerja.directories import base_directory
 from prokerja.errors import FileInTheWay, ProkerjaError
 from prokerja.unit import Unit
 
@@ -56,10 +57,8 @@ def folder(root: str | None, *, user: bool) -> str:
     """Where such units belong; raises ProkerjaError for a user without a home directory."""
     if root is not None or not user:
         return os.path.join(os.path.abspath(root or "/"), EVERY_USER if user else SYSTEM)
-    config = os.environ.get("XDG_CONFIG_HOME", "")
-    if not os.path.isabs(config):
-        config = os.path.expanduser("~/.config")
-    if not os.path.isabs(config):
+    config = base_directory("config")
+    if not config:
         raise ProkerjaError("you have no home directory, and HOME is not set; pass --root DIR")
     return os.path.join(config, "systemd/user")
 
