@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from prokerja.worker.duties.maintenance import Maintenance
     from prokerja.worker.duties.relief import Reliefs
     from prokerja.worker.duties.signals import StopRequests
+    from prokerja.worker.duties.systemd import Systemd
     from prokerja.worker.holds import Holds
     from prokerja.worker.loop import EventLoop
     from prokerja.worker.options import WorkerOptions
@@ -79,7 +81,10 @@ class Duties:
         notes = Notes(repository, worker, parts.holds)
         pause = Pause(requests, parts.holds)
         state = StateOnRequest(worker, requests, pool, turns, parts.holds, parts.tell)
-        self._all: list[Duty] = [
+        self.systemd = _systemd_of(parts)
+        # It comes first: what keeps the others from working is no reason to start again.
+        self._all: list[Duty] = [self.systemd] if self.systemd else []
+        self._all += [
             self.writes, shutdown, pool, asked, self._recovery, self._upgrade, pause, state, notes,
         ]  # fmt: skip
         if self._listeners:
@@ -109,6 +114,8 @@ class Duties:
             self._listeners.close(forced=forced)
         if self._reliefs is not None:
             self._reliefs.close()
+        if self.systemd is not None:
+            self.systemd.close()
 
     def _hear_of_deadline(self, moment: float | None) -> None:
         """Others may have declared what expires soon, though no realizer is free."""
@@ -117,6 +124,14 @@ class Duties:
     def _look_for_deadlines(self) -> None:
         """Those of a dead worker's jobs are nobody's but ours."""
         self._turns.deadline = 0.0
+
+
+def _systemd_of(parts: Parts) -> Systemd | None:
+    if not parts.options.service.systemd or "NOTIFY_SOCKET" not in os.environ:
+        return None
+    from prokerja.worker.duties.systemd import systemd_of
+
+    return systemd_of(parts)
 
 
 def _listeners_of(parts: Parts) -> Listeners | None:
