@@ -159,6 +159,17 @@ class RealizerReplaced:
 
 
 @dataclass(frozen=True)
+class RealizerOutgrown:
+    """A realizer has grown beyond the memory limit, and is replaced."""
+
+    pid: int
+    name: str
+    """Of the last job that it ran."""
+    bytes: int
+    limit: int
+
+
+@dataclass(frozen=True)
 class RealizerNotStarted:
     """The system had no room for one more process, or lacks what it needs; it is tried again."""
 
@@ -321,6 +332,7 @@ Event = (
     | JobsSettled
     | RealizerDied
     | RealizerReplaced
+    | RealizerOutgrown
     | RealizerNotStarted
     | ListenersEnded
     | FileUnwatched

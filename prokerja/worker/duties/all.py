@@ -94,6 +94,17 @@ class Duties:
             self._all.append(self._reliefs)
         if (lifespan := _lifespan_of(parts)) is not None:
             self._all.append(lifespan)
+        service = options.service
+        if service.memory_limit:
+            from prokerja.worker.duties.size import OwnSize
+
+            self._all.append(OwnSize(service.memory_limit, requests, lambda: pool.busy))
+        if service.memory_free or service.memory_learn:
+            from prokerja.worker.duties.preflight import Preflight
+
+            look = self.writes.look
+            turns.preflight = Preflight(service, pool, parts.holds, repository.usual_peak, look)
+            self._all.append(turns.preflight)
 
     def __iter__(self) -> Iterator[Duty]:
         return iter(self._all)
