@@ -31,6 +31,12 @@ class CatalogError(RequestError):
     """The jobs directory cannot be used as it is."""
 
 
+class JobsNotLoaded(CatalogError):
+    """No realizer of a worker could load the jobs, which may go well another time."""
+
+    exit_code = 1
+
+
 class StoreError(ProkerjaError):
     """The database file cannot be used; nothing was changed."""
 
@@ -102,6 +108,10 @@ class JobFailed(ProkerjaError):
 
 class ResultCut(ProkerjaError):
     """A job has completed, but its result was too long to be kept whole."""
+
+
+class FileInTheWay(ProkerjaError):
+    """A file that is to be written is there, and differs."""
 
 
 class WaitedTooLong(ProkerjaError):

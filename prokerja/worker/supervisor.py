@@ -157,8 +157,10 @@ class Supervisor:
         return max(0.0, min(MAX_SLEEP_SECONDS, *pauses))
 
     def _finished(self) -> bool:
-        pool = self._pool
-        return pool.stopping and not (pool.processes or pool.busy or pool.results.settlements)
+        pool, left = self._pool, self._duties.are_left
+        return pool.stopping and not (
+            pool.processes or pool.busy or pool.results.settlements or left
+        )
 
     def _is_done(self) -> bool:
         """Whether the work is, and nothing is left to be written down."""

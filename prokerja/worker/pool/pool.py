@@ -107,7 +107,7 @@ class Pool:
     def run(self, now: float) -> None:
         """Start the realizers that are missing, enforce limits, let nothing wait behind a long job.
 
-        Raises CatalogError if the first realizer cannot load the jobs.
+        Raises JobsNotLoaded if the first realizer cannot load the jobs.
         """
         while not self.stopping and now >= self._starter.due and (free := self._free_rings()):
             process = self._starter.start(min(free))
@@ -122,6 +122,7 @@ class Pool:
         cost = self.results.durations.costs()
         taken: list[Claimed] = []
         self._full = not fitting
+        is_limited = any(process.in_flight.most is not None for process in fitting)
         for job in offered if fitting else ():
             process = min(fitting, key=LOAD) if len(fitting) > 1 else fitting[0]
             seconds = cost[job.lane] + len(job.payload) * SECONDS_PER_BYTE
@@ -129,6 +130,11 @@ class Pool:
                 self._full = True
                 break
             taken.append(job)
+            if is_limited and process.in_flight.is_exhausted:
+                fitting.remove(process)
+                if not fitting:
+                    self._full = True
+                    break
         return taken, self._full
 
     def send(self) -> None:

@@ -46,6 +46,8 @@ class Launch(Struct):
     """Where the supervisor imports from."""
     tracing: str = ""
     """The seed of the ids of attempts' spans; empty if they have none."""
+    nice: int = 0
+    """What it adds to its niceness."""
     memory_limit: int | None = None
     """How large it may be before a job, in bytes; None for no limit."""
 
