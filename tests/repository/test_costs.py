@@ -87,9 +87,10 @@ def test_what_is_usual_is_so_of_the_last_attempts_of_one_job(store: Store) -> No
     peak = store.repository.usual_peak
     assert peak("send") is None
     for cost in (LARGE, *[SMALL] * 100):
-        [id] = store.declare(asked(Lane("mail", "send", 0)))
-        end(store, id, cost)
-        store.now += 1
+        for queue in ("default", "mail"):
+            [id] = store.declare(asked(Lane(queue, "send", 0)))
+            end(store, id, cost)
+            store.now += 1
     [id] = store.declare(asked(Lane("default", "noop", 0)))
     end(store, id, LARGE)
     assert (peak("send"), peak("noop"), peak("other")) == (2**20, 2**30, None)
