@@ -20,6 +20,7 @@ from prokerja.model.declaration import SHELL
 from prokerja.spec import Broken
 from prokerja.text import utf8
 from prokerja.worker.output.capture import OutputCapture
+from prokerja.worker.realizer.coroutines import is_async
 from prokerja.worker.realizer.outcome import follow_ups
 from prokerja.worker.realizer.parent_death import die_with_parent
 from prokerja.worker.realizer.run import Realizer
@@ -44,7 +45,7 @@ def start(given: str) -> None:
     die_with_parent(launch.alive)
     close_in_children([*launch.own, launch.lock])
     sys.path.extend(entry for entry in launch.path if entry not in sys.path)
-    output = OutputCapture(launch.mark)
+    output = _capture(launch)
     channel = Channel(socket.socket(fileno=launch.channel), Batch)
 
     def tell(path: str) -> None:
@@ -59,9 +60,12 @@ def start(given: str) -> None:
     jobs: dict[str, Callable[..., Any]] = {**catalog.classes, SHELL: partial(command, output)}
     declared = partial(follow_ups, launch.jobs, time.time)
     page = SharedPage(launch.page)
-    kind = _traced(launch.tracing) if launch.tracing else Realizer
-    realizer = kind(page, channel, journal, jobs, catalog.specs, output, declared)
-    channel.post(Report(loaded=_loaded(catalog)))
+    asynchronous = [name for name, cls in catalog.classes.items() if is_async(cls)]
+    is_wide = launch.concurrency > 1 and bool(asynchronous)
+    realizer = _kind(launch, is_wide=is_wide)(page, channel, journal, jobs, catalog.specs, output, declared)
+    loaded = _loaded(catalog)
+    loaded.asynchronous = asynchronous if is_wide else []
+    channel.post(Report(loaded=loaded))
     realizer.run(launch.requests)
     output.flush()
 
@@ -73,10 +77,26 @@ def command(output: OutputCapture, **payload: Any) -> Any:
     return Command(*output.speaker, **payload)
 
 
-def _traced(seed: str) -> Callable[..., Realizer]:
-    from prokerja.worker.realizer.traced import TracedRealizer
+def _capture(launch: Launch) -> OutputCapture:
+    """What is to take in what jobs print."""
+    if launch.concurrency < 2:
+        return OutputCapture(launch.mark)
+    from prokerja.worker.output.voices import VoiceCapture
 
-    return partial(TracedRealizer, seed)
+    return VoiceCapture(launch.mark)
+
+
+def _kind(launch: Launch, *, is_wide: bool) -> Callable[..., Realizer]:
+    """What is to run the jobs; `is_wide` if several at once."""
+    if is_wide:
+        from prokerja.worker.realizer.concurrent import ConcurrentRealizer
+
+        return partial(ConcurrentRealizer, launch.concurrency)
+    if launch.tracing:
+        from prokerja.worker.realizer.traced import TracedRealizer
+
+        return partial(TracedRealizer, launch.tracing)
+    return Realizer
 
 
 def _loaded(catalog: Catalog) -> Loaded:

@@ -43,6 +43,8 @@ class Launch(Struct):
     """Where the supervisor imports from."""
     tracing: str = ""
     """The seed of the ids of attempts' spans; empty if they have none."""
+    concurrency: int = 1
+    """How many async jobs it may run at once."""
 
     @property
     def own(self) -> tuple[int, ...]:
@@ -62,6 +64,8 @@ class Batch(Struct, array_like=True):
     """What else some of them are given, by sequence number; parents' results are not in here."""
     results: dict[int, str] = {}
     """Those results by the parent's id, each once; "" stands for it in `extras`."""
+    cut: list[int] = []
+    """Async jobs that are to be cancelled, by sequence number."""
 
     def given(self) -> dict[int, Extra]:
         """The extras, with the parents' results in them."""
@@ -112,3 +116,5 @@ class Loaded(Struct, array_like=True):
     """Of the files, from before they were imported."""
     hooks: dict[str, list[str]] = {}
     """Of the jobs that have any, by name."""
+    asynchronous: list[str] = []
+    """Names of the jobs of which it runs several at once."""
