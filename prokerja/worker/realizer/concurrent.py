@@ -27,7 +27,6 @@ from prokerja.worker.realizer.misfit import refusal
 from prokerja.worker.realizer.outcome import cut_result, encode_result, unfinished
 from prokerja.worker.realizer.performing import names_of_hooks
 from prokerja.worker.realizer.run import (
-    JOURNAL_AFTER_NS,
     LARGE_BYTES,
     QUICK_JOB_NS,
     REPORT_AFTER_JOBS,
@@ -51,6 +50,10 @@ if TYPE_CHECKING:
     from prokerja.worker.wire.journal import Journal
     from prokerja.worker.wire.messages import Batch
     from prokerja.worker.wire.shared_page import SharedPage
+
+
+WRITE_AFTER_NS = 50_000
+"""Between two entries of the journal, while nothing but short jobs has its turn."""
 
 
 class ConcurrentRealizer(Realizer):
@@ -182,6 +185,7 @@ class ConcurrentRealizer(Realizer):
     def _start(self) -> None:
         """Begin the async jobs that are next, as far as there are slots."""
         self._is_to_start = False
+        self._journal.write()
         waiting, free = self._waiting, self._free
         now = time.monotonic_ns()
         while waiting and not self._interruption.is_ending:
@@ -301,9 +305,7 @@ class ConcurrentRealizer(Realizer):
         self._free.append(attempt.slot)
         self._go_on()
 
-    def _note(
-        self, attempt: Attempt, ended: Ended, times: tuple[float, float], now: int
-    ) -> None:
+    def _note(self, attempt: Attempt, ended: Ended, times: tuple[float, float], now: int) -> None:
         """Write it down, and keep it to be reported."""
         if isinstance(ended, Completed) and len(ended.result or "") > MAX_RESULT_BYTES:
             cut_result(ended)
@@ -313,7 +315,7 @@ class ConcurrentRealizer(Realizer):
         self._outbox.ended.append((attempt.sequence, ended))
         if now >= self._write_at:
             self._journal.write()
-            self._write_at = time.monotonic_ns() + JOURNAL_AFTER_NS
+            self._write_at = time.monotonic_ns() + WRITE_AFTER_NS
         if isinstance(ended, Completed) and _is_large(ended):
             self._outbox.send_reportable()
 

@@ -30,14 +30,18 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
 
 
 class Coroutines:
-    """Keeps its event loop from one job to the next, as long as no job leaves anything in it."""
+    """Keeps its event loop from one job to the next, as long as no job leaves anything in it.
+
+    It is asyncio's own: uvloop takes longer to begin and to stop than a short job.
+    """
 
     def __init__(self) -> None:
         import asyncio
 
         self._asyncio = asyncio
-        self._factory = loop_factory()
         self._runner: asyncio.Runner | None = None
+        self._tasks: list[asyncio.Task[Any]] = []
+        """Those that the running job has made; `asyncio.all_tasks` takes longer than a short job."""
 
     def encode(self, value: Any) -> str | None:
         """What `handle()` returned as JSON, awaited if it is to be; None for no result.
@@ -56,10 +60,20 @@ class Coroutines:
 
     def _run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         if self._runner is None:
-            self._runner = self._asyncio.Runner(loop_factory=self._factory)
+            self._runner = self._asyncio.Runner(loop_factory=self._asyncio.new_event_loop)
+            self._runner.get_loop().set_task_factory(self._make_task)
         loop, threads = self._runner.get_loop(), threading.active_count()
         try:
-            return loop.run_until_complete(coroutine)
+            return loop.run_until_complete(self._asyncio.Task(coroutine, loop=loop))
         finally:
-            if threading.active_count() > threads or self._asyncio.all_tasks(loop):
+            if self._tasks or threading.active_count() > threads:
                 self.close()
+                self._tasks.clear()
+
+    def _make_task(
+        self, loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any
+    ) -> asyncio.Task[Any]:
+        task = self._asyncio.Task(coroutine, loop=loop, **options)
+        self._tasks.append(task)
+        task.add_done_callback(self._tasks.remove)
+        return task

@@ -62,7 +62,8 @@ def start(given: str) -> None:
     page = SharedPage(launch.page)
     asynchronous = [name for name, cls in catalog.classes.items() if is_async(cls)]
     is_wide = launch.concurrency > 1 and bool(asynchronous)
-    realizer = _kind(launch, is_wide=is_wide)(page, channel, journal, jobs, catalog.specs, output, declared)
+    kind = _kind(launch, is_wide=is_wide)
+    realizer = kind(page, channel, journal, jobs, catalog.specs, output, declared)
     loaded = _loaded(catalog)
     loaded.asynchronous = asynchronous if is_wide else []
     channel.post(Report(loaded=loaded))

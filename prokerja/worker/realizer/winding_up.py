@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from prokerja.worker.realizer.event_loop import cancel_tasks, is_of_loop
+from prokerja.worker.realizer.event_loop import is_of_loop
 from prokerja.worker.realizer.interruption import Interrupted, Interruption
 from prokerja.worker.wire.shared_page import LAST, RUNNING
 

@@ -80,7 +80,7 @@ class SharedPage:
         return [(sequence, since) for sequence, since in both if sequence > IDLE]
 
     def enter(self, slot: int, sequence: int, since: int) -> None:
-        """This job runs there from now on, unless it is revoked: look at that afterwards."""
+        """A job runs there from now on, unless it is revoked: look at that afterwards."""
         at = FIRST_SLOT + CELLS_PER_SLOT * slot
         self.cells[at + 1] = since
         self.cells[at] = sequence
