@@ -17,6 +17,7 @@ from prokerja.worker_events import (
     HookFailed,
     JobCancelled,
     JobDescribed,
+    JobNotSuspended,
     JobResumed,
     JobStarted,
     JobSuspended,
@@ -239,6 +240,8 @@ class Pool:
         process.plan_check()
 
     def _suspend_or_resume(self, process: RealizerProcess) -> None:
+        for beside in process.refuse_suspension(self._suspended):
+            self._tell(JobNotSuspended(beside.id, self.results.name(beside)))
         _, job, _ = process.current()
         is_wanted = job is not None and (job.token, job.id) in self._suspended
         if is_wanted == process.suspension.is_on or process.kill_at is not None:

@@ -25,7 +25,7 @@ from prokerja.worker.wire.messages import Launch, Report
 from prokerja.worker.wire.shared_page import IDLE, JOURNALLING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from prokerja.model.claim import Claimed, Extra
     from prokerja.verdicts import Ended
@@ -285,6 +285,10 @@ class RealizerProcess:
             stop_family(self._process.pid)
             if sequence not in [one for one, *_ in self.running()]:  # it has ended meanwhile
                 self.resume()
+
+    def refuse_suspension(self, claims: Collection[Claim]) -> Sequence[Claimed]:
+        """Those of its jobs that are to stand still and cannot, as others run beside them."""
+        return ()
 
     def resume(self) -> None:
         """Have it go on, if it stands still."""

@@ -13,12 +13,16 @@ from prokerja.worker.wire.messages import Batch
 from prokerja.worker.wire.shared_page import LAST
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from prokerja.model.claim import Claimed, Extra
     from prokerja.worker.pool.exits import Cut, Exit
     from prokerja.worker.pool.process import Run
     from prokerja.worker.wire.journal import Claim
+
+
+BLOCKED_SECONDS = 0.5
+"""For which a job may keep the interpreter after it was cut short."""
 
 
 class WideInFlight(InFlight):
@@ -61,6 +65,11 @@ class WideProcess(RealizerProcess):
         self._seen_long: set[int] = set()
         self._give_up_at: dict[int, float] = {}
         """When to end all, if these jobs have not ended by then, which were cut short."""
+        self._blocking: dict[int, tuple[tuple[int, int], float]] = {}
+        """Those that had the interpreter then: their step, and when to end all if it still goes on.
+        """
+        self._refused: set[Claim] = set()
+        """What it was said of that it cannot be suspended."""
         self._at_death: dict[int, float] = {}
         """What it was running when it died, and when that had begun."""
         self._blamed: set[int] = set()
@@ -139,7 +148,10 @@ class WideProcess(RealizerProcess):
             super().cut_short(cut, seconds)
         elif self.ending is None:
             self.cuts[cut.sequence] = cut
-            self._give_up_at[cut.sequence] = time.monotonic() + seconds
+            now, step = time.monotonic(), self.page.running()
+            self._give_up_at[cut.sequence] = now + seconds
+            if step[0] == cut.sequence:
+                self._blocking[cut.sequence] = step, now + BLOCKED_SECONDS
             self.channel.post(Batch(0, {}, [], cut=[cut.sequence]))
 
     def end_cut(self) -> None:
@@ -149,11 +161,24 @@ class WideProcess(RealizerProcess):
 
     def give_up(self, now: float, seconds: float) -> bool:
         """End all, if a job does not heed that it was cut short."""
-        if self.ending is None and any(at <= now for at in self._give_up_at.values()):
-            self.end_for(Ending.CUT_SHORT)
-            self.terminate(seconds)
-            return True
-        return False
+        is_blocked = any(
+            at <= now and step == self.page.running() for step, at in self._blocking.values()
+        )
+        if self.ending is not None or not (
+            is_blocked or any(at <= now for at in self._give_up_at.values())
+        ):
+            return False
+        self.end_for(Ending.CUT_SHORT)
+        self.terminate(seconds)
+        return True
+
+    def refuse_suspension(self, claims: Collection[Claim]) -> Sequence[Claimed]:
+        """Those of its jobs that are to stand still and cannot, as others run beside them."""
+        running = [job for _, job, _ in self.running()] if len(self.jobs) > 1 else []
+        found = {(job.token, job.id): job for job in running if (job.token, job.id) in claims}
+        new = [job for claim, job in found.items() if claim not in self._refused]
+        self._refused = set(found)
+        return new
 
     def reap(self) -> Exit:
         """After its death: end what it has left, and tell how it ended."""
@@ -192,6 +217,7 @@ class WideProcess(RealizerProcess):
     def _moments(self, now: float) -> list[float]:
         """When something may have to be done for one of its jobs."""
         moments = [*self._give_up_at.values()]
+        moments += [at for _, at in self._blocking.values() if at > now]
         running = self.running()
         if len(running) < len(self.jobs):
             moments.append(now + LONG_JOB_SECONDS)
@@ -205,4 +231,5 @@ class WideProcess(RealizerProcess):
     def _remove(self, sequences: Sequence[int]) -> list[Claimed | None]:
         for sequence in sequences:
             self._give_up_at.pop(sequence, None)
+            self._blocking.pop(sequence, None)
         return super()._remove(sequences)

@@ -41,7 +41,7 @@ class Coroutines:
         self._asyncio = asyncio
         self._runner: asyncio.Runner | None = None
         self._tasks: list[asyncio.Task[Any]] = []
-        """Those that the running job has made; `asyncio.all_tasks` takes longer than a short job."""
+        """Those that the running job has made: `asyncio.all_tasks` takes as long as a short job."""
 
     def encode(self, value: Any) -> str | None:
         """What `handle()` returned as JSON, awaited if it is to be; None for no result.
