@@ -200,13 +200,14 @@ def test_an_async_job_steers_and_has_hooks(ahome: Home, width: int) -> None:
 def test_a_time_limit_ends_one_job_and_no_other(ahome: Home, loop: str) -> None:
     both_loops(ahome, loop)
     late = arun(ahome, CLEAN_UP.replace("{id}", "1"), timeout=0.3)
-    other = arun(ahome, WAIT)
+    other = arun(ahome, f"note('begin')\n{WAIT}")
     worker = wide(ahome)
     assert ahome.wait(late, "failed")["error"] == "ran longer than 0.3 s"
-    assert ahome.ledger() == ["cleaned up 1"]
+    assert ahome.ledger() == ["begin", "cleaned up 1"]
     assert ahome.statuses([other]) == ["processing"]
     ahome.open("gate")
     assert ahome.wait(other)["attempts"] == 1
+    assert ahome.ledger() == ["begin", "cleaned up 1"]
     assert "killed" not in worker.said()
 
 
@@ -354,11 +355,13 @@ def test_what_an_async_job_changes_in_its_process_is_put_back(ahome: Home, width
 def test_tasks_that_a_job_leaves_behind_are_cancelled(ahome: Home, width: int) -> None:
     arun(
         ahome,
-        "async def late():\n    try: await asyncio.sleep(600)\n    finally: note('ended')\n"
+        "async def late():\n"
+        "    try: await asyncio.sleep(600)\n"
+        "    except asyncio.CancelledError: note('cancelled')\n"
         "self.task = asyncio.create_task(late())\nawait asyncio.sleep(0)",
     )
     work(ahome, width=width)
-    assert ahome.ledger() == ["ended"]
+    assert ahome.ledger() == ["cancelled"]
 
 
 def test_a_job_that_others_run_beside_is_not_suspended_and_the_log_says_so(ahome: Home) -> None:
