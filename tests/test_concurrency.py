@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 import threading
 from collections import Counter
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from prokerja import Job
+from prokerja.testing import InProcessQueue
 from tests.harness.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -18,6 +22,16 @@ if TYPE_CHECKING:
 
     from tests.harness.home import Home
     from tests.harness.worker import Worker
+
+
+@dataclass
+class Double(Job):
+    n: int
+
+    async def handle(self) -> int:
+        await asyncio.sleep(0)
+        return 2 * self.n
+
 
 ARUN = """
 import asyncio
@@ -381,3 +395,10 @@ def test_many_short_async_jobs_complete_with_their_own_results(ahome: Home) -> N
     results = ahome.look("SELECT id, result FROM declaration ORDER BY id")
     assert [int(result) for _, result in results] == list(range(2000))
     assert Counter(ahome.statuses(ids)) == {"completed": 2000}
+
+
+def test_an_async_job_runs_in_the_process_of_a_test() -> None:
+    with InProcessQueue() as queue:
+        ids = [queue.declare(Double(n)) for n in range(3)]
+        queue.drain(raise_errors=True)
+        assert [queue.result(id) for id in ids] == [0, 2, 4]

@@ -98,6 +98,9 @@ class VoiceCapture(OutputCapture):
 
     def end_voice(self, voice: Voice) -> None:
         """Send what it has printed; what it prints from here on is nobody's."""
+        if voice.streams is None and voice.speaker not in self._announced.values():
+            voice.speaker = NOBODY
+            return
         for stream in (voice.streams or {}).values():
             with contextlib.suppress(Exception):  # the job may have closed it
                 stream.flush()

@@ -20,6 +20,7 @@ from prokerja.worker.realizer.attempts import (
     PerformerBeside,
     RunningBeside,
     StepsBeside,
+    identity,
 )
 from prokerja.worker.realizer.coroutines import is_async, loop_factory
 from prokerja.worker.realizer.interruption import Interrupted
@@ -39,17 +40,8 @@ from prokerja.worker.realizer.winding_up import ContextExecutor, InterruptionBes
 from prokerja.worker.wire.shared_page import REVOKED, revoked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from prokerja.model.declaration import Declaration
-    from prokerja.spec import JobSpec
     from prokerja.verdicts import Ended, Refusal
     from prokerja.worker.realizer.attempts import Given
-    from prokerja.worker.realizer.outcome import FollowUp
-    from prokerja.worker.wire.channel import Channel
-    from prokerja.worker.wire.journal import Journal
-    from prokerja.worker.wire.messages import Batch
-    from prokerja.worker.wire.shared_page import SharedPage
 
 
 WRITE_AFTER_NS = 50_000
@@ -72,21 +64,12 @@ class ConcurrentRealizer(Realizer):
     _steps: StepsBeside
     _output: VoiceCapture
 
-    def __init__(  # noqa: PLR0917  those of any realizer, and one more
-        self,
-        concurrency: int,
-        page: SharedPage,
-        channel: Channel[Batch],
-        journal: Journal,
-        classes: Mapping[str, Callable[..., Any]],
-        specs: Mapping[str, JobSpec],
-        output: VoiceCapture,
-        follow_ups: Callable[[list[FollowUp]], tuple[Declaration, ...]],
-    ) -> None:
-        super().__init__(page, channel, journal, classes, specs, output, follow_ups)
-        self.cells = page.cells
-        self._hooks = names_of_hooks(classes)
-        self._async = frozenset(name for name, cls in classes.items() if is_async(cls))
+    def __init__(self, concurrency: int, *given: Any) -> None:
+        """What else is given is what any realizer is."""
+        super().__init__(*given)
+        self.cells = self._page.cells
+        self._hooks = names_of_hooks(self._classes)
+        self._async = frozenset(name for name, cls in self._classes.items() if is_async(cls))
         self._waiting: deque[Given] = deque()
         """As `_jobs`, which are the plain ones that are next."""
         self._free = [*reversed(range(concurrency))]
@@ -208,7 +191,6 @@ class ConcurrentRealizer(Realizer):
             self._report_soon()
             return
         attempt = Attempt(self, given, extra, slot)
-        attempt.began = now
         self.in_flight[sequence] = attempt
         context = self._own_context.copy()
         context.run(VOICE.set, attempt)
@@ -237,7 +219,7 @@ class ConcurrentRealizer(Realizer):
         """Make its job, and call it; returns what `handle()` returned."""
         attempt.steps, attempt.progress = self._running.steps, self._running.progress
         attempt.job = job = self._classes[attempt.name](**fields(attempt.payload))
-        self._running.by_job[id(job)] = attempt
+        self._running.by_job[identity(job)] = attempt
         extra = attempt.extra
         if extra is None:
             return job.handle()
@@ -322,7 +304,7 @@ class ConcurrentRealizer(Realizer):
     def _remove(self, attempt: Attempt) -> None:
         self._name = attempt.name
         self.in_flight.pop(attempt.sequence, None)
-        self._running.by_job.pop(id(attempt.job), None)
+        self._running.by_job.pop(identity(attempt.job), None)
         self._steps.forget(attempt.sequence)
         attempt.job = attempt.task = None
 
@@ -354,4 +336,6 @@ class ConcurrentRealizer(Realizer):
 
 
 def _is_large(ended: Completed) -> bool:
-    return len(ended.result or "") > LARGE_BYTES or are_large(ended.follow_ups)
+    if ended.result and len(ended.result) > LARGE_BYTES:
+        return True
+    return bool(ended.follow_ups) and are_large(ended.follow_ups)

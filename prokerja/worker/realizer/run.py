@@ -104,9 +104,11 @@ class Realizer:
             names_of_hooks(classes), self._running, self._page, outbox, journal, self._interruption
         )
         self._perform = self._performer.perform
+        has_async = any(map(is_async, classes.values()))
+        self._coroutines = Coroutines() if has_async else None
         self._encode: Callable[[Any], str | None] = encode_result
-        if any(map(is_async, classes.values())):
-            self._encode = Coroutines().encode
+        if self._coroutines is not None:
+            self._encode = self._coroutines.encode
         self._extras: dict[int, Extra] = {}
         """What some jobs are given beside their payloads, by sequence number."""
         self._jobs: deque[tuple[int, tuple[int, int], int, str, str]] = deque()

@@ -89,6 +89,10 @@ def _capture(launch: Launch) -> OutputCapture:
 
 def _kind(launch: Launch, *, is_wide: bool) -> Callable[..., Realizer]:
     """What is to run the jobs; `is_wide` if several at once."""
+    if is_wide and launch.tracing:
+        from prokerja.worker.realizer.traced_concurrent import TracedConcurrentRealizer
+
+        return partial(TracedConcurrentRealizer, launch.concurrency, launch.tracing)
     if is_wide:
         from prokerja.worker.realizer.concurrent import ConcurrentRealizer
 
