@@ -210,9 +210,7 @@ def test_an_async_job_steers_and_has_hooks(ahome: Home, width: int) -> None:
     assert worker.end() == 0
 
 
-@loops
-def test_a_time_limit_ends_one_job_and_no_other(ahome: Home, loop: str) -> None:
-    both_loops(ahome, loop)
+def test_a_time_limit_ends_one_job_and_no_other(ahome: Home) -> None:
     late = arun(ahome, CLEAN_UP.replace("{id}", "1"), timeout=0.3)
     other = arun(ahome, f"note('begin')\n{WAIT}")
     worker = wide(ahome)
