@@ -400,3 +400,16 @@ def test_an_async_job_runs_in_the_process_of_a_test() -> None:
         ids = [queue.declare(Double(n)) for n in range(3)]
         queue.drain(raise_errors=True)
         assert [queue.result(id) for id in ids] == [0, 2, 4]
+
+
+def test_a_realizer_that_is_too_large_begins_no_more_and_what_runs_ends(ahome: Home) -> None:
+    waiting = arun(ahome, WAIT)
+    large = arun(ahome, "global kept\nkept = bytearray(300 * 2**20)\nreturn os.getpid()")
+    worker = wide(ahome, "--memory-limit", "250M")
+    pid = ahome.wait(large)["result"]
+    after = arun(ahome, "return os.getpid()")
+    wait_until(lambda: "250" in worker.said())
+    assert ahome.statuses([waiting, after]) == ["processing", "pending"]
+    ahome.open("gate")
+    assert ahome.wait(waiting)["attempts"] == 1
+    assert ahome.wait(after)["result"] != pid

@@ -34,7 +34,7 @@ class Launcher:
         options = self._options
         process = self._kind()(
             options.jobs, options.classes, self.lock, ring,
-            self._pump, options.environment(), options.tracing,
+            self._pump, options.environment(), options.tracing, service=options.service,
         )  # fmt: skip
         try:
             receive = partial(self.pool.receive, process)
@@ -48,12 +48,11 @@ class Launcher:
         return process
 
     def _kind(self) -> Callable[..., RealizerProcess]:
-        width = self._options.service.concurrency
-        if width == 1:
+        if self._options.service.concurrency == 1:
             return RealizerProcess
         from prokerja.worker.pool.wide import WideProcess
 
-        return partial(WideProcess, width, self.pool.is_async)
+        return partial(WideProcess, self.pool.is_async)
 
     def release(self, process: RealizerProcess) -> None:
         """Listen to it no more: it has ended."""

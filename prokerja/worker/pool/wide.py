@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from prokerja.model.claim import Claimed, Extra
     from prokerja.worker.pool.exits import Cut, Exit
     from prokerja.worker.pool.process import Run
+    from prokerja.worker.service import Service
     from prokerja.worker.wire.journal import Claim
 
 
@@ -28,8 +29,10 @@ BLOCKED_SECONDS = 0.5
 class WideInFlight(InFlight):
     """Async jobs up to `width`, one plain one that is not known to be short, and short ones."""
 
-    def __init__(self, width: int, is_async: Callable[[Claimed], bool]) -> None:
-        super().__init__()
+    def __init__(
+        self, width: int, is_async: Callable[[Claimed], bool], most: int | None = None
+    ) -> None:
+        super().__init__(most)
         self._width = width
         self._is_async = is_async
 
@@ -56,12 +59,12 @@ class WideInFlight(InFlight):
 
 
 class WideProcess(RealizerProcess):
-    """One of them. `is_async` tells of which jobs it runs up to `width` at once."""
+    """One of them. `is_async` tells of which jobs it runs several at once."""
 
-    def __init__(self, width: int, is_async: Callable[[Claimed], bool], *given: Any) -> None:
-        super().__init__(*given, concurrency=width)
-        self._width = width
-        self.in_flight = WideInFlight(width, is_async)
+    def __init__(self, is_async: Callable[[Claimed], bool], *given: Any, service: Service) -> None:
+        super().__init__(*given, service=service)
+        self._width = width = service.concurrency
+        self.in_flight = WideInFlight(width, is_async, service.realizer_jobs)
         self._seen_long: set[int] = set()
         self._give_up_at: dict[int, float] = {}
         """When to end all, if these jobs have not ended by then, which were cut short."""
@@ -187,7 +190,7 @@ class WideProcess(RealizerProcess):
         self._blamed = {holder} & self._at_death.keys() or set(self._at_death)
         exit = super().reap()
         running = next(iter(self._blamed), 0)
-        return exit._replace(running=running, last_begun=begun)
+        return exit._replace(running=running, last_begun=begun, cost=None)
 
     def exit_for(self, sequence: int, exit: Exit) -> Exit:
         """After its death: what that means for one of its jobs."""

@@ -105,6 +105,7 @@ class ConcurrentRealizer(SettlingRealizer):
         """Begin the async jobs that are next, as far as there are slots."""
         self._is_to_start = False
         self._journal.write()
+        self._check_size()
         waiting, free = self._waiting, self._free
         now = time.monotonic_ns()
         while waiting and not self._interruption.is_ending:

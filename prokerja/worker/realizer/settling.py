@@ -74,6 +74,9 @@ class SettlingRealizer(Realizer):
         """Whether that is in a moment, and not at once."""
         self._write_at = 0
 
+    def _check_size(self) -> None:
+        """Drop what waits if it may not run here any more; without a limit, nothing says so."""
+
     def _start_soon(self) -> None:
         """Begin more jobs, now that there is room."""
         raise NotImplementedError

@@ -19,8 +19,11 @@ from prokerja.hooks import hooks_of
 from prokerja.model.declaration import SHELL
 from prokerja.spec import Broken
 from prokerja.text import utf8
+from prokerja.worker import memory
 from prokerja.worker.output.capture import OutputCapture
 from prokerja.worker.realizer.coroutines import is_async
+from prokerja.worker.realizer.deafness import Deafness
+from prokerja.worker.realizer.niceness import be_nice
 from prokerja.worker.realizer.outcome import follow_ups
 from prokerja.worker.realizer.parent_death import die_with_parent
 from prokerja.worker.realizer.run import Realizer
@@ -38,11 +41,14 @@ if TYPE_CHECKING:
 
 def start(given: str) -> None:
     """Load the jobs, say so, and work; `given` is a Launch as JSON."""
+    Deafness()
     launch = json.decode(given, type=Launch)
     if launch.lock >= 0:  # the journal is written there
         low, launch.lock = launch.lock, duplicate_high(launch.lock)
         os.close(low)
     die_with_parent(launch.alive)
+    if launch.nice:
+        be_nice(launch.nice)
     close_in_children([*launch.own, launch.lock])
     sys.path.extend(entry for entry in launch.path if entry not in sys.path)
     output = _capture(launch)
@@ -64,7 +70,7 @@ def start(given: str) -> None:
     is_wide = launch.concurrency > 1 and bool(asynchronous)
     kind = _kind(launch, is_wide=is_wide)
     realizer = kind(page, channel, journal, jobs, catalog.specs, output, declared)
-    loaded = _loaded(catalog)
+    loaded = _loaded(catalog, memory.held(os.getpid()) if launch.memory_limit else 0)
     loaded.asynchronous = asynchronous if is_wide else []
     channel.post(Report(loaded=loaded))
     realizer.run(launch.requests)
@@ -88,28 +94,40 @@ def _capture(launch: Launch) -> OutputCapture:
 
 
 def _kind(launch: Launch, *, is_wide: bool) -> Callable[..., Realizer]:
-    """What is to run the jobs; `is_wide` if several at once."""
-    if is_wide and launch.tracing:
-        from prokerja.worker.realizer.traced_concurrent import TracedConcurrentRealizer
+    """The realizer that does what was asked for, and looks at nothing else.
 
-        return partial(TracedConcurrentRealizer, launch.concurrency, launch.tracing)
-    if is_wide:
-        from prokerja.worker.realizer.concurrent import ConcurrentRealizer
-
-        return partial(ConcurrentRealizer, launch.concurrency)
-    if launch.tracing:
+    It runs several jobs at once if it `is_wide`.
+    """
+    kind: type[Realizer] = _wide_kind(launch) if is_wide else Realizer
+    if launch.tracing and not is_wide:
         from prokerja.worker.realizer.traced import TracedRealizer
 
-        return partial(TracedRealizer, launch.tracing)
-    return Realizer
+        kind = TracedRealizer
+    if launch.memory_limit:
+        from prokerja.worker.realizer.memory_limit import limited
+
+        kind = limited(kind, launch.memory_limit)
+    given: list[object] = [launch.concurrency] if is_wide else []
+    make: Callable[..., Realizer] = kind
+    return partial(make, *given, *([launch.tracing] if launch.tracing else []))
 
 
-def _loaded(catalog: Catalog) -> Loaded:
+def _wide_kind(launch: Launch) -> type[Realizer]:
+    if launch.tracing:
+        from prokerja.worker.realizer.traced_concurrent import TracedConcurrentRealizer
+
+        return TracedConcurrentRealizer
+    from prokerja.worker.realizer.concurrent import ConcurrentRealizer
+
+    return ConcurrentRealizer
+
+
+def _loaded(catalog: Catalog, size: int) -> Loaded:
     broken = [Broken(one.file, utf8(one.error)) for one in catalog.broken]
     specs = [*catalog.specs.values(), *catalog.shadowed]
     found = {name: sorted(hooks_of(cls)) for name, cls in catalog.classes.items()}
     hooks = {name: names for name, names in found.items() if names}
-    return Loaded(os.getpid(), specs, broken, catalog.stamps, hooks)
+    return Loaded(os.getpid(), specs, broken, catalog.stamps, hooks, size)
 
 
 def close_in_children(descriptors: list[int]) -> None:
