@@ -103,7 +103,7 @@ class Pool:
     def run(self, now: float) -> None:
         """Start the realizers that are missing, enforce limits, let nothing wait behind a long job.
 
-        Raises CatalogError if the first realizer cannot load the jobs.
+        Raises JobsNotLoaded if the first realizer cannot load the jobs.
         """
         while not self.stopping and now >= self._starter.due and (free := self._free_rings()):
             process = self._starter.start(min(free))
