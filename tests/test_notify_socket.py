@@ -196,29 +196,60 @@ def test_a_worker_in_a_program_does_not_speak_for_it(home: Home, listener: Liste
     assert listener.words() == []
 
 
+def parts(**given: Any) -> Any:
+    """Those of a worker that has nothing to do."""
+    taking, summary = Taking(), SimpleNamespace(queues=[])
+    return SimpleNamespace(
+        repository=SimpleNamespace(summary=lambda queue, now: summary),
+        requests=SimpleNamespace(reason=""),
+        pool=SimpleNamespace(processes=[], stopping=False),
+        turns=SimpleNamespace(has_claimed=given["has_claimed"], totals=SimpleNamespace(count=0)),
+        holds=Holds(lambda event: None),
+        options=SimpleNamespace(taking=lambda: taking, service=Service()),
+    )
+
+
 def test_to_start_afresh_is_no_stop(listener: Listener) -> None:
-    now, taking = 0.0, Taking()
-    requests, pool = SimpleNamespace(reason=""), SimpleNamespace(processes=[], stopping=False)
-    turns = SimpleNamespace(has_claimed=True, totals=SimpleNamespace(count=0))
-    options = SimpleNamespace(taking=lambda: taking, service=Service())
-    summary = SimpleNamespace(queues=[])
-    parts: Any = SimpleNamespace(
-        repository=SimpleNamespace(summary=lambda queue, now: summary), requests=requests,
-        pool=pool, turns=turns, holds=Holds(lambda event: None), options=options,
-    )  # fmt: skip
-    duty = Systemd(parts, NotifySocket(listener.address), None)
-    duty.run(now)
+    worker = parts(has_claimed=True)
+    duty = Systemd(worker, NotifySocket(listener.address), None)
+    duty.run(0.0)
     assert duty.due is None
     duty.reload()
     assert duty.due == 0.0
     before = time.monotonic_ns() // 1000
-    duty.run(now)
-    requests.reason, pool.stopping = "heard SIGHUP", True
+    duty.run(0.0)
+    worker.requests.reason, worker.pool.stopping = "heard SIGHUP", True
     assert duty.due is None
-    duty.run(now)
+    duty.run(0.0)
     first, second, third = (listener.words(), listener.messages)[1]
     assert first == ["READY=1", "STATUS=queues: all; 0 running, 0 pending"]
     assert second[0] == "RELOADING=1"
     assert before <= int(second[1].removeprefix("MONOTONIC_USEC=")) <= time.monotonic_ns() // 1000
     assert third == ["STATUS=reloading: heard SIGHUP; 0 running"]
+    duty.close()
+
+
+def test_a_worker_that_takes_no_jobs_for_a_reason_is_ready_and_says_why(
+    listener: Listener,
+) -> None:
+    worker = parts(has_claimed=False)
+    duty = Systemd(worker, NotifySocket(listener.address), None)
+    duty.run(0.0)
+    worker.holds.hold("disk", "only 12 MB\nare free", 0.0)
+    assert duty.due == 0.0
+    duty.run(0.0)
+    worker.holds.lift("disk")
+    worker.turns.has_claimed = True
+    assert duty.due == 1.0, "a second after the last"
+    duty.run(1.0)
+    assert duty.due is None
+    listener.words()
+    assert listener.messages == [
+        ["STATUS=loading the jobs"],
+        [
+            "READY=1",
+            r"STATUS=queues: all; 0 running, 0 pending; taking no jobs: only 12 MB\nare free",
+        ],
+        ["STATUS=queues: all; 0 running, 0 pending"],
+    ]
     duty.close()
