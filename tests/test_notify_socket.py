@@ -196,43 +196,44 @@ def test_a_worker_in_a_program_does_not_speak_for_it(home: Home, listener: Liste
     assert listener.words() == []
 
 
-def parts(**given: Any) -> Any:
-    """Those of a worker that has nothing to do."""
+def test_to_start_afresh_is_no_stop(home: Home, listener: Listener) -> None:
+    worker = home.worker()
+    id = home.run("wait_for('gate')")
+    listener.wait_for_status("queues: all; 1 running, 0 pending".__eq__)
+    before = time.monotonic_ns() // 1000
+    worker.send(signal.SIGHUP)
+    listener.wait("RELOADING=1")
+    [moment] = [word for word in listener.words() if word.startswith("MONOTONIC_USEC=")]
+    assert before <= int(moment.removeprefix("MONOTONIC_USEC=")) <= time.monotonic_ns() // 1000
+    other = home.run("pass")
+    home.wait(other)  # another worker takes it, which is nobody to systemd
+    assert listener.words().count("READY=1") == 1
+    home.open("gate")
+    home.wait(id)
+    wait_until(lambda: listener.words().count("READY=1") == 2)
+    assert "STOPPING=1" not in listener.words()
+    worker.send(signal.SIGTERM)
+    assert worker.end() == 0
+    listener.wait("STOPPING=1")
+
+
+def idle_parts() -> Any:
+    """Those of a worker that has nothing to do, and has not claimed yet."""
     taking, summary = Taking(), SimpleNamespace(queues=[])
     return SimpleNamespace(
         repository=SimpleNamespace(summary=lambda queue, now: summary),
-        requests=SimpleNamespace(reason=""),
+        requests=SimpleNamespace(reason="", restart=False),
         pool=SimpleNamespace(processes=[], stopping=False),
-        turns=SimpleNamespace(has_claimed=given["has_claimed"], totals=SimpleNamespace(count=0)),
+        turns=SimpleNamespace(has_claimed=False, totals=SimpleNamespace(count=0)),
         holds=Holds(lambda event: None),
         options=SimpleNamespace(taking=lambda: taking, service=Service()),
     )
 
 
-def test_to_start_afresh_is_no_stop(listener: Listener) -> None:
-    worker = parts(has_claimed=True)
-    duty = Systemd(worker, NotifySocket(listener.address), None)
-    duty.run(0.0)
-    assert duty.due is None
-    duty.reload()
-    assert duty.due == 0.0
-    before = time.monotonic_ns() // 1000
-    duty.run(0.0)
-    worker.requests.reason, worker.pool.stopping = "heard SIGHUP", True
-    assert duty.due is None
-    duty.run(0.0)
-    first, second, third = (listener.words(), listener.messages)[1]
-    assert first == ["READY=1", "STATUS=queues: all; 0 running, 0 pending"]
-    assert second[0] == "RELOADING=1"
-    assert before <= int(second[1].removeprefix("MONOTONIC_USEC=")) <= time.monotonic_ns() // 1000
-    assert third == ["STATUS=reloading: heard SIGHUP; 0 running"]
-    duty.close()
-
-
 def test_a_worker_that_takes_no_jobs_for_a_reason_is_ready_and_says_why(
     listener: Listener,
 ) -> None:
-    worker = parts(has_claimed=False)
+    worker = idle_parts()
     duty = Systemd(worker, NotifySocket(listener.address), None)
     duty.run(0.0)
     worker.holds.hold("disk", "only 12 MB\nare free", 0.0)

@@ -33,7 +33,6 @@ class Systemd:
         self._feed_seconds = None if watchdog is None else watchdog / 2
         self._feed_at = 0.0
         self._quiet_until = 0.0
-        self._is_reloading = False
         self._state, self._status = LOADING, ""
         """What systemd was last told."""
         self._news: tuple[object, ...] = ()
@@ -67,19 +66,12 @@ class Systemd:
             self._state, self._news, self._status = state, news, status
             self._feed_at = now + (self._feed_seconds or 0.0)
 
-    def reload(self) -> None:
-        """The worker is to end what runs and start afresh, which is no stop to systemd.
-
-        Whoever goes on in its place says that it is ready.
-        """
-        self._is_reloading = True
-
     def close(self) -> None:
         """Say nothing any more."""
         self._socket.close()
 
     def _state_now(self) -> str:
-        if self._is_reloading:
+        if self._requests.restart:  # whoever goes on as this process says that it is ready
             return RELOADING
         if self._requests.reason or self._pool.stopping:
             return STOPPING
