@@ -200,6 +200,7 @@ def test_to_start_afresh_is_no_stop(home: Home, listener: Listener) -> None:
     worker = home.worker()
     id = home.run("wait_for('gate')")
     listener.wait_for_status("queues: all; 1 running, 0 pending".__eq__)
+    wait_until(lambda: home.running(id))
     before = time.monotonic_ns() // 1000
     worker.send(signal.SIGHUP)
     listener.wait("RELOADING=1")
