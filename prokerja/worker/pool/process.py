@@ -358,7 +358,7 @@ class RealizerProcess:
         """What the job has used that it was running; `spent` is in ns."""
         if exit.running < 1 or time.monotonic() - exit.began < COUNTED_SECONDS:
             return None
-        return Cost(peak or None, spent / 1e9 or None)
+        return Cost(peak or None, spent / 1e9 or None) if peak or spent else None
 
     def exit_for(self, sequence: int, exit: Exit) -> Exit:
         """After its death: what that means for one of its jobs."""
