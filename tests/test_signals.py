@@ -185,6 +185,18 @@ def test_who_takes_jobs_meanwhile_finishes_when_the_other_is_killed(home: Home) 
     wait_until(lambda: gone(relief))
 
 
+def test_a_worker_whose_new_settings_are_wrong_leaves_nobody_behind(home: Home) -> None:
+    [first, second], worker = relieved(home, "--grace", "0s")
+    family = worker.family()
+    place = home.path / "home/.config/prokerja"
+    place.mkdir(parents=True)
+    (place / "prokerja.toml").write_text("keep_completed = 'for long'")
+    home.queue.cancel(first)
+    assert worker.end(10) == 2
+    assert all(map(gone, family))
+    assert home.statuses([second]) == ["pending"]
+
+
 def test_jobs_left_to_do_are_counted_across_a_fresh_start(home: Home) -> None:
     home.run_each(["pass"] * 2)
     worker = home.worker("--max-jobs", 5)
@@ -350,7 +362,8 @@ def test_a_realizer_that_is_used_up_does_not_keep_jobs_from_another() -> None:
     taken, full = pool.assign(map(job, (2, 3, 4)))
     assert [one.id for one in taken] == [2, 3, 4]
     assert not full
-    assert used_up.is_exhausted
+    [batch] = used_up.take_batches({job(2).lane: "job"}, {})
+    assert len(batch.jobs) == 1
 
 
 def job(id: int) -> Claimed:
