@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import closing
 from typing import Annotated
 
 from prokerja.commandline import Option
@@ -96,46 +95,45 @@ def run(
 
     Example: prokerja realization:start --queue urgent=5 --queue default=1 --realizers 4
     """
-    with closing(of_this_process()) as restart:
-        patience = duration(grace, "--grace")
-        if realizers > MAX_REALIZERS:
-            raise BadOption(f"realizers: {realizers} are too many; give {MAX_REALIZERS} or fewer")
-        queues = _queues(queue)
-        source = Queue.of(place)
-        shows_progress = until_empty and sys.stderr.isatty()
-        talk = ProgressLog(_waiting(source, [*queues])) if shows_progress else WorkerLog()
-        background = BackgroundLog(talk)
-        worker = Worker(
-            source,
-            place.jobs if place.jobs_named else None,
-            queues=queues,
-            realizers=realizers,
-            until_empty=until_empty,
-            max_jobs=max_jobs,
-            grace=patience,
-            same_as=same_as,
-            verbose=verbose,
-            on_event=background.tell,
-            max_time=_duration(max_time, "--max-time"),
-            idle_exit=_duration(idle_exit, "--idle-exit"),
-            jitter=duration(jitter, "--jitter"),
-            sleep_jitter=duration(sleep_jitter, "--sleep-jitter"),
-            realizer_jobs=realizer_jobs,
-            nice=nice,
-            concurrency=concurrency,
-            memory_limit=None if memory_limit is None else size(memory_limit, "--memory-limit"),
-            memory_free=size(memory_free, "--memory-free"),
-            memory_learn=memory_learn,
-            disk_free=size(disk_free, "--disk-free"),
-            watch=not no_watch,
-        )
-        worker.restart = restart
-        with source, background:
-            worker.run()
-        if worker.restart_wanted:
-            restart.execute()
-        leave_if_unread(worker.exit_code)
-        return worker.exit_code
+    patience = duration(grace, "--grace")
+    if realizers > MAX_REALIZERS:
+        raise BadOption(f"realizers: {realizers} are too many; give {MAX_REALIZERS} or fewer")
+    queues = _queues(queue)
+    source = Queue.of(place)
+    shows_progress = until_empty and sys.stderr.isatty()
+    talk = ProgressLog(_waiting(source, [*queues])) if shows_progress else WorkerLog()
+    background = BackgroundLog(talk)
+    worker = Worker(
+        source,
+        place.jobs if place.jobs_named else None,
+        queues=queues,
+        realizers=realizers,
+        until_empty=until_empty,
+        max_jobs=max_jobs,
+        grace=patience,
+        same_as=same_as,
+        verbose=verbose,
+        on_event=background.tell,
+        max_time=_duration(max_time, "--max-time"),
+        idle_exit=_duration(idle_exit, "--idle-exit"),
+        jitter=duration(jitter, "--jitter"),
+        sleep_jitter=duration(sleep_jitter, "--sleep-jitter"),
+        realizer_jobs=realizer_jobs,
+        nice=nice,
+        concurrency=concurrency,
+        memory_limit=None if memory_limit is None else size(memory_limit, "--memory-limit"),
+        memory_free=size(memory_free, "--memory-free"),
+        memory_learn=memory_learn,
+        disk_free=size(disk_free, "--disk-free"),
+        watch=not no_watch,
+    )
+    worker.restart = restart = of_this_process()
+    with source, background:
+        worker.run()
+    if worker.restart_wanted:
+        restart.execute()
+    leave_if_unread(worker.exit_code)
+    return worker.exit_code
 
 
 def _duration(text: str | None, what: str) -> float | None:

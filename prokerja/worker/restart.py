@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from msgspec import MsgspecError, Struct, json
@@ -137,8 +138,9 @@ class Restart:
             self.forget(relief)
 
 
+@cache
 def of_this_process() -> Restart:
-    """That of the program that runs here; called once."""
+    """That of the program that runs here; raises BadOption for what nobody should have told it."""
     return Restart([sys.executable, *sys.orig_argv[1:]])
 
 
