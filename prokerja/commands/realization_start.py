@@ -129,13 +129,10 @@ def run(
         systemd=True,
     )
     worker.restart = restart = of_this_process()
-    try:
-        with source, background:
-            worker.run()
-        if worker.restart_wanted:
-            restart.execute()
-    finally:
-        restart.close()
+    with source, background:
+        worker.run()
+    if worker.restart_wanted:
+        restart.execute()
     leave_if_unread(worker.exit_code)
     return worker.exit_code
 
