@@ -11,6 +11,8 @@ class WorkerStarted:
     realizers: int
     queues: tuple[str, ...]
     names: tuple[str, ...]
+    weights: tuple[int, ...] = ()
+    """Those of the queues, if they have any."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,15 @@ class JobStarted:
     id: int
     name: str
     attempt: int
+
+
+@dataclass(frozen=True)
+class JobCompleted:
+    """A job has completed that had been running for a while; short ones are only counted."""
+
+    id: int
+    name: str
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -240,6 +251,7 @@ Event = (
     | JobsRecovered
     | LockLeft
     | JobStarted
+    | JobCompleted
     | JobDescribed
     | JobCancelled
     | JobSuspended
