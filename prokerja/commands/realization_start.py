@@ -134,6 +134,7 @@ def run(
         memory_learn=memory_learn,
         disk_free=size(disk_free, "--disk-free"),
         watch=not no_watch,
+        titles=True,
     )
     with source, others, background:
         worker.run()

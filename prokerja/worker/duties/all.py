@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from prokerja.worker.duties.listeners import Listeners
     from prokerja.worker.duties.maintenance import Maintenance
     from prokerja.worker.duties.signals import StopRequests
+    from prokerja.worker.duties.titles import Titles
     from prokerja.worker.holds import Holds
     from prokerja.worker.loop import EventLoop
     from prokerja.worker.options import WorkerOptions
@@ -72,6 +73,8 @@ class Duties:
         ]  # fmt: skip
         if self._listeners:
             self._all.append(self._listeners)
+        if titles := _titles_of(parts):
+            self._all.append(titles)
 
     def __iter__(self) -> Iterator[Duty]:
         return iter(self._all)
@@ -103,3 +106,13 @@ def _listeners_of(parts: Parts) -> Listeners | None:
 
     environment = options.environment()
     return Listeners(options.db, options.jobs, parts.after, environment, parts.loop, parts.tell)
+
+
+def _titles_of(parts: Parts) -> Titles | None:
+    if not parts.options.service.titles:
+        return None
+    from prokerja.titles import title_setter
+    from prokerja.worker.duties.titles import Titles
+
+    set_title = title_setter()
+    return Titles(parts.pool, set_title) if set_title else None

@@ -262,6 +262,7 @@ class Pool:
             if not self.results.has_ended(job):
                 self._tell(JobStarted(job.id, self.results.name(job), job.attempt))
             process.revoke()
+            process.show_title(self.results.name(job))
         process.request_report()
         self.results.unassigned += process.take_back()
         sequence, current, since = process.current()

@@ -56,6 +56,8 @@ class RealizerProcess:
         pump: Pump,
         environment: Mapping[str, str] | None = None,
         tracing: str = "",
+        *,
+        titles: bool = False,
     ) -> None:
         self._descriptors = descriptors = Descriptors(pump.add)
         self.page = descriptors.page
@@ -66,6 +68,7 @@ class RealizerProcess:
             requests=descriptors.requests, mark=descriptors.tap.mark, lock=lock, ring=ring,
             jobs=portable(jobs), classes=list(classes),
             path=[portable(os.path.abspath(entry)) for entry in sys.path], tracing=tracing,
+            titles=titles,
         )  # fmt: skip
         with contextlib.ExitStack() as undo:
             undo.callback(descriptors.close)
@@ -88,6 +91,7 @@ class RealizerProcess:
         self.ring = ring
         """Which ring of the lock's file holds its journal."""
         self.in_flight = InFlight()
+        self._titles = titles
         self.ready = False
         self.loading = ""
         """The job file that it imports, before it is ready."""
@@ -182,6 +186,12 @@ class RealizerProcess:
         sequence, _, _ = self.current()
         if sequence == self._long and next(iter(self.jobs), sequence) < sequence:
             self._poke()
+
+    def show_title(self, name: str) -> None:
+        """Have it tell in its title, if it has one, that it runs a job of this name."""
+        sequence, job, _ = self.current()
+        if self._titles and job is not None:
+            self._poke(f"\n{sequence} {name} {job.id}\n".encode())
 
     def confirm_step(self) -> None:
         """Tell it that one more of its steps, in the order in which they came, is on the disk."""
@@ -318,10 +328,10 @@ class RealizerProcess:
             self.check_at = None
         return jobs
 
-    def _poke(self) -> None:
+    def _poke(self, request: bytes = b".") -> None:
         """Have it look up, unless it is yet to look up for the last time."""
         with contextlib.suppress(BrokenPipeError, BlockingIOError):
-            os.write(self._descriptors.request, b".")
+            os.write(self._descriptors.request, request)
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process.returncode is None:

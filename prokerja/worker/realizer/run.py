@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from prokerja.spec import JobSpec
     from prokerja.worker.output.capture import OutputCapture
     from prokerja.worker.realizer.outcome import FollowUp
+    from prokerja.worker.realizer.titles import Titles
     from prokerja.worker.wire.channel import Channel
     from prokerja.worker.wire.journal import Journal
     from prokerja.worker.wire.messages import Batch
@@ -62,6 +63,7 @@ LONG_JOB_NS = 5_000_000
 """Of a job after which it is looked at what it has changed in this process."""
 QUICK_JOB_NS = 200_000
 """A job slower than this may start processes, so it is announced beforehand."""
+MAX_REQUESTS_BYTES = 2**12
 LARGE_BYTES = 2**16
 """A result, or follow-ups, of more than this are reported by themselves: frames stay small."""
 
@@ -107,11 +109,13 @@ class Realizer:
         self._epoch = 0.0
         self._name = ""
         """Of the last job that was run."""
+        self.titles: Titles | None = None
+        """What shows in its title which long job it runs, if it has one."""
         self._spoiled = False
         """Whether it was changed for good, so that it has to be replaced."""
 
     def run(self, requests: int) -> None:
-        """Work until the supervisor hangs up; each byte of `requests` asks for a report."""
+        """Work until the supervisor hangs up; what comes in `requests` asks for a report."""
         self._poll.register(self._channel.socket, select.POLLIN)
         threading.Thread(target=self._report_on_request, args=(requests,), daemon=True).start()
         self._interruption.install()
@@ -252,6 +256,8 @@ class Realizer:
 
     def _restore(self, name: str) -> None:
         """Put back what this job has changed in this process, or have it replaced."""
+        if self.titles is not None:
+            self.titles.clear()
         if not self._spoiled and (lost := self._state.restore()):
             self._spoiled = True
             self._outbox.report.spoiled = (name, ", ".join(lost))
@@ -274,9 +280,11 @@ class Realizer:
 
     def _report_on_request(self, requests: int) -> None:
         """Report what has ended while the running job goes on: the supervisor asks for it."""
-        while os.read(requests, 64):
+        while asked := os.read(requests, MAX_REQUESTS_BYTES):
             self._steps.wake()
             self._outbox.send_reportable()
+            if self.titles is not None:
+                self.titles.take(asked)
 
 
 def _are_large(declared: tuple[Declaration, ...]) -> bool:

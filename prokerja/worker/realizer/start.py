@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from prokerja.catalog.loading import Loaded as Catalog
+    from prokerja.worker.realizer.titles import Titles
 
 
 def start(given: str) -> None:
@@ -61,6 +62,7 @@ def start(given: str) -> None:
     page = SharedPage(launch.page)
     kind = _traced(launch.tracing) if launch.tracing else Realizer
     realizer = kind(page, channel, journal, jobs, catalog.specs, output, declared)
+    realizer.titles = _titles(page) if launch.titles else None
     channel.post(Report(loaded=_loaded(catalog)))
     realizer.run(launch.requests)
     output.flush()
@@ -71,6 +73,14 @@ def command(output: OutputCapture, **payload: Any) -> Any:
     from prokerja.worker.realizer.command import Command
 
     return Command(*output.speaker, **payload)
+
+
+def _titles(page: SharedPage) -> Titles | None:
+    from prokerja.titles import title_setter
+    from prokerja.worker.realizer.titles import Titles
+
+    set_title = title_setter()
+    return Titles(set_title, page) if set_title else None
 
 
 def _traced(seed: str) -> Callable[..., Realizer]:

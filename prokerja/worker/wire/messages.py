@@ -28,7 +28,7 @@ class Launch(Struct):
     alive: int
     """Closed at the other end when the supervisor dies."""
     requests: int
-    """Each byte asks for a report."""
+    """Whatever comes there asks for a report; a line with a job's number and a text, to show it."""
     mark: str
     """What it announces in its output who speaks with."""
     lock: int
@@ -43,6 +43,8 @@ class Launch(Struct):
     """Where the supervisor imports from."""
     tracing: str = ""
     """The seed of the ids of attempts' spans; empty if they have none."""
+    titles: bool = False
+    """Whether its title is to say what it runs."""
 
     @property
     def own(self) -> tuple[int, ...]:
