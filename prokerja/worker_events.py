@@ -170,6 +170,19 @@ class RealizerReplaced:
 
 
 @dataclass(frozen=True)
+class LeftBehind:
+    """A job has ended, and threads or processes that it has started have not."""
+
+    pid: int
+    """The realizer's."""
+    name: str
+    """The job's; reported once for each."""
+    what: str
+    stays: bool
+    """Whether the realizer is replaced for that; if not, it was ended."""
+
+
+@dataclass(frozen=True)
 class RealizerNotStarted:
     """The system had no room for one more process, or lacks what it needs; it is tried again."""
 
@@ -264,6 +277,7 @@ Event = (
     | JobsSettled
     | RealizerDied
     | RealizerReplaced
+    | LeftBehind
     | RealizerNotStarted
     | ListenersEnded
     | FileUnwatched

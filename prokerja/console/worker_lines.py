@@ -150,6 +150,14 @@ def _(event: events.RealizerReplaced) -> Line:
 
 
 @_line.register
+def _(event: events.LeftBehind) -> Line:
+    fate = f"so realizer {event.pid} is replaced each time, which takes a moment"
+    if not event.stays:
+        fate = "which is ended each time"
+    return Line(WARNING, f"{event.name} leaves something running: {cut(event.what)}; {fate}")
+
+
+@_line.register
 def _(event: events.RealizerNotStarted) -> Line:
     again = human(event.retry_in)
     text = f"no realizer could be started, trying again in {again}: {cut(event.error)}"

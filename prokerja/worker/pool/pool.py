@@ -6,6 +6,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from prokerja.verdicts import Advice, Released
+from prokerja.worker.pool.complaints import Complaints
 from prokerja.worker.pool.durations import SECONDS_PER_BYTE
 from prokerja.worker.pool.ending import Ending
 from prokerja.worker.pool.exits import Cut, too_long
@@ -20,7 +21,6 @@ from prokerja.worker_events import (
     JobResumed,
     JobStarted,
     JobSuspended,
-    RealizerReplaced,
     TracingFailed,
 )
 
@@ -77,8 +77,7 @@ class Pool:
         """Of the job files, as they were last loaded."""
         self._suspended: Collection[Claim] = ()
         """The jobs that are to stand still, by token and id."""
-        self._spoilers: set[str] = set()
-        """Jobs reported to change their process for good."""
+        self._complaints = Complaints(tell)
 
     @property
     def busy(self) -> bool:
@@ -316,8 +315,7 @@ class Pool:
         for error in report.tracing_errors:
             self._tell(TracingFailed(error))
         self.results.take_ended(process, report.ended)
-        if report.spoiled is not None:
-            self._replace(process, *report.spoiled)
+        self._complaints.take(process, report)
         if report.unfit or report.unknown:
             process.outdated = process.stamps != self._stamps
         self.results.take_refused(process, report)
@@ -342,15 +340,6 @@ class Pool:
         process.pid = loaded.pid
         process.stamps = self._stamps = loaded.stamps
         self.loaded.append(loaded)
-
-    def _replace(self, process: RealizerProcess, name: str, what: str) -> None:
-        """A job has changed its process for good; reported once for each job name."""
-        if process.spoiled or not process.page.last_begun():
-            raise WireError("it has no job to be spoiled by")
-        process.spoiled = True
-        if name not in self._spoilers:
-            self._spoilers.add(name)
-            self._tell(RealizerReplaced(process.pid, name, what))
 
     def _reap(self, process: RealizerProcess) -> None:
         """Settle what a dead realizer had in flight."""

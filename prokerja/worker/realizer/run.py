@@ -19,6 +19,7 @@ from prokerja.job import FOLLOW_UPS
 from prokerja.model.result import MAX_RESULT_BYTES
 from prokerja.verdicts import Completed, Ended, Failed
 from prokerja.worker.realizer.interruption import Interrupted, Interruption
+from prokerja.worker.realizer.leftovers import leave_without_threads
 from prokerja.worker.realizer.misfit import refusal
 from prokerja.worker.realizer.outbox import Outbox
 from prokerja.worker.realizer.outcome import (
@@ -133,6 +134,8 @@ class Realizer:
         self._flush()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         self._channel.socket.detach()  # closed by this process's end, and not before
+        if self._state.leftovers.has_threads:
+            leave_without_threads()
 
     def _flush(self) -> None:
         """Before the process ends: nothing is to be lost with it."""
@@ -258,10 +261,27 @@ class Realizer:
         """Put back what this job has changed in this process, or have it replaced."""
         if self.titles is not None:
             self.titles.clear()
-        if not self._spoiled and (lost := self._state.restore()):
-            self._spoiled = True
-            self._outbox.report.spoiled = (name, ", ".join(lost))
-            self._drop_all()
+        if self._spoiled:
+            return
+        if self._state.leftovers.is_there():
+            self._end_leftovers(name)
+        elif lost := self._state.restore():
+            self._spoil(name, ", ".join(lost))
+
+    def _end_leftovers(self, name: str) -> None:
+        """End what this job has left, once it has been reported what came of it."""
+        self._outbox.send()
+        left = self._state.leftovers.end()
+        self._outbox.report.left += [(name, *one) for one in left]
+        lost = self._state.restore()
+        if lost or self._state.leftovers.has_threads:
+            self._spoil(name, ", ".join(lost))
+
+    def _spoil(self, name: str, what: str) -> None:
+        """Run nothing more here; `what` has been lost, if no more has to be told of that."""
+        self._spoiled = True
+        self._outbox.report.spoiled = (name, what)
+        self._drop_all()
 
     def _drop_all(self) -> None:
         """Give back what may not be run in this process any more."""

@@ -94,7 +94,11 @@ class Report(Struct, array_like=True, omit_defaults=True):
     hook_errors: list[tuple[int, str, str, str]] = []
     """The declaration's id, the job's name, the hook's, and what went wrong in it."""
     spoiled: tuple[str, str] | None = None
-    """The job that has changed its process for good, and what: it drops what it was sent."""
+    """The job that has changed its process for good, and what: it drops what it was sent.
+
+    Nothing if that is in `left`."""
+    left: list[tuple[str, str, bool]] = []
+    """What jobs have left running: the job's name, what, and whether it still runs."""
     steps: list[tuple[int, str, str]] = []
     """Steps that its jobs have done: by sequence number, the name, the value as JSON."""
     progress: list[tuple[int, Told]] = []
