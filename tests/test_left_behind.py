@@ -88,6 +88,27 @@ def test_what_a_short_job_has_left_is_ended_while_its_worker_goes_on(home: Home)
     wait_until(lambda: not psutil.pid_exists(int(line)), SOON)
 
 
+def test_tasks_are_ended_before_the_next_job(home: Home) -> None:
+    code = """
+    import asyncio
+    async def stray():
+        try:
+            await asyncio.sleep(600)
+        finally:
+            note("cancelled")
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    kept = loop.create_task(stray(), name="stray")
+    loop.run_until_complete(asyncio.sleep(0))
+    """
+    home.run(code)
+    after = home.run("note('next')\nimport asyncio\nreturn asyncio.get_event_loop().is_closed()")
+    said = home.work().said()
+    assert home.ledger() == ["cancelled", "next"]
+    assert home.job(after)["result"] is False
+    assert "run leaves something running: a task (stray); which is ended each time" in said
+
+
 def test_a_pool_ends_with_its_process(home: Home) -> None:
     code = """
     from multiprocessing import get_context

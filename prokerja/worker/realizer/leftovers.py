@@ -1,4 +1,4 @@
-"""Threads and processes that a job has left: what can be ended is ended before the next job.
+"""Threads, processes and tasks that a job has left: what can be ended is ended before the next job.
 
 A process that has made a session of its own, as daemons do, was detached on purpose; it ends with
 the realizer. What the job files have started when they were imported stays.
@@ -7,20 +7,22 @@ the realizer. What the job files have started when they were imported stays.
 from __future__ import annotations
 
 import atexit
-import contextlib
 import os
 import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
+
+from prokerja.worker.realizer.left_tasks import cancel, left_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-THREAD_SECONDS = 0.1
-"""For threads to end by themselves: those of queues and executors do, a moment after their job."""
-TERM_SECONDS, KILL_SECONDS = 1.0, 2.0
+MOMENT_SECONDS = 0.1
+"""For what ends by itself: threads of queues and executors do, a moment after their job."""
+TERM_SECONDS, KILL_SECONDS = 1.1, 2.1
 """After which a process is killed that was asked to end, and given up."""
 LOOK_SECONDS = 0.005
 OURS = "prokerja-"
@@ -54,6 +56,8 @@ class Leftovers:
             if self._new_threads():
                 return True
             self._count = threading.active_count()
+        if left_tasks():
+            return True
         if self.has_started or _has_children():
             self.has_started = False
             return any(True for _ in self._processes_left())
@@ -62,6 +66,10 @@ class Leftovers:
     def end(self) -> list[Left]:
         """End what can be ended, and tell of all."""
         left = []
+        if tasks := left_tasks():
+            names = [task.get_name() for task in tasks]
+            cancel(tasks)
+            left.append(Left(_counted("task", names), stays=False))
         if threads := self._lasting_threads():
             self.has_threads = True
             left.append(Left(_counted("thread", [one.name for one in threads]), stays=True))
@@ -80,31 +88,29 @@ class Leftovers:
 
     def _lasting_threads(self) -> list[threading.Thread]:
         """Those that do not end within a moment."""
-        give_up = time.monotonic() + THREAD_SECONDS
+        give_up = time.monotonic() + MOMENT_SECONDS
         found = self._new_threads()
         for thread in found:
             thread.join(max(give_up - time.monotonic(), 0.0))
         return [one for one in found if one.is_alive()]
 
     def _end_processes(self, *, gently: bool) -> list[str]:
-        """The names of those that are there; they have time to end, and so has what they leave.
+        """The names of those that do not end by themselves; they have time to end when asked.
 
         But not where there are threads, which may start them again and again.
         """
         names: list[str] = []
-        asked: set[tuple[int, int]] = set()
+        asked: set[tuple[int, signal.Signals]] = set()
         began = time.monotonic()
         while left := [*self._processes_left()]:
             past = time.monotonic() - began
-            number = signal.SIGTERM if past < TERM_SECONDS else signal.SIGKILL
-            names = names or [_name(pid) for pid in left]
-            for pid in left:
-                if (pid, number) not in asked:
-                    asked.add((pid, number))
-                    with contextlib.suppress(ProcessLookupError, PermissionError):
-                        os.kill(pid, number)
-            if past > KILL_SECONDS or not gently:
-                break
+            if past >= MOMENT_SECONDS:
+                names = names or [_name(pid) for pid in left]
+                number = signal.SIGTERM if past < TERM_SECONDS else signal.SIGKILL
+                _signal({(pid, number) for pid in left} - asked)
+                asked |= {(pid, number) for pid in left}
+                if past > KILL_SECONDS or not gently:
+                    break
             time.sleep(LOOK_SECONDS)
         return names
 
@@ -113,9 +119,15 @@ class Leftovers:
         ours, pool = os.getsid(0), _of_multiprocessing()
         found = {*_children(os.getpid()), *_siblings(), *pool} - self._processes - _helpers()
         for pid in found:
-            with contextlib.suppress(OSError):  # it has ended meanwhile
+            with suppress(OSError):  # it has ended meanwhile
                 if os.getsid(pid) == ours and (pid in pool or not _reaped(pid)):
                     yield pid
+
+
+def _signal(wanted: set[tuple[int, signal.Signals]]) -> None:
+    for pid, number in wanted:
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)
 
 
 def _reaped(pid: int) -> bool:
@@ -149,7 +161,7 @@ def _children(pid: int) -> set[int]:
 def _children_by_search(pid: int) -> set[int]:
     import psutil
 
-    with contextlib.suppress(psutil.Error, OSError):
+    with suppress(psutil.Error, OSError):
         return {child.pid for child in psutil.Process(pid).children()}
     return set()
 
@@ -189,7 +201,7 @@ def _read(path: str) -> bytes:
 
 
 def _counted(noun: str, names: list[str]) -> str:
-    plural = {"thread": "threads", "process": "processes"}[noun]
+    plural = f"{noun}es" if noun == "process" else f"{noun}s"
     more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
     count = "a" if len(names) == 1 else str(len(names))
     return f"{count} {noun if len(names) == 1 else plural} ({', '.join(names[:MAX_NAMES])}{more})"
@@ -199,6 +211,6 @@ def leave_without_threads() -> NoReturn:
     """End the process as Python does, but wait for no thread."""
     atexit._run_exitfuncs()  # noqa: SLF001
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):
+        with suppress(Exception):
             stream.flush()
     os._exit(0)
