@@ -260,8 +260,8 @@ class Pool:
             self.results.take_started(job, since)
             if not self.results.has_ended(job):
                 self._tell(JobStarted(job.id, self.results.name(job), job.attempt))
-            process.revoke()
             process.show_title(self.results.name(job))
+            process.revoke()
         process.request_report()
         self.results.unassigned += process.take_back()
         sequence, current, since = process.current()
