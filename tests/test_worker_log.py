@@ -26,7 +26,7 @@ from tests.harness.waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from prokerja.console.worker_lines import Line
+    from prokerja.console.log_line import Line
     from tests.harness.home import Home
 
 AS_THE_JOURNAL = """

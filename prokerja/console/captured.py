@@ -10,6 +10,8 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from prokerja import signal_masks
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
@@ -63,7 +65,8 @@ class CapturedStderr:
         os.dup2(writer, STDERR)
         os.close(writer)
         self._thread = threading.Thread(target=self._run, name="prokerja-stderr", daemon=True)
-        self._thread.start()
+        with signal_masks.blocked():
+            self._thread.start()
         return self
 
     def __exit__(

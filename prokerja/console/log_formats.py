@@ -8,10 +8,11 @@ import re
 import select
 import sys
 import threading
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
 from prokerja.console.journal import ERROR, INFO, mark
-from prokerja.console.worker_lines import LEVELS, Line, cut
+from prokerja.console.log_line import LEVELS, Line, cut
 from prokerja.text import escaped
 from prokerja.times import iso
 
@@ -43,7 +44,8 @@ class Text:
     def write(self, line: Line, fields: Mapping[str, Any], at: float) -> None:
         with contextlib.suppress(OSError):
             # All at once: what jobs print is written by another thread.
-            sys.stderr.write(f"{self.beginning(line)}{escaped(line.text)}\n")
+            head = self.beginning(line)
+            sys.stderr.write("".join(f"{head}{escaped(text)}\n" for text in line.texts))
             sys.stderr.flush()
 
     def beginning(self, line: Line) -> str:
@@ -67,13 +69,15 @@ class Json:
         self._worker: int | None = None
 
     def fields(self, event: Any) -> Mapping[str, Any]:
-        given = vars(event).items()
+        given = asdict(event).items()
         short = {key: cut(value) if type(value) is str else value for key, value in given}
         fields = {"event": _snake(type(event).__name__), **short}
         if fields["event"] == "worker_started":
             self._worker = event.worker
-        elif "worker" in fields:
-            fields["dead_worker"] = fields.pop("worker")
+        if "worker" in fields:
+            other = fields.pop("worker")
+            if fields["event"] == "jobs_recovered":
+                fields["dead_worker"] = other
         return fields
 
     def write(self, line: Line, fields: Mapping[str, Any], at: float) -> None:

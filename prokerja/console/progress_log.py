@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
-    from prokerja.console.worker_lines import Line
+    from prokerja.console.log_line import Line
 
 
 class ProgressLog(WorkerLog):
@@ -38,7 +38,8 @@ class ProgressLog(WorkerLog):
 
     def say(self, said: Line, fields: Mapping[str, Any], at: float) -> None:
         """One line, above the bar."""
-        self._bar.console.print(f"prokerja: {escaped(said.text)}", markup=False, highlight=False)
+        for text in said.texts:
+            self._bar.console.print(f"prokerja: {escaped(text)}", markup=False, highlight=False)
 
     def settled(self, completed: int, failed: int) -> None:
         """Some jobs have ended: the bar counts them."""

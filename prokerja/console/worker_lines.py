@@ -1,29 +1,21 @@
-"""What a worker's log says of each event: how much it matters, and one line of text."""
+"""What a worker's log says of each event."""
 
 from __future__ import annotations
 
 from functools import singledispatch
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from prokerja import sizes
 from prokerja import worker_events as events
 from prokerja.console import plural
+from prokerja.console.job_lines import job_line
 from prokerja.console.journal import ERROR, INFO, WARNING
-from prokerja.text import brief
+from prokerja.console.log_line import Line, cut
+from prokerja.console.worker_state import state_lines
 from prokerja.times import human
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-LEVELS = {ERROR: "error", WARNING: "warning", INFO: "info"}
-MAX_ERROR_CHARACTERS = 500
-"""Of an error; all of it is kept with its job."""
-
-
-class Line(NamedTuple):
-    """One line of the log, without its end."""
-
-    level: int
-    text: str
 
 
 def line(event: Any, called: str = "") -> Line | None:
@@ -31,16 +23,11 @@ def line(event: Any, called: str = "") -> Line | None:
 
     `called` is what the job that it is about calls itself, if it does.
     """
-    said = _line(event)
-    if said is None or not hasattr(event, "id"):
-        return said
-    job = f"job {event.id} {event.name}{f' ({called})' if called else ''}"
-    return Line(said.level, f"{job}: {said.text}")
+    return job_line(event, called) if hasattr(event, "id") else _line(event)
 
 
 @singledispatch
 def _line(_: Any) -> Line | None:
-    """Without the job that it is about."""
     return None
 
 
@@ -73,69 +60,6 @@ def _(event: events.LockLeft) -> Line:
 
 
 @_line.register
-def _(event: events.JobStarted) -> Line:
-    text = f"attempt {event.attempt} is running"
-    return Line(INFO, text)
-
-
-@_line.register
-def _(event: events.JobCompleted) -> Line:
-    what = f"completed in {human(event.seconds)}"
-    return Line(INFO, what)
-
-
-@_line.register
-def _(event: events.JobCancelled) -> Line:
-    what = f"to be stopped, {cut(event.error)}"
-    return Line(INFO, what)
-
-
-@_line.register
-def _(_: events.JobSuspended) -> Line:
-    return Line(INFO, "suspended")
-
-
-@_line.register
-def _(_: events.JobResumed) -> Line:
-    return Line(INFO, "goes on")
-
-
-@_line.register
-def _(event: events.JobRefused) -> Line:
-    return Line(
-        WARNING,
-        f"goes back, and others like it are left alone: this worker {cut(event.why)}; restart it",
-    )
-
-
-@_line.register
-def _(event: events.JobFailed) -> Line:
-    again = "for good" if event.retry_in is None else f"again in {human(event.retry_in)}"
-    what = f"attempt {event.attempt} failed, {again}" if event.attempt else "failed unstarted"
-    text = f"{what}: {cut(event.error)}"
-    return Line(ERROR if event.retry_in is None else WARNING, text)
-
-
-@_line.register
-def _(event: events.JobPostponed) -> Line:
-    what = f"to be run again in {human(event.seconds)}"
-    return Line(INFO, what)
-
-
-@_line.register
-def _(event: events.JobParked) -> Line:
-    limit = "" if event.timeout is None else f", for {human(event.timeout)} at most"
-    what = f"waits to be resolved{limit}"
-    return Line(INFO, what)
-
-
-@_line.register
-def _(event: events.HookFailed) -> Line:
-    what = f"{event.hook} went wrong: {cut(event.error)}"
-    return Line(ERROR, what)
-
-
-@_line.register
 def _(event: events.RealizerDied) -> Line:
     return Line(ERROR, f"realizer {event.pid}: {cut(event.how)}")
 
@@ -155,6 +79,15 @@ def _(event: events.LeftBehind) -> Line:
     if not event.stays:
         fate = "which is ended each time"
     return Line(WARNING, f"{event.name} leaves something running: {cut(event.what)}; {fate}")
+
+
+@_line.register
+def _(event: events.RealizerOutgrown) -> Line:
+    return Line(
+        WARNING,
+        f"realizer {event.pid} is replaced: it holds {sizes.human(event.bytes)} after"
+        f" {event.name}, and may hold {sizes.human(event.limit)}",
+    )
 
 
 @_line.register
@@ -202,11 +135,39 @@ def _(event: events.ClaimingResumed) -> Line:
 
 @_line.register
 def _(event: events.WorkerStopping) -> Line:
-    return Line(
-        INFO,
-        f"stopping: {event.why}; running jobs have {human(event.grace)} to end,"
-        " a second interrupt ends them now",
-    )
+    what = "stopping, and starting afresh" if event.restarts else "stopping"
+    if event.grace is not None:
+        how = f"running jobs have {human(event.grace)} to end, an interrupt ends them now"
+    elif event.restarts:
+        how = "running jobs may finish"
+    else:
+        how = "running jobs may finish, a second interrupt ends them now"
+    return Line(INFO, f"{what}: {event.why}; {how}")
+
+
+@_line.register
+def _(event: events.ReliefStarted) -> Line:
+    return Line(INFO, f"process {event.pid} takes jobs meanwhile")
+
+
+@_line.register
+def _(event: events.ReliefNotStarted) -> Line:
+    again = human(event.retry_in)
+    text = f"nobody takes jobs meanwhile, trying again in {again}: {cut(event.error)}"
+    return Line(ERROR, text)
+
+
+@_line.register
+def _(event: events.ReliefEnded) -> Line:
+    again = "" if event.retry_in is None else f"; starting another in {human(event.retry_in)}"
+    text = f"process {event.pid}, which took jobs meanwhile, has left: {event.how}{again}"
+    return Line(INFO if event.retry_in is None else WARNING, text)
+
+
+@_line.register
+def _(event: events.WorkerState) -> Line:
+    first, *more = state_lines(event)
+    return Line(INFO, first, tuple(more))
 
 
 @_line.register
@@ -214,11 +175,6 @@ def _(event: events.WorkerStopped) -> Line:
     back = f", {event.returned:,} put back to pending" if event.returned else ""
     done = f"{plural(event.completed, 'attempt')} completed, {event.failed:,} failed"
     return Line(INFO, f"worker stopped: {done}{back}")
-
-
-def cut(error: str) -> str:
-    """The beginning of an error's first line."""
-    return brief(error.partition("\n")[0], MAX_ERROR_CHARACTERS)
 
 
 def _queues(event: events.WorkerStarted) -> str:

@@ -9,7 +9,8 @@ from prokerja import worker_events as events
 from prokerja.console import plural
 from prokerja.console.journal import INFO, WARNING
 from prokerja.console.log_formats import Text
-from prokerja.console.worker_lines import Line, line
+from prokerja.console.log_line import Line
+from prokerja.console.worker_lines import line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
-    from prokerja.console.worker_lines import Line
+    from prokerja.console.log_line import Line
     from prokerja.queue import Queue
     from prokerja.worker.worker import Worker
     from prokerja.worker_events import Event
@@ -52,7 +52,7 @@ class BackgroundWorker(WorkerLog):
 
     def say(self, said: Line, fields: Mapping[str, Any], at: float) -> None:
         """Keep it."""
-        self._lines.append(said.text)
+        self._lines += said.texts
 
     def note(self, event: Event) -> None:
         """Take in what happens in the worker's thread."""

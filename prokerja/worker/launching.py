@@ -34,7 +34,8 @@ class Launcher:
         options = self._options
         process = RealizerProcess(
             options.jobs, options.classes, self.lock, ring,
-            self._pump, options.environment(), options.tracing, titles=self._titles,
+            self._pump, options.environment(), options.tracing,
+            service=options.service._replace(titles=self._titles),
         )  # fmt: skip
         try:
             receive = partial(self.pool.receive, process)

@@ -43,6 +43,8 @@ class Service(NamedTuple):
     """How many async jobs one realizer has in flight."""
     titles: bool = False
     """Whether its processes, this one included, tell in their titles what they do."""
+    systemd: bool = False
+    """Whether it is the main process of a service, and tells systemd how it is doing."""
 
 
 class ServiceTerms(TypedDict, total=False):
@@ -61,6 +63,7 @@ class ServiceTerms(TypedDict, total=False):
     sleep_jitter: float
     concurrency: int
     titles: bool
+    systemd: bool
 
 
 AT_LEAST: dict[str, float] = {
@@ -83,7 +86,23 @@ def service_of(terms: ServiceTerms, spelled: Callable[[str], str] = str) -> Serv
         if value < least or (most is not None and value > most):
             range = f"{least:g} or more" if most is None else f"{least:g} to {most:g}"
             raise BadOption(f"{spelled(name)}: {value} is out of range; give {range}")
-    return Service(**terms)
+    service = Service(**terms)
+    if service.nice < 0 and not _may_be(service.nice):
+        raise BadOption(f"{spelled('nice')}: {service.nice} is not allowed here; give 0 or more")
+    return service
+
+
+def _may_be(nice: int) -> bool:
+    """Whether this process may have so much less niceness, which it has for a moment then."""
+    import os
+
+    now = os.getpriority(os.PRIO_PROCESS, 0)
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, now + nice)
+    except OSError:
+        return False
+    os.setpriority(os.PRIO_PROCESS, 0, now)
+    return True
 
 
 def _known() -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from prokerja.model.claim import Outgrown
 from prokerja.verdicts import Advice, Released
 from prokerja.worker.pool.complaints import Complaints
 from prokerja.worker.pool.durations import SECONDS_PER_BYTE
 from prokerja.worker.pool.ending import Ending
-from prokerja.worker.pool.exits import Cut, too_long
+from prokerja.worker.pool.exits import Cut, too_long, too_low
 from prokerja.worker.pool.reported import ReportedSoFar
 from prokerja.worker.pool.results import Results
 from prokerja.worker.pool.starter import Starter
@@ -21,6 +22,7 @@ from prokerja.worker_events import (
     JobResumed,
     JobStarted,
     JobSuspended,
+    RealizerOutgrown,
     TracingFailed,
 )
 
@@ -71,6 +73,8 @@ class Pool:
         self.has_loaded = False
         """Whether any realizer has loaded the jobs, and the supervisor knows."""
         self.stopping = False
+        self.memory_limit: int | None = None
+        """Of each realizer, in bytes; none of them may be larger before a job."""
         self._cancelled: dict[Claim, str] = {}
         """The errors with which claimed jobs are to end, by token and id."""
         self._stamps: dict[str, str] = {}
@@ -117,6 +121,7 @@ class Pool:
         cost = self.results.durations.costs()
         taken: list[Claimed] = []
         self._full = not fitting
+        is_limited = any(process.in_flight.most is not None for process in fitting)
         for job in offered if fitting else ():
             process = min(fitting, key=LOAD) if len(fitting) > 1 else fitting[0]
             seconds = cost[job.lane] + len(job.payload) * SECONDS_PER_BYTE
@@ -124,6 +129,11 @@ class Pool:
                 self._full = True
                 break
             taken.append(job)
+            if is_limited and process.in_flight.is_exhausted:
+                fitting.remove(process)
+                if not fitting:
+                    self._full = True
+                    break
         return taken, self._full
 
     def send(self) -> None:
@@ -316,6 +326,8 @@ class Pool:
             self._tell(TracingFailed(error))
         self.results.take_ended(process, report.ended)
         self._complaints.take(process, report)
+        if report.outgrown is not None:
+            self._outgrow(process, *report.outgrown)
         if report.unfit or report.unknown:
             process.outdated = process.stamps != self._stamps
         self.results.take_refused(process, report)
@@ -335,11 +347,22 @@ class Pool:
     def _take_loaded(self, process: RealizerProcess, loaded: Loaded) -> None:
         if process.ready:
             raise WireError("it has loaded the jobs before")
+        if self.memory_limit and loaded.bytes > self.memory_limit and not self.has_loaded:
+            raise too_low(self.memory_limit, loaded.bytes)
         self._starter.succeeded()
         process.ready = True
         process.pid = loaded.pid
         process.stamps = self._stamps = loaded.stamps
         self.loaded.append(loaded)
+
+    def _outgrow(self, process: RealizerProcess, name: str, size: int) -> None:
+        """A realizer has become too large for another job."""
+        if process.spoiled or self.memory_limit is None:
+            raise WireError("it has no limit to be beyond")
+        process.spoiled = True
+        outgrown = Outgrown(process.pid, name, size, self.memory_limit)
+        self.reported.outgrown(outgrown)
+        self._tell(RealizerOutgrown(*outgrown))
 
     def _reap(self, process: RealizerProcess) -> None:
         """Settle what a dead realizer had in flight."""
@@ -348,6 +371,9 @@ class Pool:
         self._release(process)
         self.reported.forget(process)
         exit = process.reap()
+        job = process.jobs.get(exit.running)
+        if job is not None and exit.cost and not (process.ending and process.ending.is_orderly):
+            self.reported.spent(job, exit.cost)
         process.end_output()
         if not process.ready:
             self._starter.failed(exit.how, first=not (self.has_loaded or self.stopping))
