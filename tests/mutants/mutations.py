@@ -232,7 +232,7 @@ MUTATIONS = (
              "        if os.getpid() != self._process:", "        if False:",
              "test_worker.py -k forked_child"),
     Mutation("what a job leaves running ends with its process", f"{REALIZER}reaper.py",
-             "    _kill_children()\n    _end_like", "    _end_like",
+             "    _kill_children()\n    _tell_used", "    _tell_used",
              "test_strays.py test_worker.py -k 'daemon or left or leaves'"),
     # Deaths
     Mutation("a dead worker is known by its lock", f"{SQLITE}lock.py",
