@@ -53,6 +53,11 @@ def _(_: events.JobSuspended) -> Line:
 
 
 @_line.register
+def _(_: events.JobNotSuspended) -> Line:
+    return Line(WARNING, "cannot be suspended while others run beside it (--concurrency)")
+
+
+@_line.register
 def _(_: events.JobResumed) -> Line:
     return Line(INFO, "goes on")
 

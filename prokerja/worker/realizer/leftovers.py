@@ -69,12 +69,12 @@ class Leftovers:
         if tasks := left_tasks():
             names = [task.get_name() for task in tasks]
             cancel(tasks)
-            left.append(Left(_counted("task", names), stays=False))
+            left.append(Left(counted("task", names), stays=False))
         if threads := self._lasting_threads():
             self.has_threads = True
-            left.append(Left(_counted("thread", [one.name for one in threads]), stays=True))
+            left.append(Left(counted("thread", [one.name for one in threads]), stays=True))
         if names := self._end_processes(gently=not threads):
-            left.append(Left(_counted("process", names), stays=False))
+            left.append(Left(counted("process", names), stays=False))
         return left
 
     def _new_threads(self) -> list[threading.Thread]:
@@ -200,7 +200,8 @@ def _read(path: str) -> bytes:
         return b""
 
 
-def _counted(noun: str, names: list[str]) -> str:
+def counted(noun: str, names: list[str]) -> str:
+    """How many of them there are, with the first names."""
     plural = f"{noun}es" if noun == "process" else f"{noun}s"
     more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
     count = "a" if len(names) == 1 else str(len(names))

@@ -18,9 +18,11 @@ IDLE = "idle realizer"
 class Titles:
     """The supervisor says what to show; of a short job it says nothing."""
 
-    def __init__(self, set_title: Callable[[str], None], page: SharedPage) -> None:
+    def __init__(self, set_title: Callable[[str], None], page: SharedPage, slots: int) -> None:
+        """`slots` are those of the page for jobs that run beside each other."""
         self._set_title = set_title
         self._page = page
+        self._slots = slots
         self._lock = threading.Lock()
         self._shows_job = False
         set_title(IDLE)
@@ -41,6 +43,10 @@ class Titles:
 
     def _show(self, sequence: int, title: str) -> None:
         with self._lock:
-            if self._page.cells[RUNNING] == sequence:
+            if self._is_running(sequence):
                 self._set_title(title)
                 self._shows_job = True
+
+    def _is_running(self, sequence: int) -> bool:
+        page = self._page
+        return page.cells[RUNNING] == sequence or sequence in dict(page.slots(self._slots))
