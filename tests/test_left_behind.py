@@ -198,3 +198,51 @@ def test_the_end_of_a_job_is_written_before_what_it_has_left_is_ended(home: Home
     id = home.run(PROCESSES["a deaf process"])
     home.wait(id)
     assert psutil.pid_exists(int(home.ledger()[0]))
+
+
+BESIDE = """
+import asyncio, subprocess
+from dataclasses import dataclass
+from prokerja import Job
+from jobs.run import note, wait_for
+
+@dataclass
+class Strays(Job):
+    async def handle(self):
+        self.kept = asyncio.create_task(asyncio.sleep(600), name="stray")
+        await asyncio.to_thread(int)
+
+@dataclass
+class Starts(Job):
+    async def handle(self):
+        child = subprocess.Popen(["sleep", "600"])
+        note(child.pid)
+        await asyncio.to_thread(wait_for, "gate")
+        return child.poll()
+"""
+
+
+@pytest.mark.parametrize("width", [1, 10])
+def test_tasks_of_async_jobs_are_told_of(home: Home, width: int) -> None:
+    home.write("beside.py", BESIDE)
+    for _ in range(3):
+        home.declare_job("strays")
+    said = home.work("--concurrency", str(width)).said()
+    assert said.count("strays leaves something running: a task (stray); which is ended") == 1
+    assert "thread" not in said
+    assert home.counts()["completed"] == 3
+
+
+def test_what_runs_beside_other_jobs_is_ended_once_none_runs(home: Home) -> None:
+    home.write("beside.py", BESIDE)
+    worker = home.worker("--concurrency", "10")
+    id = home.declare_job("starts")
+    child = psutil.Process(int(wait_until(home.ledger)[0]))
+    for other in (home.declare_job("strays"), home.run("subprocess.run(['true'])")):
+        home.wait(other)
+    assert not gone(child)
+    home.open("gate")
+    assert home.wait(id)["result"] is None
+    wait_until(lambda: gone(child), SOON)
+    wait_until(lambda: "starts leaves something running: a process (sleep)" in worker.said())
+    assert "is replaced each time" not in worker.said()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -98,3 +99,26 @@ def test_without_setproctitle_or_in_a_program_of_its_own_titles_stay(
         assert not title(process).startswith("prokerja: ")
     home.open("gate")
     home.wait(id)
+
+
+def test_a_realizer_with_several_jobs_names_one_and_counts_the_others(home: Home) -> None:
+    home.write(
+        "beside.py",
+        """
+        import asyncio
+        from prokerja import Job
+        from jobs.run import wait_for
+
+        class Beside(Job):
+            def payload(self): return {}
+            async def handle(self):
+                await asyncio.to_thread(wait_for, "gate")
+        """,
+    )
+    worker = home.worker("--concurrency", "10").ready()
+    for _ in range(3):
+        home.declare_job("beside")
+    shown = re.compile(r"prokerja: beside \d and 2 more")
+    wait_until(lambda: shown.fullmatch(realizer(worker)), SOON)
+    home.open("gate")
+    wait_until(lambda: realizer(worker) == "prokerja: idle realizer", SOON)
