@@ -119,12 +119,21 @@ def print_error(message: str, code: int, words: list[str]) -> int:
     from prokerja.text import escaped, shortened
 
     line = shortened(escaped(" ".join(message.split())), MAX_ERROR_CHARACTERS)
-    print(f"prokerja: {line}", file=sys.stderr)
+    print(f"{_error_mark()}prokerja: {line}", file=sys.stderr)
     if "--json" in words:
         import json
 
         print(json.dumps({"error": line, "exit_code": code}))
     return code
+
+
+def _error_mark() -> str:
+    """What makes it an error to systemd's journal, where stderr goes there."""
+    if "JOURNAL_STREAM" not in os.environ:
+        return ""
+    from prokerja.console.journal import ERROR, mark, on_journal
+
+    return mark(ERROR) if on_journal() else ""
 
 
 def run_with_typer(words: list[str]) -> int:

@@ -11,6 +11,8 @@ class WorkerStarted:
     realizers: int
     queues: tuple[str, ...]
     names: tuple[str, ...]
+    weights: tuple[int, ...] = ()
+    """Those of the queues, if they have any."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,15 @@ class JobStarted:
     id: int
     name: str
     attempt: int
+
+
+@dataclass(frozen=True)
+class JobCompleted:
+    """A job has completed that had been running for a while; short ones are only counted."""
+
+    id: int
+    name: str
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -164,6 +175,19 @@ class RealizerReplaced:
     name: str
     """The job's; reported once for each."""
     what: str
+
+
+@dataclass(frozen=True)
+class LeftBehind:
+    """A job has ended, and threads or processes that it has started have not."""
+
+    pid: int
+    """The realizer's."""
+    name: str
+    """The job's; reported once for each."""
+    what: str
+    stays: bool
+    """Whether the realizer is replaced for that; if not, it was ended."""
 
 
 @dataclass(frozen=True)
@@ -328,6 +352,7 @@ Event = (
     | JobsRecovered
     | LockLeft
     | JobStarted
+    | JobCompleted
     | JobDescribed
     | JobCancelled
     | JobSuspended
@@ -341,6 +366,7 @@ Event = (
     | JobsSettled
     | RealizerDied
     | RealizerReplaced
+    | LeftBehind
     | RealizerOutgrown
     | RealizerNotStarted
     | ListenersEnded

@@ -53,7 +53,7 @@ def test_a_job_with_a_field_that_the_worker_does_not_know_waits_for_one_that_doe
     assert (job["status"], job["attempts"], job["returns"]) == ("pending", 0, 0)
     assert why(home, id) == f"worker 1 {OLDER}; restart it"
     assert f"not running: worker 1 {OLDER}; restart it" in home.cli("report:job", id)
-    said = f"job {id} thumb goes back, and others like it are left alone: this worker {OLDER}"
+    said = f"job {id} thumb: goes back, and others like it are left alone: this worker {OLDER}"
     assert said in old.said()
     home.worker()
     assert home.wait(id)["result"] == ["path", "size"]

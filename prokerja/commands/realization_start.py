@@ -8,7 +8,7 @@ from typing import Annotated
 from prokerja.commandline import Option
 from prokerja.commands import Duration, Number, Place, Size
 from prokerja.console.background import BackgroundLog
-from prokerja.console.worker_log import ProgressLog, WorkerLog
+from prokerja.console.log_choice import FORMATS, TEXT, log_of
 from prokerja.errors import BadOption
 from prokerja.queue import Queue
 from prokerja.sizes import size
@@ -88,6 +88,9 @@ def run(
     no_watch: Annotated[
         bool, Option("Do not replace realizers when the code of jobs changes.")
     ] = False,
+    log_format: Annotated[
+        str, Option("How stderr tells what happens: text or json; default: text.", metavar="FORMAT")
+    ] = TEXT,
     verbose: Annotated[bool, Option("Show what jobs print, too.", ("--verbose", "-v"))] = False,
     place: Place,
 ) -> int:
@@ -95,14 +98,20 @@ def run(
 
     Example: prokerja realization:start --queue urgent=5 --queue default=1 --realizers 4
     """
+    if log_format not in FORMATS:
+        known = " or ".join(FORMATS)
+        raise BadOption(f"--log-format: {quoted(log_format)} is not a format; give {known}")
+    log, others = log_of(log_format)
     patience = duration(grace, "--grace")
     if realizers > MAX_REALIZERS:
         raise BadOption(f"realizers: {realizers} are too many; give {MAX_REALIZERS} or fewer")
     queues = _queues(queue)
     source = Queue.of(place)
-    shows_progress = until_empty and sys.stderr.isatty()
-    talk = ProgressLog(_waiting(source, [*queues])) if shows_progress else WorkerLog()
-    background = BackgroundLog(talk)
+    if until_empty and log_format == TEXT and sys.stderr.isatty():
+        from prokerja.console.progress_log import ProgressLog
+
+        log = ProgressLog(_waiting(source, [*queues]))
+    background = BackgroundLog(log)
     worker = Worker(
         source,
         place.jobs if place.jobs_named else None,
@@ -127,9 +136,10 @@ def run(
         disk_free=size(disk_free, "--disk-free"),
         watch=not no_watch,
         systemd=True,
+        titles=True,
     )
     worker.restart = restart = of_this_process()
-    with source, background:
+    with source, others, background:
         worker.run()
     if worker.restart_wanted:
         restart.execute()

@@ -51,7 +51,7 @@ class KnownJobs:
                     self._tell(FileBroken(broken.file, broken.error))
                 options = self._options
                 started = self._worker, options.realizers, options.queues
-                self._tell(WorkerStarted(*started, tuple(sorted(names))))
+                self._tell(WorkerStarted(*started, tuple(sorted(names)), options.weights))
             elif pool.results.refused:  # it may have what the others lacked
                 self._repository.learn(self._worker, sorted(names), self._told)
             self.names = names

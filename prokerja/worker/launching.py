@@ -6,6 +6,7 @@ from functools import partial
 from selectors import EVENT_READ, EVENT_WRITE
 from typing import TYPE_CHECKING
 
+from prokerja.extras import is_there
 from prokerja.worker.pool.process import RealizerProcess
 
 if TYPE_CHECKING:
@@ -28,13 +29,15 @@ class Launcher:
         self._loop = loop
         self.lock = -1
         """The worker's, which its realizers hold with it."""
+        self._titles = options.service.titles and is_there("setproctitle")
 
     def start(self, ring: int) -> RealizerProcess:
         """A new realizer whose journal is in that ring of the lock; raises OSError for no room."""
         options = self._options
         process = self._kind()(
             options.jobs, options.classes, self.lock, ring,
-            self._pump, options.environment(), options.tracing, service=options.service,
+            self._pump, options.environment(), options.tracing,
+            service=options.service._replace(titles=self._titles),
         )  # fmt: skip
         try:
             receive = partial(self.pool.receive, process)

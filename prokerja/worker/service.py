@@ -41,6 +41,8 @@ class Service(NamedTuple):
     """Where the file cannot be watched, a random part of this is added to each sleep."""
     concurrency: int = 1
     """How many async jobs one realizer has in flight."""
+    titles: bool = False
+    """Whether its processes, this one included, tell in their titles what they do."""
     systemd: bool = False
     """Whether it is the main process of a service, and tells systemd how it is doing."""
 
@@ -60,6 +62,7 @@ class ServiceTerms(TypedDict, total=False):
     jitter: float
     sleep_jitter: float
     concurrency: int
+    titles: bool
     systemd: bool
 
 

@@ -105,6 +105,7 @@ class Turns:
         settled = [*itertools.chain(*results.settlements.values())]
         if self.left is not None:  # what came back does not count as done
             self.left += sum(type(verdict) is Released for _, _, verdict in settled)
+        self.totals.began(results.started)
         self.totals.record(settled, turn.failed, now)
         if self.preflight is not None and want is not None:
             self.preflight.ended(time.monotonic())

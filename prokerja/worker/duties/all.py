@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from prokerja.worker.duties.relief import Reliefs
     from prokerja.worker.duties.signals import StopRequests
     from prokerja.worker.duties.systemd import Systemd
+    from prokerja.worker.duties.titles import Titles
     from prokerja.worker.holds import Holds
     from prokerja.worker.loop import EventLoop
     from prokerja.worker.options import WorkerOptions
@@ -89,6 +90,8 @@ class Duties:
         ]  # fmt: skip
         if self._listeners:
             self._all.append(self._listeners)
+        if titles := _titles_of(parts):
+            self._all.append(titles)
         self._reliefs = _reliefs_of(parts)
         if self._reliefs:
             self._all.append(self._reliefs)
@@ -153,6 +156,16 @@ def _listeners_of(parts: Parts) -> Listeners | None:
 
     environment = options.environment()
     return Listeners(options.db, options.jobs, parts.after, environment, parts.loop, parts.tell)
+
+
+def _titles_of(parts: Parts) -> Titles | None:
+    if not parts.options.service.titles:
+        return None
+    from prokerja.titles import title_setter
+    from prokerja.worker.duties.titles import Titles
+
+    set_title = title_setter()
+    return Titles(parts.pool, set_title) if set_title else None
 
 
 def _reliefs_of(parts: Parts) -> Reliefs | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from prokerja.model.claim import Outgrown
 from prokerja.verdicts import Advice, Released
+from prokerja.worker.pool.complaints import Complaints
 from prokerja.worker.pool.durations import SECONDS_PER_BYTE
 from prokerja.worker.pool.ending import Ending
 from prokerja.worker.pool.exits import Cut, too_long, too_low
@@ -23,7 +24,6 @@ from prokerja.worker_events import (
     JobStarted,
     JobSuspended,
     RealizerOutgrown,
-    RealizerReplaced,
     TracingFailed,
 )
 
@@ -84,8 +84,7 @@ class Pool:
         """Of the job files, as they were last loaded."""
         self._suspended: Collection[Claim] = ()
         """The jobs that are to stand still, by token and id."""
-        self._spoilers: set[str] = set()
-        """Jobs reported to change their process for good."""
+        self._complaints = Complaints(tell)
 
     @property
     def busy(self) -> bool:
@@ -279,6 +278,8 @@ class Pool:
             self.results.take_started(job, since)
             if not self.results.has_ended(job):
                 self._tell(JobStarted(job.id, self.results.name(job), job.attempt))
+        if long:
+            process.show_title(long[-1], self.results.name(long[-1][1]))
         if process.is_to_revoke(long):
             process.revoke()
         process.request_report()
@@ -341,7 +342,9 @@ class Pool:
         for error in report.tracing_errors:
             self._tell(TracingFailed(error))
         self.results.take_ended(process, report.ended)
-        self._take_worn(process, report)
+        self._complaints.take(process, report)
+        if report.outgrown is not None:
+            self._outgrow(process, *report.outgrown)
         if report.unfit or report.unknown:
             process.outdated = process.stamps != self._stamps
         self.results.take_refused(process, report)
@@ -369,22 +372,6 @@ class Pool:
         process.stamps = self._stamps = loaded.stamps
         self.asynchronous = frozenset((None, *loaded.asynchronous))
         self.loaded.append(loaded)
-
-    def _take_worn(self, process: RealizerProcess, report: Report) -> None:
-        """Whether it runs no other job, by its own word."""
-        if report.spoiled is not None:
-            self._replace(process, *report.spoiled)
-        if report.outgrown is not None:
-            self._outgrow(process, *report.outgrown)
-
-    def _replace(self, process: RealizerProcess, name: str, what: str) -> None:
-        """A job has changed its process for good; reported once for each job name."""
-        if process.spoiled or not process.page.last_begun():
-            raise WireError("it has no job to be spoiled by")
-        process.spoiled = True
-        if name not in self._spoilers:
-            self._spoilers.add(name)
-            self._tell(RealizerReplaced(process.pid, name, what))
 
     def _outgrow(self, process: RealizerProcess, name: str, size: int) -> None:
         """A realizer has become too large for another job."""

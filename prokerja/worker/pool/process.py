@@ -69,13 +69,13 @@ class RealizerProcess:
         self._descriptors = descriptors = Descriptors(pump.add, service.concurrency)
         self.page = descriptors.page
         self.channel = Channel(descriptors.line, Report)
-        self._pump = pump
+        self._pump, self._titles = pump, service.titles
         launch = Launch(
             channel=descriptors.channel, page=self.page.descriptor, alive=descriptors.alive,
             requests=descriptors.requests, mark=descriptors.tap.mark, lock=lock, ring=ring,
             jobs=portable(jobs), classes=list(classes),
             path=[portable(os.path.abspath(entry)) for entry in sys.path], tracing=tracing,
-            nice=service.nice, memory_limit=service.memory_limit,
+            nice=service.nice, memory_limit=service.memory_limit, titles=service.titles,
             concurrency=service.concurrency,
         )  # fmt: skip
         with contextlib.ExitStack() as undo:
@@ -211,6 +211,14 @@ class RealizerProcess:
         sequence, _, _ = self.current()
         if sequence == self._long and next(iter(self.jobs), sequence) < sequence:
             self._poke()
+
+    def show_title(self, run: Run, name: str) -> None:
+        """Have it tell in its title, if it has one, that it runs this job, which has this name."""
+        if self._titles:
+            sequence, job, _ = run
+            others = len(self.running()) - 1
+            more = f" and {others:,} more" if others > 0 else ""
+            self._poke(f"\n{sequence} {name} {job.id}{more}\n".encode())
 
     def confirm_step(self) -> None:
         """Tell it that one more of its steps, in the order in which they came, is on the disk."""
@@ -374,10 +382,10 @@ class RealizerProcess:
             self.check_at = None
         return jobs
 
-    def _poke(self) -> None:
+    def _poke(self, request: bytes = b".") -> None:
         """Have it look up, unless it is yet to look up for the last time."""
         with contextlib.suppress(BrokenPipeError, BlockingIOError):
-            os.write(self._descriptors.request, b".")
+            os.write(self._descriptors.request, request)
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process.returncode is None:

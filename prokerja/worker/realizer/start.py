@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from prokerja.catalog.loading import Loaded as Catalog
+    from prokerja.worker.realizer.titles import Titles
 
 
 def start(given: str) -> None:
@@ -70,6 +71,7 @@ def start(given: str) -> None:
     is_wide = launch.concurrency > 1 and bool(asynchronous)
     kind = _kind(launch, is_wide=is_wide)
     realizer = kind(page, channel, journal, jobs, catalog.specs, output, declared)
+    realizer.titles = _titles(page, launch.concurrency if is_wide else 0) if launch.titles else None
     loaded = _loaded(catalog, memory.held(os.getpid()) if launch.memory_limit else 0)
     loaded.asynchronous = asynchronous if is_wide else []
     channel.post(Report(loaded=loaded))
@@ -82,6 +84,14 @@ def command(output: OutputCapture, **payload: Any) -> Any:
     from prokerja.worker.realizer.command import Command
 
     return Command(*output.speaker, **payload)
+
+
+def _titles(page: SharedPage, slots: int) -> Titles | None:
+    from prokerja.titles import title_setter
+    from prokerja.worker.realizer.titles import Titles
+
+    set_title = title_setter()
+    return Titles(set_title, page, slots) if set_title else None
 
 
 def _capture(launch: Launch) -> OutputCapture:
