@@ -191,6 +191,16 @@ class StoreTroubled:
 
 
 @dataclass(frozen=True)
+class ResultsKept:
+    """The worker leaves, and what has ended could not be written to the store."""
+
+    kept: int
+    """Jobs whose results stand beside it, for the next worker to write."""
+    lost: int
+    """Those that run again, since there was no room for that either."""
+
+
+@dataclass(frozen=True)
 class TracingFailed:
     """Spans are not received; some of them may be lost."""
 
@@ -256,6 +266,7 @@ Event = (
     | ListenersEnded
     | FileUnwatched
     | StoreTroubled
+    | ResultsKept
     | TracingFailed
     | ClaimingHeld
     | ClaimingResumed

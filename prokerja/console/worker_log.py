@@ -161,6 +161,15 @@ class WorkerLog:
         self.say(f"{event.error}; trying again")
 
     @tell.register
+    def _(self, event: events.ResultsKept) -> None:
+        if event.kept:
+            jobs = plural(event.kept, "job")
+            self.say(f"kept beside the queue, for the next worker to write: results of {jobs}")
+        if event.lost:
+            jobs = plural(event.lost, "job")
+            self.say(f"no room to keep the results of {jobs}, to be run again")
+
+    @tell.register
     def _(self, event: events.TracingFailed) -> None:
         self.say(event.error)
 

@@ -9,7 +9,6 @@ from prokerja.errors import BadOption
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-DISK_FREE_BYTES = 64 * 2**20
 MAX_CONCURRENCY = 10_000
 """Jobs in flight in one realizer."""
 
@@ -23,8 +22,8 @@ class Service(NamedTuple):
     """No job is taken while less than this is free."""
     memory_learn: bool = False
     """Whether a job is taken only where as much is free as its kind has really used."""
-    disk_free: int = DISK_FREE_BYTES
-    """No job is taken while less than this is free where the file is."""
+    disk_free: int | None = None
+    """No job is taken while less than this is free where the file is; None for the usual."""
     watch: bool = True
     """Whether realizers are replaced when the code changes that they have loaded."""
     max_time: float | None = None
@@ -49,7 +48,7 @@ class ServiceTerms(TypedDict, total=False):
     memory_limit: int | None
     memory_free: int
     memory_learn: bool
-    disk_free: int
+    disk_free: int | None
     watch: bool
     max_time: float | None
     idle_exit: float | None

@@ -20,6 +20,8 @@ from prokerja.worker.loop import EventLoop
 from prokerja.worker.pool.pool import Pool
 from prokerja.worker.refusals import Refusals
 from prokerja.worker.turns import Turns
+from prokerja.worker.unwritten import keep_unwritten
+from prokerja.worker.wire import journal
 from prokerja.worker_events import Event, QueueEmptied, StoreTroubled
 
 if TYPE_CHECKING:
@@ -89,8 +91,8 @@ class Supervisor:
             self._stop_outdated(error)
             pause = 0.0
         except TryAgain as error:
-            if self._requests.forced and not isinstance(error, Busy):
-                raise  # waiting for room was ended by force; the next worker puts back what we hold
+            if self._is_given_up and not isinstance(error, Busy):
+                raise
             pause = self._refusals.pause(error)
         self._loop.wait(pause)
 
@@ -101,6 +103,7 @@ class Supervisor:
             os.getpid(), time.time(), options.realizers, options.taking(), options.notify
         )
         self._launcher.lock, worker = self._membership.lock, self._membership.worker
+        journal.reserve(self._launcher.lock, options.realizers + 1)
         self._watch = repository.watch()
         holds = Holds(tell)
         self._jobs = KnownJobs(repository, worker, options, self._pool, tell)
@@ -159,6 +162,12 @@ class Supervisor:
         pool = self._pool
         return pool.stopping and not (pool.processes or pool.busy or pool.results.settlements)
 
+    @property
+    def _is_given_up(self) -> bool:
+        """Whether what came back is to wait for room in the store no longer."""
+        is_over = self._duties.shutdown.is_over and not self._pool.processes
+        return is_over or self._requests.forced
+
     def _is_done(self) -> bool:
         """Whether the work is, and nothing is left to be written down."""
         if self._pool.busy or self._pool.results.settlements:
@@ -181,6 +190,8 @@ class Supervisor:
             self._repository.leave(self._membership, time.time())
         except StoreError as error:  # the next worker finds our lock free, and puts all back
             self._tell(StoreTroubled(str(error)))
+            ring = self._options.realizers
+            keep_unwritten(self._membership.lock, ring, self._pool.results.settlements, self._tell)
         self._duties.close(forced=self._requests.forced)
         self._loop.close()
         self._watch.close()

@@ -65,13 +65,19 @@ class Duties:
             parts.watch, self._recovery, self._upgrade, asked, parts.tell
         )
         self._listeners = _listeners_of(parts)
-        shutdown = Shutdown(requests, pool, options.grace, parts.is_done, parts.tell)
+        self.shutdown = Shutdown(requests, pool, options.grace, parts.is_done, parts.tell)
         notes = Notes(repository, worker, parts.holds)
         self._all: list[Duty] = [
-            self.writes, shutdown, pool, asked, self._recovery, self._upgrade, notes,
+            self.writes, self.shutdown, pool, asked, self._recovery, self._upgrade, notes,
         ]  # fmt: skip
         if self._listeners:
             self._all.append(self._listeners)
+        if repository.is_shared and options.service.disk_free != 0:
+            from prokerja.worker.duties.disk_space import DiskSpace
+
+            self._all.append(
+                DiskSpace(repository.path, options.service.disk_free, turns, parts.holds)
+            )
 
     def __iter__(self) -> Iterator[Duty]:
         return iter(self._all)

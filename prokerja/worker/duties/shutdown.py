@@ -34,6 +34,8 @@ class Shutdown:
         self._is_done = is_done
         self._tell = tell
         self._grace_ends: float | None = None
+        self.is_over = False
+        """Whether the grace time has passed."""
 
     @property
     def due(self) -> float | None:
@@ -53,7 +55,7 @@ class Shutdown:
         if requests.forced:
             pool.kill()
         elif self._grace_ends is not None and now >= self._grace_ends:
-            self._grace_ends = None
+            self._grace_ends, self.is_over = None, True
             pool.terminate()
 
     def _is_to_stop(self) -> bool:
