@@ -10,7 +10,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from prokerja.errors import Busy, Outdated, StoreError, TryAgain
+from prokerja.errors import Busy, Outdated, StoreError, StoreGone, TryAgain
 from prokerja.exit_codes import LATER
 from prokerja.worker.duties.all import Duties, Parts
 from prokerja.worker.holds import Holds
@@ -39,6 +39,7 @@ MAX_SLEEP_SECONDS = 86400.0
 """The system's own limit is some weeks."""
 TURN_PATIENCE_SECONDS = 0.002
 """For which a turn waits for the write lock: as long as a declaration keeps it, and no more."""
+DAMAGED = "`prokerja doctor` tells more, `prokerja help moving` how to restore a backup"
 
 
 class Supervisor:
@@ -68,6 +69,8 @@ class Supervisor:
             self._pool.results.lost = LostAttempts(options.tracing).tell
         self._refusals = Refusals(tell)
         self._idle = False
+        self._gone: StoreGone | None = None
+        """What has become of the store, once it is no longer ours to use."""
 
     def run(self) -> None:
         """Work until asked to stop, or until the work is done, and the realizers have left."""
@@ -77,6 +80,8 @@ class Supervisor:
                 self._step()
         finally:
             self._leave()
+        if self._gone is not None:
+            raise self._gone
 
     def _step(self) -> None:
         now = time.monotonic()
@@ -94,6 +99,9 @@ class Supervisor:
             if self._is_given_up and not isinstance(error, Busy):
                 raise
             pause = self._refusals.pause(error)
+        except StoreError as error:
+            self._stop_gone(error)
+            pause = 0.0
         self._loop.wait(pause)
 
     def _join(self) -> None:
@@ -104,7 +112,7 @@ class Supervisor:
         )
         self._launcher.lock, worker = self._membership.lock, self._membership.worker
         journal.reserve(self._launcher.lock, options.realizers + 1)
-        self._watch = repository.watch()
+        self._watch = repository.watch(guarded=True)
         holds = Holds(tell)
         self._jobs = KnownJobs(repository, worker, options, self._pool, tell)
         self._turns = Turns(repository, worker, options, self._pool, self._jobs, holds, tell)
@@ -122,8 +130,10 @@ class Supervisor:
 
     def _turn(self) -> None:
         """Settle, note what is running, and claim, in one transaction if there is a reason."""
-        self._jobs.learn()
         self._pool.reassign()
+        if self._gone is not None:
+            return
+        self._jobs.learn()
         if self._turns.is_due():
             self._turns.write()
             self._pool.send()
@@ -149,8 +159,9 @@ class Supervisor:
         if self._finished():
             return 0.0
         now = time.monotonic()
-        moments = [self._maintenance.due, self._pool.reported.due]
-        moments += [duty.due for duty in self._duties]
+        moments = [duty.due for duty in self._duties]
+        if self._gone is None:
+            moments += [self._maintenance.due, self._pool.reported.due]
         pauses = [moment - now for moment in moments if moment is not None]
         if self._turns.next_due is not None and self._pool.has_room:
             pauses.append(min(self._turns.next_due - time.time(), RECHECK_CLOCK_SECONDS))
@@ -160,7 +171,8 @@ class Supervisor:
 
     def _finished(self) -> bool:
         pool = self._pool
-        return pool.stopping and not (pool.processes or pool.busy or pool.results.settlements)
+        is_owing = pool.results.settlements and self._gone is None
+        return pool.stopping and not (pool.processes or pool.busy or is_owing)
 
     @property
     def _is_given_up(self) -> bool:
@@ -180,19 +192,33 @@ class Supervisor:
         self._maintenance.stop()
         self._requests.request(error.what, LATER)
 
+    def _stop_gone(self, error: StoreError) -> None:
+        """The store cannot be used any more: write nothing, and let what runs end."""
+        gone = error if isinstance(error, StoreGone) else StoreGone(str(error), DAMAGED)
+        self._gone, self._turns.deadline = gone, None
+        self._repository.abandon()
+        self._duties.leave_store()
+        self._requests.request(gone.what, gone.exit_code)
+
     def _leave(self) -> None:
         self._repository.patience = self._usual_patience
         self._pool.stopping = True
         self._pool.kill()
         self._pool.reassign()
-        try:
-            self._turns.write()
-            self._repository.leave(self._membership, time.time())
-        except StoreError as error:  # the next worker finds our lock free, and puts all back
-            self._tell(StoreTroubled(str(error)))
+        if self._gone is not None or not self._has_left():
             ring = self._options.realizers
             keep_unwritten(self._membership.lock, ring, self._pool.results.settlements, self._tell)
         self._duties.close(forced=self._requests.forced)
         self._loop.close()
         self._watch.close()
         self._tell(self._turns.totals.summary())
+
+    def _has_left(self) -> bool:
+        """Write the rest down, and leave the books; whether the store has taken that."""
+        try:
+            self._turns.write()
+            self._repository.leave(self._membership, time.time())
+        except StoreError as error:  # the next worker finds our lock free, and puts all back
+            self._tell(StoreTroubled(str(error)))
+            return False
+        return True

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from prokerja.catalog.files import has_listeners
 from prokerja.settings import UNREACHABLE
+from prokerja.worker.duties.file_check import FileCheck
 from prokerja.worker.duties.notes import Notes
 from prokerja.worker.duties.recovery import Recovery
 from prokerja.worker.duties.requests import RequestCheck
@@ -60,9 +61,11 @@ class Duties:
         )
         self._upgrade = UpgradeCheck(repository, lambda: not turns.has_room)
         self._turns = turns
+        self._pool = pool
         asked = RequestCheck(repository, worker, pool, self._hear_of_deadline)
+        files = FileCheck(repository, worker, parts.watch)
         self.writes = turns.writes = Writes(
-            parts.watch, self._recovery, self._upgrade, asked, parts.tell
+            parts.watch, self._recovery, self._upgrade, asked, files, parts.tell
         )
         self._listeners = _listeners_of(parts)
         self.shutdown = Shutdown(requests, pool, options.grace, parts.is_done, parts.tell)
@@ -70,6 +73,8 @@ class Duties:
         self._all: list[Duty] = [
             self.writes, self.shutdown, pool, asked, self._recovery, self._upgrade, notes,
         ]  # fmt: skip
+        if repository.is_shared:
+            self._all.append(files)
         if self._listeners:
             self._all.append(self._listeners)
         if repository.is_shared and options.service.disk_free != 0:
@@ -86,6 +91,10 @@ class Duties:
         """The file is not ours to write any longer, but for what was begun."""
         self._recovery.stop()
         self._upgrade.stop()
+
+    def leave_store(self) -> None:
+        """The store is gone: do only what needs none."""
+        self._all = [duty for duty in self._all if duty in (self.shutdown, self._pool)]
 
     def close(self, *, forced: bool) -> None:
         """End what duties have started; at once if that is `forced`."""
