@@ -6,6 +6,7 @@ from functools import partial
 from selectors import EVENT_READ, EVENT_WRITE
 from typing import TYPE_CHECKING
 
+from prokerja.worker.descriptor_limit import DescriptorLimit
 from prokerja.worker.pool.process import RealizerProcess
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ class Launcher:
         self._options = options
         self._pump = pump
         self._loop = loop
+        self._limit = DescriptorLimit(options.realizers, options.service.concurrency)
         self.lock = -1
         """The worker's, which its realizers hold with it."""
 
@@ -34,6 +36,7 @@ class Launcher:
             options.jobs, options.classes, self.lock, ring,
             self._pump, options.environment(), options.tracing,
         )  # fmt: skip
+        self._limit.keep_from(process.pid)
         try:
             receive = partial(self.pool.receive, process)
             self._loop.add_watched(process.channel, receive, partial(_interest_in, process))
@@ -44,6 +47,10 @@ class Launcher:
             process.reap()
             raise
         return process
+
+    def close(self) -> None:
+        """Start no more."""
+        self._limit.restore()
 
     def release(self, process: RealizerProcess) -> None:
         """Listen to it no more: it has ended."""

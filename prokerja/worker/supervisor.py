@@ -209,6 +209,7 @@ class Supervisor:
             ring = self._options.realizers
             keep_unwritten(self._membership.lock, ring, self._pool.results.settlements, self._tell)
         self._duties.close(forced=self._requests.forced)
+        self._launcher.close()
         self._loop.close()
         self._watch.close()
         self._tell(self._turns.totals.summary())
