@@ -201,6 +201,14 @@ class ResultsKept:
 
 
 @dataclass(frozen=True)
+class ClockJumped:
+    """The clock was set while the worker was running, or the machine has slept."""
+
+    seconds: float
+    """How far forward; below zero for back."""
+
+
+@dataclass(frozen=True)
 class TracingFailed:
     """Spans are not received; some of them may be lost."""
 
@@ -267,6 +275,7 @@ Event = (
     | FileUnwatched
     | StoreTroubled
     | ResultsKept
+    | ClockJumped
     | TracingFailed
     | ClaimingHeld
     | ClaimingResumed

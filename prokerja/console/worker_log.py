@@ -170,6 +170,11 @@ class WorkerLog:
             self.say(f"no room to keep the results of {jobs}, to be run again")
 
     @tell.register
+    def _(self, event: events.ClockJumped) -> None:
+        where = "put back" if event.seconds < 0 else "put forward, or the machine slept,"
+        self.say(f"the clock was {where} by {human(round(abs(event.seconds)))}")
+
+    @tell.register
     def _(self, event: events.TracingFailed) -> None:
         self.say(event.error)
 

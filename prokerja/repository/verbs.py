@@ -230,6 +230,13 @@ class Repository(Protocol):
     def mend(self, now: float) -> None:
         """Let go on what has waited for declarations that an older program has ended."""
 
+    def clock_put_back(self, before: float, now: float) -> bool:
+        """The clock shows `now` where it has just shown `before`: have due what was due by it.
+
+        That is what was declared or put off by it; what was asked for at a moment waits for that.
+        Of many, only some; returns whether all are.
+        """
+
     def maintain(self) -> None:
         """Give back what room the store can do without, unless others are using it."""
 

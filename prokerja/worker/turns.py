@@ -69,6 +69,10 @@ class Turns:
         due = self.next_due is not None and self.next_due <= time.time()
         return self.has_room and (self.writes.woken or due)
 
+    def look_anew(self) -> None:
+        """Take a turn: no moment of which the store has told need be right."""
+        self.writes.woken, self.deadline = True, 0.0
+
     def is_due(self) -> bool:
         """Whether there is a reason for a turn."""
         pool, results = self._pool, self._pool.results

@@ -113,6 +113,12 @@ class SQLiteRepository(Answers):
         more_at = self.retention.purge_old(keep, now, seconds)
         return now if self.folding.fold(now, seconds) else more_at
 
+    def clock_put_back(self, before: float, now: float) -> bool:
+        """See the protocol."""
+        from prokerja.repository.sqlite.clock import Clock
+
+        return Clock(self.database).put_back(before, now)
+
     def pause_queue(
         self, queue: str, now: float, by: str, why: str | None, until: float | None
     ) -> tuple[QueueRule, QueueRule | None]:

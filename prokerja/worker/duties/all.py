@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from prokerja.catalog.files import has_listeners
 from prokerja.settings import UNREACHABLE
+from prokerja.worker.duties.clock import ClockCheck
 from prokerja.worker.duties.file_check import FileCheck
 from prokerja.worker.duties.notes import Notes
 from prokerja.worker.duties.recovery import Recovery
@@ -69,9 +70,11 @@ class Duties:
         )
         self._listeners = _listeners_of(parts)
         self.shutdown = Shutdown(requests, pool, options.grace, parts.is_done, parts.tell)
+        self._clock = ClockCheck(repository, turns, parts.tell)
         notes = Notes(repository, worker, parts.holds)
         self._all: list[Duty] = [
             self.writes, self.shutdown, pool, asked, self._recovery, self._upgrade, notes,
+            self._clock,
         ]  # fmt: skip
         if repository.is_shared:
             self._all.append(files)
@@ -91,6 +94,7 @@ class Duties:
         """The file is not ours to write any longer, but for what was begun."""
         self._recovery.stop()
         self._upgrade.stop()
+        self._clock.stop()
 
     def leave_store(self) -> None:
         """The store is gone: do only what needs none."""
