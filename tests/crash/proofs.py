@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from tests.crash import (
     batches,
+    clocks,
     contention,
     fuzz,
     hostile,
@@ -42,5 +43,6 @@ PROOFS: dict[str, Proof] = {
     "fuzz": Proof("no input brings a traceback", fuzz.prove),
     "villains": Proof("no realizer brings its supervisor down", villains.prove),
     "upgrades": Proof("every schema opens; old programs let go of newer ones", upgrade.prove),
+    "clocks": Proof("a clock that is set loses no job and runs none before its time", clocks.prove),
     "contention": Proof("everybody at once meets no error", contention.prove),
 }
