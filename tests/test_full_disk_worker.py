@@ -186,7 +186,7 @@ def test_one_term_ends_a_worker_on_a_full_disk_and_the_next_writes_what_it_could
     wait_until(lambda: "the disk is full" in worker.said())
     began = time.monotonic()
     worker.send(signal.SIGTERM)
-    assert worker.end() == 75
+    assert worker.end() == 75, worker.said()
     assert time.monotonic() - began < 1 + 2 * SOON
     kept = "kept beside the queue, for the next worker to write: results of 2 jobs"
     assert kept in worker.said()

@@ -303,6 +303,17 @@ def test_a_close_look_leaves_the_locks_of_the_process_and_few_descriptors(home: 
             assert tried.wait() == 1
 
 
+def test_a_log_that_was_moved_into_the_file_in_part_is_no_harm(home: Home) -> None:
+    with Queue(home.db) as queue:
+        queue.summary()
+    files = OpenFiles(str(home.db))
+    files.check_header()
+    os.truncate(home.db, home.db.stat().st_size - 4096)
+    files.check_header()
+    os.truncate(home.db, 4096)
+    files.check_header()
+
+
 def test_files_that_others_replace_for_no_reason_of_ours_are_watched_by_their_names(
     tmp_path: Path,
 ) -> None:

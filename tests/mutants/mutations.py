@@ -827,7 +827,7 @@ MUTATIONS = (
              "False for event in events",
              "test_store_gone.py -k 'idle_worker or closely'"),
     Mutation("a file that is written over is no queue", f"{SQLITE}open_files.py",
-             "if not is_whole or not (is_ours or is_new):", "if False:",
+             "if self._known and self._is_written_over():", "if False:",
              "test_store_gone.py -k closely"),
     Mutation("a worker that is not on the books leaves", f"{SQLITE}workers.py",
              '"SELECT 1 FROM worker WHERE id = ?", (id,)', '"SELECT ?", (id,)',

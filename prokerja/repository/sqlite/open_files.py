@@ -71,28 +71,33 @@ class OpenFiles:
         """Raise StoreGone if the database has been written over by something else.
 
         It is read past the log, in which there may be a newer copy of the same page; of a new
-        database, the only one.
+        database, the only one. While the log is moved into it, or the disk is full in the middle of
+        that, it need not make sense but for what this looks at.
         """
-        from urllib.parse import quote
-
-        if not self._known:
-            return
-        url = f"file:{quote(os.fsencode(self._path))}?mode=ro&immutable=1"
-        try:
-            # By SQLite, since closing a descriptor of our own would drop the locks of its own.
-            with closing(sqlite3.connect(url, uri=True)) as connection:
-                found, tables = connection.execute(HEADER).fetchone()
-            is_whole = os.stat(self._path).st_size >= MIN_FILE_BYTES
-        except (sqlite3.Error, OSError):
-            found, tables, is_whole = 0, 0, False
-        is_ours = found == schema.APPLICATION
-        self._is_known_header = self._is_known_header or is_ours
-        is_new = (found, tables) == (0, 0) and not self._is_known_header
-        if not is_whole or not (is_ours or is_new):
+        if self._known and self._is_written_over():
             raise StoreGone(
                 f"{self._path} was written over while it was open, and is not a queue any more",
                 f"restore a backup (`prokerja help moving`), and {AGAIN}",
             )
+
+    def _is_written_over(self) -> bool:
+        from urllib.parse import quote
+
+        url = f"file:{quote(os.fsencode(self._path))}?mode=ro&immutable=1"
+        try:
+            if os.stat(self._path).st_size < MIN_FILE_BYTES:
+                return True
+            # By SQLite, since closing a descriptor of our own would drop the locks of its own.
+            with closing(sqlite3.connect(url, uri=True)) as connection:
+                found, tables = connection.execute(HEADER).fetchone()
+        except sqlite3.Error as error:
+            return error.sqlite_errorcode == sqlite3.SQLITE_NOTADB
+        except OSError:
+            return False
+        is_ours = bool(found == schema.APPLICATION)
+        self._is_known_header = self._is_known_header or is_ours
+        is_new = (found, tables) == (0, 0) and not self._is_known_header
+        return not (is_ours or is_new)
 
     def has_lost_log(self) -> bool:
         """Whether the log's name is gone, so that only who has it open can save what it holds."""
