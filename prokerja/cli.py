@@ -28,6 +28,8 @@ GARBAGE = 50_000
 """Objects made, less those freed, before cycles are looked for: more than imports make."""
 TRACEBACK = "PROKERJA_TRACEBACK"
 """Set it to see where an unforeseen error comes from."""
+WORKER = "realization:start"
+"""The command that is sent signals which would end any other, and may be before it is there."""
 MAX_ERROR_CHARACTERS, MAX_USAGE_CHARACTERS = 1000, 300
 """Characters of a complaint, and of what Typer says of a command line."""
 
@@ -89,6 +91,10 @@ def run_safely(words: list[str]) -> int:
 def dispatch(words: list[str]) -> int:
     """Run what the words ask for; returns the exit code."""
     if words and words[0] in COMMANDS:
+        if words[0] == WORKER:
+            from prokerja import signal_masks
+
+            signal_masks.hold(signal_masks.EARLY)
         command = load(words[0])
         given = parse(command, words[1:])
         if given is not None:
@@ -152,8 +158,18 @@ def app() -> Any:
         is_rest = [isinstance(p.marker, Argument) and p.marker.rest for p in parameters(command)]
         settings = {"allow_interspersed_args": not any(is_rest)}
         guise = _for_typer(command, partial(partial, call, command), typer)
-        typer_app.command(name, context_settings=settings)(guise)
+        typer_app.command(name, context_settings=settings, epilog=_epilog(name))(guise)
     return typer.main.get_command(typer_app)
+
+
+def _epilog(name: str) -> str | None:
+    """What the help of a command ends with: a worker has exit codes of its own."""
+    if name != "realization:start":
+        return None
+    from prokerja.exit_codes import WORKER_CODES
+
+    rows = (f"  {code:>2}  {meaning}" for code, meaning in WORKER_CODES.items())
+    return "\n".join(("\b", "Exit codes:", *rows))
 
 
 def _version(

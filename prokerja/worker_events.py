@@ -159,6 +159,17 @@ class RealizerReplaced:
 
 
 @dataclass(frozen=True)
+class RealizerOutgrown:
+    """A realizer has grown beyond the memory limit, and is replaced."""
+
+    pid: int
+    name: str
+    """Of the last job that it ran."""
+    bytes: int
+    limit: int
+
+
+@dataclass(frozen=True)
 class RealizerNotStarted:
     """The system had no room for one more process, or lacks what it needs; it is tried again."""
 
@@ -241,8 +252,77 @@ class QueueEmptied:
 @dataclass(frozen=True)
 class WorkerStopping:
     why: str
-    grace: float
-    """Seconds that running jobs have to end."""
+    grace: float | None
+    """Seconds that running jobs have to end; None if they may finish."""
+    restarts: bool = False
+    """Whether it starts afresh then, as the same process."""
+
+
+@dataclass(frozen=True)
+class ReliefStarted:
+    """Another worker takes jobs while this one finishes what runs, to start afresh."""
+
+    pid: int
+
+
+@dataclass(frozen=True)
+class ReliefNotStarted:
+    """The system had no room for it; it is tried again."""
+
+    error: str
+    retry_in: float
+    """Seconds until then."""
+
+
+@dataclass(frozen=True)
+class ReliefEnded:
+    """The worker that was to take jobs meanwhile has left."""
+
+    pid: int
+    how: str
+    """With which exit code."""
+    retry_in: float | None
+    """Seconds until another one starts; None if it was not needed any longer."""
+
+
+@dataclass(frozen=True)
+class RealizerState:
+    """What a realizer is at, when somebody asks."""
+
+    pid: int
+    memory: int | None
+    """In bytes; None if the system does not tell."""
+    id: int | None
+    """The job that it runs; None for none."""
+    name: str
+    attempt: int
+    seconds: float
+    """For how long it has been running."""
+    waiting: int
+    """Jobs that it has been sent, and has not started."""
+
+
+@dataclass(frozen=True)
+class WorkerState:
+    """What a worker is at, when somebody asks by SIGUSR2."""
+
+    worker: int
+    pid: int
+    memory: int | None
+    """Of its supervisor, in bytes."""
+    seconds: float
+    """For how long it has been there."""
+    completed: int
+    failed: int
+    returned: int
+    """Attempts so far."""
+    realizers: list[RealizerState]
+    notes: list[str]
+    """What it says of itself, and why it takes no jobs."""
+    due_in: float | None
+    """Seconds until the next job is due that it knows of."""
+    why: str
+    """Why it stops; empty if it does not."""
 
 
 @dataclass(frozen=True)
@@ -270,6 +350,7 @@ Event = (
     | JobsSettled
     | RealizerDied
     | RealizerReplaced
+    | RealizerOutgrown
     | RealizerNotStarted
     | ListenersEnded
     | FileUnwatched
@@ -281,5 +362,9 @@ Event = (
     | ClaimingResumed
     | QueueEmptied
     | WorkerStopping
+    | ReliefStarted
+    | ReliefNotStarted
+    | ReliefEnded
+    | WorkerState
     | WorkerStopped
 )

@@ -489,7 +489,7 @@ def test_jobs_in_hand_that_have_not_started_go_back_without_an_attempt(home: Hom
     ("words", "signals"),
     [
         (("--grace", "0.2s"), [signal.SIGTERM]),
-        (("--grace", "0s"), [signal.SIGHUP]),
+        (("--grace", "0s"), [signal.SIGQUIT]),
         ((), [signal.SIGINT, signal.SIGINT]),
         ((), [signal.SIGTERM, signal.SIGINT]),
     ],

@@ -34,7 +34,7 @@ class Launcher:
         options = self._options
         process = RealizerProcess(
             options.jobs, options.classes, self.lock, ring,
-            self._pump, options.environment(), options.tracing,
+            self._pump, options.environment(), options.tracing, service=options.service,
         )  # fmt: skip
         self._limit.keep_from(process.pid)
         try:

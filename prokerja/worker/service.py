@@ -9,6 +9,9 @@ from prokerja.errors import BadOption
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+FREE_BYTES, FREE_SHARE = 64 * 2**20, 0.05
+"""What of a disk is to stay free unless the options say otherwise: the less of these, the second
+being a share of its size."""
 MAX_CONCURRENCY = 10_000
 """Jobs in flight in one realizer."""
 
@@ -40,6 +43,8 @@ class Service(NamedTuple):
     """Where the file cannot be watched, a random part of this is added to each sleep."""
     concurrency: int = 1
     """How many async jobs one realizer has in flight."""
+    systemd: bool = False
+    """Whether it is the main process of a service, and tells systemd how it is doing."""
 
 
 class ServiceTerms(TypedDict, total=False):
@@ -57,6 +62,12 @@ class ServiceTerms(TypedDict, total=False):
     jitter: float
     sleep_jitter: float
     concurrency: int
+    systemd: bool
+
+
+def disk_floor(size: int, asked: int | None = None) -> int:
+    """How many bytes of a disk of that size are to stay free."""
+    return min(FREE_BYTES, int(size * FREE_SHARE)) if asked is None else asked
 
 
 AT_LEAST: dict[str, float] = {
@@ -79,7 +90,23 @@ def service_of(terms: ServiceTerms, spelled: Callable[[str], str] = str) -> Serv
         if value < least or (most is not None and value > most):
             range = f"{least:g} or more" if most is None else f"{least:g} to {most:g}"
             raise BadOption(f"{spelled(name)}: {value} is out of range; give {range}")
-    return Service(**terms)
+    service = Service(**terms)
+    if service.nice < 0 and not _may_be(service.nice):
+        raise BadOption(f"{spelled('nice')}: {service.nice} is not allowed here; give 0 or more")
+    return service
+
+
+def _may_be(nice: int) -> bool:
+    """Whether this process may have so much less niceness, which it has for a moment then."""
+    import os
+
+    now = os.getpriority(os.PRIO_PROCESS, 0)
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, now + nice)
+    except OSError:
+        return False
+    os.setpriority(os.PRIO_PROCESS, 0, now)
+    return True
 
 
 def _known() -> str:

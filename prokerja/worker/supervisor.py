@@ -63,6 +63,7 @@ class Supervisor:
         self._launcher = launcher = Launcher(options, pump, self._loop)
         self._pool = Pool(options.realizers, launcher.start, launcher.release, tell, options.grace)
         launcher.pool = self._pool
+        self._pool.memory_limit = options.service.memory_limit
         if options.tracing:
             from prokerja.worker.lost_attempts import LostAttempts
 
@@ -163,16 +164,16 @@ class Supervisor:
         if self._gone is None:
             moments += [self._maintenance.due, self._pool.reported.due]
         pauses = [moment - now for moment in moments if moment is not None]
-        if self._turns.next_due is not None and self._pool.has_room:
+        if self._turns.next_due is not None and self._turns.has_room:
             pauses.append(min(self._turns.next_due - time.time(), RECHECK_CLOCK_SECONDS))
         if self._turns.deadline is not None:
             pauses.append(min(self._turns.deadline - time.time(), RECHECK_CLOCK_SECONDS))
         return max(0.0, min(MAX_SLEEP_SECONDS, *pauses))
 
     def _finished(self) -> bool:
-        pool = self._pool
+        pool, left = self._pool, self._duties.are_left
         is_owing = pool.results.settlements and self._gone is None
-        return pool.stopping and not (pool.processes or pool.busy or is_owing)
+        return pool.stopping and not (pool.processes or pool.busy or is_owing or left)
 
     @property
     def _is_given_up(self) -> bool:

@@ -9,14 +9,14 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from prokerja.sizes import rounded
+from prokerja.worker.service import disk_floor
+
 if TYPE_CHECKING:
     from prokerja.worker.holds import Holds
     from prokerja.worker.turns import Turns
 
 KIND = "disk"
-FREE_BYTES, FREE_SHARE = 64 * 2**20, 0.05
-"""What is to stay free unless the options say otherwise: the less of these, the second being a
-share of the file system."""
 LOOK_SECONDS = 1.0
 """Between two looks, however often jobs are taken."""
 
@@ -46,18 +46,10 @@ class DiskSpace:
         except OSError:  # it is not for this duty to say what is wrong with the file
             return
         size, free = disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize
-        floor = min(FREE_BYTES, int(size * FREE_SHARE)) if self._floor is None else self._floor
+        floor = disk_floor(size, self._floor)
         was_low, self._is_low = self._is_low, size > 0 and free < floor
         if self._is_low:
-            why = f"less than {_rounded(floor)} is free on the disk of {self._directory}; make room"
+            why = f"less than {rounded(floor)} is free on the disk of {self._directory}; make room"
             self._holds.hold(KIND, why, time.time())
         elif was_low:
             self._holds.lift(KIND)
-
-
-def _rounded(size: int) -> str:
-    """Bytes for people, such as `64M`; never more than there are."""
-    for unit, bytes in (("G", 2**30), ("M", 2**20), ("K", 2**10)):
-        if size >= 10 * bytes or (size >= bytes and size % bytes == 0):
-            return f"{size // bytes}{unit}"
-    return f"{size}B"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from prokerja.worker.duties.signals import Urgency
 from prokerja.worker_events import WorkerStopping
 
 if TYPE_CHECKING:
@@ -15,9 +16,9 @@ if TYPE_CHECKING:
 
 
 class Shutdown:
-    """Lets running jobs end for `grace` seconds, then asks them to; a second interrupt kills them.
+    """Lets running jobs finish, for `grace` seconds where that is the limit, then asks them to end.
 
-    `is_done` tells whether the work is.
+    A second interrupt kills them. `is_done` tells whether the work is.
     """
 
     def __init__(
@@ -33,6 +34,8 @@ class Shutdown:
         self._grace = grace
         self._is_done = is_done
         self._tell = tell
+        self._told = Urgency.NONE
+        """The request that was last told of."""
         self._grace_ends: float | None = None
         self.is_over = False
         """Whether the grace time has passed."""
@@ -40,23 +43,30 @@ class Shutdown:
     @property
     def due(self) -> float | None:
         """At once if something has changed; else at the end of the grace time."""
-        if self._requests.forced or (not self._pool.stopping and self._is_to_stop()):
+        requests = self._requests
+        if requests.urgency > self._told or (requests.forced and self._pool.processes):
+            return 0.0
+        if not self._pool.stopping and self._is_done():
             return 0.0
         return self._grace_ends
 
     def run(self, now: float) -> None:
         """Take the next step towards the end."""
         requests, pool = self._requests, self._pool
-        if not pool.stopping and self._is_to_stop():
-            if requests.reason:
-                self._tell(WorkerStopping(requests.reason, self._grace))
+        if not pool.stopping:
             pool.stop()
-            self._grace_ends = now + self._grace
+        if requests.urgency > self._told:
+            self._take_note(now)
         if requests.forced:
             pool.kill()
         elif self._grace_ends is not None and now >= self._grace_ends:
             self._grace_ends, self.is_over = None, True
             pool.terminate()
 
-    def _is_to_stop(self) -> bool:
-        return bool(self._requests.reason) or self._is_done()
+    def _take_note(self, now: float) -> None:
+        """Of a request that is more urgent than the last one."""
+        requests, self._told = self._requests, self._requests.urgency
+        grace = None if requests.patient else self._grace
+        self._tell(WorkerStopping(requests.reason, grace, restarts=requests.restart))
+        if grace is not None and self._grace_ends is None:
+            self._grace_ends = now + grace

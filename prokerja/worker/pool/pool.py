@@ -5,10 +5,11 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from prokerja.model.claim import Outgrown
 from prokerja.verdicts import Advice, Released
 from prokerja.worker.pool.durations import SECONDS_PER_BYTE
 from prokerja.worker.pool.ending import Ending
-from prokerja.worker.pool.exits import Cut, too_long
+from prokerja.worker.pool.exits import Cut, too_long, too_low
 from prokerja.worker.pool.reported import ReportedSoFar
 from prokerja.worker.pool.results import Results
 from prokerja.worker.pool.starter import Starter
@@ -20,6 +21,7 @@ from prokerja.worker_events import (
     JobResumed,
     JobStarted,
     JobSuspended,
+    RealizerOutgrown,
     RealizerReplaced,
     TracingFailed,
 )
@@ -71,6 +73,8 @@ class Pool:
         self.has_loaded = False
         """Whether any realizer has loaded the jobs, and the supervisor knows."""
         self.stopping = False
+        self.memory_limit: int | None = None
+        """Of each realizer, in bytes; none of them may be larger before a job."""
         self._cancelled: dict[Claim, str] = {}
         """The errors with which claimed jobs are to end, by token and id."""
         self._stamps: dict[str, str] = {}
@@ -118,6 +122,7 @@ class Pool:
         cost = self.results.durations.costs()
         taken: list[Claimed] = []
         self._full = not fitting
+        is_limited = any(process.in_flight.most is not None for process in fitting)
         for job in offered if fitting else ():
             process = min(fitting, key=LOAD) if len(fitting) > 1 else fitting[0]
             seconds = cost[job.lane] + len(job.payload) * SECONDS_PER_BYTE
@@ -125,6 +130,11 @@ class Pool:
                 self._full = True
                 break
             taken.append(job)
+            if is_limited and process.in_flight.is_exhausted:
+                fitting.remove(process)
+                if not fitting:
+                    self._full = True
+                    break
         return taken, self._full
 
     def send(self) -> None:
@@ -315,8 +325,7 @@ class Pool:
         for error in report.tracing_errors:
             self._tell(TracingFailed(error))
         self.results.take_ended(process, report.ended)
-        if report.spoiled is not None:
-            self._replace(process, *report.spoiled)
+        self._take_worn(process, report)
         if report.unfit or report.unknown:
             process.outdated = process.stamps != self._stamps
         self.results.take_refused(process, report)
@@ -336,11 +345,20 @@ class Pool:
     def _take_loaded(self, process: RealizerProcess, loaded: Loaded) -> None:
         if process.ready:
             raise WireError("it has loaded the jobs before")
+        if self.memory_limit and loaded.bytes > self.memory_limit and not self.has_loaded:
+            raise too_low(self.memory_limit, loaded.bytes)
         self._starter.succeeded()
         process.ready = True
         process.pid = loaded.pid
         process.stamps = self._stamps = loaded.stamps
         self.loaded.append(loaded)
+
+    def _take_worn(self, process: RealizerProcess, report: Report) -> None:
+        """Whether it runs no other job, by its own word."""
+        if report.spoiled is not None:
+            self._replace(process, *report.spoiled)
+        if report.outgrown is not None:
+            self._outgrow(process, *report.outgrown)
 
     def _replace(self, process: RealizerProcess, name: str, what: str) -> None:
         """A job has changed its process for good; reported once for each job name."""
@@ -351,6 +369,15 @@ class Pool:
             self._spoilers.add(name)
             self._tell(RealizerReplaced(process.pid, name, what))
 
+    def _outgrow(self, process: RealizerProcess, name: str, size: int) -> None:
+        """A realizer has become too large for another job."""
+        if process.spoiled or self.memory_limit is None:
+            raise WireError("it has no limit to be beyond")
+        process.spoiled = True
+        outgrown = Outgrown(process.pid, name, size, self.memory_limit)
+        self.reported.outgrown(outgrown)
+        self._tell(RealizerOutgrown(*outgrown))
+
     def _reap(self, process: RealizerProcess) -> None:
         """Settle what a dead realizer had in flight."""
         self._full = False
@@ -358,6 +385,9 @@ class Pool:
         self._release(process)
         self.reported.forget(process)
         exit = process.reap()
+        job = process.jobs.get(exit.running)
+        if job is not None and exit.cost and not (process.ending and process.ending.is_orderly):
+            self.reported.spent(job, exit.cost)
         process.end_output()
         if not process.ready:
             self._starter.failed(exit.how, first=not (self.has_loaded or self.stopping))

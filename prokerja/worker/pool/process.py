@@ -11,18 +11,23 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from prokerja import signal_masks
+from prokerja.model.cost import COUNTED_SECONDS, Cost
 from prokerja.names import portable
+from prokerja.worker import memory
 from prokerja.worker.pool.descriptors import Descriptors
 from prokerja.worker.pool.ending import Ending
-from prokerja.worker.pool.exits import Cut, Exit, describe_exit
+from prokerja.worker.pool.exits import OOM, Cut, Exit, describe_exit
 from prokerja.worker.pool.family import signal_family, stop_family
 from prokerja.worker.pool.in_flight import LONG_JOB_SECONDS, InFlight
 from prokerja.worker.pool.launch import command
 from prokerja.worker.pool.suspension import Suspension
+from prokerja.worker.process_end import end_of
+from prokerja.worker.service import Service
 from prokerja.worker.wire import journal
 from prokerja.worker.wire.channel import Channel
 from prokerja.worker.wire.messages import Launch, Report
-from prokerja.worker.wire.shared_page import IDLE, JOURNALLING
+from prokerja.worker.wire.shared_page import IDLE, JOURNALLING, OOM_KILLS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -56,6 +61,8 @@ class RealizerProcess:
         pump: Pump,
         environment: Mapping[str, str] | None = None,
         tracing: str = "",
+        *,
+        service: Service = Service(),  # noqa: B008  it is immutable
     ) -> None:
         self._descriptors = descriptors = Descriptors(pump.add)
         self.page = descriptors.page
@@ -66,28 +73,31 @@ class RealizerProcess:
             requests=descriptors.requests, mark=descriptors.tap.mark, lock=lock, ring=ring,
             jobs=portable(jobs), classes=list(classes),
             path=[portable(os.path.abspath(entry)) for entry in sys.path], tracing=tracing,
+            nice=service.nice, memory_limit=service.memory_limit,
         )  # fmt: skip
         with contextlib.ExitStack() as undo:
             undo.callback(descriptors.close)
-            self._process = subprocess.Popen(
-                command(launch),
-                stdin=subprocess.DEVNULL,
-                stdout=descriptors.out,
-                stderr=descriptors.err,
-                pass_fds=(*launch.own, lock) if lock >= 0 else launch.own,
-                start_new_session=True,
-                env=environment,
-            )
+            with signal_masks.blocked(signal_masks.OF_WORKERS):  # until it is ready for them
+                self._process = subprocess.Popen(
+                    command(launch),
+                    stdin=subprocess.DEVNULL,
+                    stdout=descriptors.out,
+                    stderr=descriptors.err,
+                    pass_fds=(*launch.own, lock) if lock >= 0 else launch.own,
+                    start_new_session=True,
+                    env=environment,
+                )
             undo.pop_all()
         descriptors.close_theirs()
         self.pid = self._process.pid
         """The realizer's own, once it is ready; before, its reaper's, where there is one."""
-        self.end = _end_of(self._process.pid)
+        self.end = end_of(self._process.pid)
         """Becomes readable when the process ends, where the system has such a thing; else -1."""
+        self.page.cells[OOM_KILLS] = memory.oom_kills()
         self._lock = lock
         self.ring = ring
         """Which ring of the lock's file holds its journal."""
-        self.in_flight = InFlight()
+        self.in_flight = InFlight(service.realizer_jobs)
         self.ready = False
         self.loading = ""
         """The job file that it imports, before it is ready."""
@@ -300,13 +310,24 @@ class RealizerProcess:
             self._signal(signal.SIGKILL)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 code = self._process.wait(KILL_AGAIN_SECONDS)
+        peak, spent = self.page.used()
+        oom_kills = self.page.cells[OOM_KILLS]
         if self.end >= 0:
             os.close(self.end)
         self._descriptors.close()
-        how = self.fault or describe_exit(code, killed=self.killed)
+        is_oom = not self.killed and memory.is_oom(code, oom_kills)
+        oom = memory.killed(peak) if is_oom else ""
+        how = self.fault or describe_exit(code, killed=self.killed, oom=oom)
         if self.loading and not self.ready:
             how = f"{self.loading}: {how}"
-        return Exit(how, running, since / 1e9, last_begun)
+        exit = Exit(how, running, since / 1e9, last_begun)
+        return exit._replace(kind=OOM if is_oom else exit.kind, cost=self._cost(exit, peak, spent))
+
+    def _cost(self, exit: Exit, peak: int, spent: int) -> Cost | None:
+        """What the job has used that it was running; `spent` is in ns."""
+        if exit.running < 1 or time.monotonic() - exit.began < COUNTED_SECONDS:
+            return None
+        return Cost(peak or None, spent / 1e9 or None)
 
     def journalled(self) -> dict[Claim, Ended]:
         """After its death: what has ended, by its journal."""
@@ -326,10 +347,3 @@ class RealizerProcess:
     def _signal(self, number: signal.Signals) -> None:
         if self._process.returncode is None:
             signal_family(self._process.pid, number)
-
-
-def _end_of(pid: int) -> int:
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError):  # a sandbox may not have it
-            return os.pidfd_open(pid)
-    return -1
