@@ -46,7 +46,8 @@ def clock(home: Home) -> Path:
     place.mkdir()
     (place / "sitecustomize.py").write_text(SHIFTED)
     file = place / "seconds"
-    home.in_environment({"PYTHONPATH": str(place), "CLOCK": str(file)})
+    home.customize(place)
+    home.in_environment({"CLOCK": str(file)})
     return file
 
 

@@ -10,6 +10,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
+import psutil
 import pytest
 
 from prokerja.verdicts import Completed, Released
@@ -180,21 +181,28 @@ def test_one_term_ends_a_worker_on_a_full_disk_and_the_next_writes_what_it_could
 ) -> None:
     gated = "note('{0}'); wait_for('gate'); {1}"
     worker, ids, ballast = full(
-        home, small, gated.format("a", "return 'kept'"), gated.format("b", "raise ValueError('no')")
+        home,
+        small,
+        gated.format("a", "return 'kept'"),
+        gated.format("b", "raise ValueError('no')"),
+        "note(os.getpid()); wait_for('never')",
     )
+    [victim] = [line for line in home.ledger() if line.isdigit()]
+    psutil.Process(int(victim)).kill()  # of which only the supervisor knows
     home.open("gate")
     wait_until(lambda: "the disk is full" in worker.said())
     began = time.monotonic()
     worker.send(signal.SIGTERM)
     assert worker.end() == 75, worker.said()
     assert time.monotonic() - began < 1 + 2 * SOON
-    kept = "kept beside the queue, for the next worker to write: results of 2 jobs"
+    kept = "kept beside the queue, for the next worker to write: results of 3 jobs"
     assert kept in worker.said()
     ballast.unlink()
     home.work()
     assert home.wait(ids[0])["result"] == "kept"
     assert home.wait(ids[1], "failed")["error"] == "ValueError: no"
-    assert sorted(home.ledger()) == ["a", "b"]
+    assert "killed by SIGKILL" in home.wait(ids[2], "failed")["error"]
+    assert sorted(home.ledger()) == sorted(["a", "b", victim])
 
 
 def test_what_is_too_long_to_be_kept_is_told_of_and_what_was_released_needs_no_word(

@@ -165,7 +165,8 @@ def short(home: Home) -> Path:
     (home.path / "short" / "sitecustomize.py").write_text(SHORT)
     file = home.path / "shortage"
     file.touch()
-    home.in_environment({"PYTHONPATH": str(home.path / "short"), "SHORT": str(file)})
+    home.customize(home.path / "short")
+    home.in_environment({"SHORT": str(file)})
     return file
 
 

@@ -22,7 +22,7 @@ from prokerja.repository.sqlite.repository import SQLiteRepository
 from prokerja.repository.sqlite.watch import Watch
 from tests.harness.processes import has_open
 from tests.harness.waiting import SOON, wait_until
-from tests.sqlite.files import ROOT, START
+from tests.sqlite.files import ROOT, START, asked
 from tests.test_shortages import without
 
 if TYPE_CHECKING:
@@ -179,6 +179,22 @@ def test_jobs_may_end_in_their_grace_time_and_nothing_of_the_new_file_is_touched
     with Queue(home.db) as other:
         assert other.summary().total.pending == 3
         assert other.repository.workers() == []
+
+
+def test_closing_a_file_whose_log_was_replaced_takes_nothing_from_the_new_log(home: Home) -> None:
+    repository = SQLiteRepository(str(home.db))
+    repository.declarations.add([asked()], START)
+    repository.database.shorten_log()
+    repository.declarations.add([asked()], START)
+    repository.files.check()
+    for name in ("-wal", "-shm"):
+        home.db.with_name(home.db.name + name).unlink()
+    home.in_environment({"PYTHONPATH": str(ROOT)})
+    assert home.python(DECLARING).wait() == 0
+    repository.abandon()
+    repository.close()
+    # Another process tells: in this one, SQLite would go on with the old index of the log.
+    assert "pending: 4" in home.cli("report")
 
 
 def test_no_turn_is_taken_in_a_file_that_is_gone(home: Home) -> None:
