@@ -76,6 +76,14 @@ class JobSuspended:
 
 
 @dataclass(frozen=True)
+class JobNotSuspended:
+    """Somebody has asked for it, but others run beside this job in its realizer."""
+
+    id: int
+    name: str
+
+
+@dataclass(frozen=True)
 class JobResumed:
     """It goes on."""
 
@@ -341,6 +349,7 @@ Event = (
     | JobDescribed
     | JobCancelled
     | JobSuspended
+    | JobNotSuspended
     | JobResumed
     | JobRefused
     | JobFailed

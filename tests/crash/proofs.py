@@ -12,6 +12,7 @@ from tests.crash import (
     hostile,
     powercut,
     signals,
+    soak,
     storm,
     trouble,
     upgrade,
@@ -45,6 +46,7 @@ PROOFS: dict[str, Proof] = {
     "fuzz": Proof("no input brings a traceback", fuzz.prove),
     "villains": Proof("no realizer brings its supervisor down", villains.prove),
     "upgrades": Proof("every schema opens; old programs let go of newer ones", upgrade.prove),
+    "soak": Proof("a week of everything at once leaves each job as it says it should", soak.prove),
     "clocks": Proof("a clock that is set loses no job and runs none before its time", clocks.prove),
     "contention": Proof("everybody at once meets no error", contention.prove),
 }
