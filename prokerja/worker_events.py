@@ -234,6 +234,24 @@ class StoreTroubled:
 
 
 @dataclass(frozen=True)
+class ResultsKept:
+    """The worker leaves, and what has ended could not be written to the store."""
+
+    kept: int
+    """Jobs whose results stand beside it, for the next worker to write."""
+    lost: int
+    """Those that run again, since there was no room for that either."""
+
+
+@dataclass(frozen=True)
+class ClockJumped:
+    """The clock was set while the worker was running, or the machine has slept."""
+
+    seconds: float
+    """How far forward; below zero for back."""
+
+
+@dataclass(frozen=True)
 class TracingFailed:
     """Spans are not received; some of them may be lost."""
 
@@ -372,6 +390,8 @@ Event = (
     | ListenersEnded
     | FileUnwatched
     | StoreTroubled
+    | ResultsKept
+    | ClockJumped
     | TracingFailed
     | ClaimingHeld
     | ClaimingResumed

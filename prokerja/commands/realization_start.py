@@ -83,8 +83,9 @@ def run(
         bool, Option("Take a job only if as much memory is free as its kind has used.")
     ] = False,
     disk_free: Annotated[
-        str, Option("Take no jobs while less disk is free; default: 64M.", metavar=Size)
-    ] = "64M",
+        str | None,
+        Option("Take no jobs while less disk is free; default: 64M, at most 5 %.", metavar=Size),
+    ] = None,
     no_watch: Annotated[
         bool, Option("Do not replace realizers when the code of jobs changes.")
     ] = False,
@@ -133,7 +134,7 @@ def run(
         memory_limit=None if memory_limit is None else size(memory_limit, "--memory-limit"),
         memory_free=size(memory_free, "--memory-free"),
         memory_learn=memory_learn,
-        disk_free=size(disk_free, "--disk-free"),
+        disk_free=None if disk_free is None else size(disk_free, "--disk-free"),
         watch=not no_watch,
         systemd=True,
         titles=True,

@@ -116,6 +116,22 @@ def _(event: events.StoreTroubled) -> Line:
 
 
 @_line.register
+def _(event: events.ResultsKept) -> Line:
+    kept, lost = plural(event.kept, "job"), plural(event.lost, "job")
+    texts = [f"kept beside the queue, for the next worker to write: results of {kept}"]
+    texts = texts if event.kept else []
+    if event.lost:
+        texts.append(f"no room to keep the results of {lost}, to be run again")
+    return Line(WARNING, "; ".join(texts))
+
+
+@_line.register
+def _(event: events.ClockJumped) -> Line:
+    where = "put back" if event.seconds < 0 else "put forward, or the machine slept,"
+    return Line(WARNING, f"the clock was {where} by {human(round(abs(event.seconds)))}")
+
+
+@_line.register
 def _(event: events.TracingFailed) -> Line:
     return Line(WARNING, cut(event.error))
 

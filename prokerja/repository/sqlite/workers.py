@@ -6,6 +6,7 @@ import json
 import os
 from typing import TYPE_CHECKING
 
+from prokerja.errors import StoreGone
 from prokerja.model.worker import Taking, WorkerNote, WorkerRow
 from prokerja.repository import is_path
 from prokerja.repository.sqlite import lock
@@ -110,6 +111,15 @@ class Workers:
             except OSError as error:
                 return error
         return None
+
+    def refuse_unknown(self, id: int) -> None:
+        """Raise StoreGone if a worker is not on the books, that has not left."""
+        if not self._database.execute("SELECT 1 FROM worker WHERE id = ?", (id,)).fetchone():
+            raise StoreGone(
+                f"{self._database.path} knows nothing of worker {id} any more: it was written over"
+                " while it was open, or the worker was taken for dead",
+                "see that nothing deletes its files, and start it again",
+            )
 
     def find_dead(self, ids: Iterable[int], watch: object) -> tuple[list[int], set[int]]:
         """Those of these workers that are dead; and the living of which the watch will tell."""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from prokerja.catalog.files import has_listeners
 from prokerja.settings import UNREACHABLE
+from prokerja.worker.duties.clock import ClockCheck
+from prokerja.worker.duties.file_check import FileCheck
 from prokerja.worker.duties.notes import Notes
 from prokerja.worker.duties.pause import Pause
 from prokerja.worker.duties.recovery import Recovery
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from prokerja.events import Position
     from prokerja.repository.verbs import Repository, Watch
     from prokerja.worker.duties import Duty
+    from prokerja.worker.duties.disk_space import DiskSpace
     from prokerja.worker.duties.lifespan import Lifespan
     from prokerja.worker.duties.listeners import Listeners
     from prokerja.worker.duties.maintenance import Maintenance
@@ -69,16 +72,19 @@ class Duties:
         self._upgrade = UpgradeCheck(repository, lambda: not turns.has_room)
         self._turns = turns
         asked = RequestCheck(repository, worker, pool, self._hear_of_deadline)
+        files = FileCheck(repository, worker, parts.watch)
         self.writes = turns.writes = Writes(
             parts.watch,
             self._recovery,
             self._upgrade,
             asked,
+            files,
             parts.tell,
             options.service.sleep_jitter,
         )
         self._listeners = _listeners_of(parts)
-        shutdown = Shutdown(requests, pool, options.grace, parts.is_done, parts.tell)
+        self.shutdown = Shutdown(requests, pool, options.grace, parts.is_done, parts.tell)
+        self._clock = ClockCheck(repository, turns, parts.tell)
         notes = Notes(repository, worker, parts.holds)
         pause = Pause(requests, parts.holds)
         state = StateOnRequest(worker, requests, pool, turns, parts.holds, parts.tell)
@@ -86,8 +92,11 @@ class Duties:
         # It comes first: what keeps the others from working is no reason to start again.
         self._all: list[Duty] = [self.systemd] if self.systemd else []
         self._all += [
-            self.writes, shutdown, pool, asked, self._recovery, self._upgrade, pause, state, notes,
+            self.writes, self.shutdown, pool, asked, self._recovery, self._upgrade, pause, state,
+            notes, self._clock,
         ]  # fmt: skip
+        if repository.is_shared:
+            self._all.append(files)
         if self._listeners:
             self._all.append(self._listeners)
         if titles := _titles_of(parts):
@@ -97,6 +106,8 @@ class Duties:
             self._all.append(self._reliefs)
         if (lifespan := _lifespan_of(parts)) is not None:
             self._all.append(lifespan)
+        if (disk := _disk_space_of(parts)) is not None:
+            self._all.append(disk)
         service = options.service
         if service.memory_limit:
             from prokerja.worker.duties.size import OwnSize
@@ -108,6 +119,9 @@ class Duties:
             look = self.writes.look
             turns.preflight = Preflight(service, pool, parts.holds, repository.usual_peak, look)
             self._all.append(turns.preflight)
+        without: tuple[Duty | None, ...] = (self.systemd, self.shutdown, pool, state, self._reliefs)
+        self._without_store = [duty for duty in without if duty is not None]
+        """Those that need no store."""
 
     def __iter__(self) -> Iterator[Duty]:
         return iter(self._all)
@@ -121,6 +135,11 @@ class Duties:
         """The file is not ours to write any longer, but for what was begun."""
         self._recovery.stop()
         self._upgrade.stop()
+        self._clock.stop()
+
+    def leave_store(self) -> None:
+        """The store is gone: do only what needs none."""
+        self._all = self._without_store
 
     def close(self, *, forced: bool) -> None:
         """End what duties have started; at once if that is `forced`."""
@@ -146,6 +165,15 @@ def _systemd_of(parts: Parts) -> Systemd | None:
     from prokerja.worker.duties.systemd import systemd_of
 
     return systemd_of(parts)
+
+
+def _disk_space_of(parts: Parts) -> DiskSpace | None:
+    floor, repository = parts.options.service.disk_free, parts.repository
+    if floor == 0 or not repository.is_shared:
+        return None
+    from prokerja.worker.duties.disk_space import DiskSpace
+
+    return DiskSpace(repository.path, floor, parts.turns, parts.holds)
 
 
 def _listeners_of(parts: Parts) -> Listeners | None:
