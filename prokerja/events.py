@@ -181,12 +181,26 @@ class WorkerStopped(Event):
     died: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class CodeChanged(Event):
+    """Code has changed that a worker has loaded.
+
+    Its realizers are replaced; or it leaves, if a package has changed.
+    """
+
+    worker: int
+    files: tuple[str, ...]
+    """Those that are new, changed or gone; the first hundred."""
+    error: str | None
+    """Why the new code could not be loaded, so that the older runs on; None if it was."""
+
+
 KINDS: dict[str, type[Event]] = {
     re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower(): kind
     for kind in (
         Declared, Started, Progressed, Completed, Failed, Postponed, Retried, Interrupted,
         Recovered, Awaiting, Resolved, Cancelled, Expired, Paused, Resumed, WorkerStarted,
-        WorkerStopped,
+        WorkerStopped, CodeChanged,
     )
 }  # fmt: skip
 """Every kind of event by its name, such as `worker_started`."""

@@ -82,7 +82,7 @@ class BackgroundLog:
             line = f"{plural(self._lost, 'line')} lost: nothing read them in time"
             self._acts.put(partial(self._log.say, line))
             self._lost = 0
-        size = LINE_BYTES + len(getattr(event, "error", ""))
+        size = LINE_BYTES + len(getattr(event, "error", None) or "")
         self._put_bytes += size
         self._acts.put(partial(self._say, event, size))
 

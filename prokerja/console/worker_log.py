@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 REDRAW_SECONDS = 1.0
 """Seconds between two lines that count settled jobs."""
+MAX_FILES = 3
+"""That are named when code has changed."""
 MAX_DESCRIBED = 1000
 """Of the latest jobs it is known what they call themselves."""
 
@@ -63,7 +65,12 @@ class WorkerLog:
             f" queues: {queues}, jobs: {', '.join(event.names) or 'none'}"
         )
         if not event.names:
-            self.say("no job file was found, so only commands run; restart it after adding one")
+            then = " until there is one" if event.watches else "; restart it after adding one"
+            self.say(f"no job file was found, so only commands run{then}")
+
+    @tell.register
+    def _(self, event: events.JobsChanged) -> None:
+        self.say(f"its jobs are now: {', '.join(event.names) or 'none'}")
 
     @tell.register
     def _(self, event: events.FileBroken) -> None:
@@ -146,6 +153,19 @@ class WorkerLog:
     def _(self, event: events.RealizerNotStarted) -> None:
         again = human(event.retry_in)
         self.say(f"no realizer could be started, trying again in {again}: {event.error}")
+
+    @tell.register
+    def _(self, event: events.CodeChanged) -> None:
+        files = ", ".join(event.files[:MAX_FILES])
+        more = f" and {len(event.files) - MAX_FILES} more" if len(event.files) > MAX_FILES else ""
+        if event.error is None:
+            self.say(f"new code is in use: {files}{more}")
+        else:
+            self.say(f"new code does not load, so older code runs on: {event.error}")
+
+    @tell.register
+    def _(self, event: events.CodeUnwatched) -> None:
+        self.say(f"code cannot be watched, looking again and again instead: {event.error}")
 
     @tell.register
     def _(self, event: events.ListenersEnded) -> None:

@@ -33,6 +33,7 @@ class Launcher:
         process = RealizerProcess(
             options.jobs, options.classes, self.lock, ring,
             self._pump, options.environment(), options.tracing,
+            watch=options.service.watch and bool(options.jobs or options.classes),
         )  # fmt: skip
         try:
             receive = partial(self.pool.receive, process)

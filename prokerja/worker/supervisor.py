@@ -17,6 +17,7 @@ from prokerja.worker.holds import Holds
 from prokerja.worker.known_jobs import KnownJobs
 from prokerja.worker.launching import Launcher
 from prokerja.worker.loop import EventLoop
+from prokerja.worker.own_code import OwnCode
 from prokerja.worker.pool.pool import Pool
 from prokerja.worker.refusals import Refusals
 from prokerja.worker.turns import Turns
@@ -58,7 +59,11 @@ class Supervisor:
         self._tell = tell
         self._loop = EventLoop()
         self._launcher = launcher = Launcher(options, pump, self._loop)
-        self._pool = Pool(options.realizers, launcher.start, launcher.release, tell, options.grace)
+        self._own_code = OwnCode(requests)
+        self._pool = Pool(
+            options.realizers, launcher.start, launcher.release, tell, options.grace,
+            self._own_code.is_current,
+        )  # fmt: skip
         launcher.pool = self._pool
         if options.tracing:
             from prokerja.worker.lost_attempts import LostAttempts
@@ -109,6 +114,7 @@ class Supervisor:
             Parts(
                 repository, worker, options, self._requests, self._pool, self._turns, holds,
                 self._watch, self._loop, self._maintenance, after, self._is_done, tell,
+                self._own_code,
             )
         )  # fmt: skip
         # From here on, no other process's long write keeps this loop from its realizers.

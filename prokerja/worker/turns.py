@@ -108,7 +108,8 @@ class Turns:
         pool.reported.written(turn.lost, time.monotonic())
 
     def _want(self) -> Want:
-        taking, traced = self._options.taking(self._jobs.names), bool(self._options.tracing)
+        names, lacking = self._jobs.names, self._pool.code.choose(self._pool.processes)
+        taking, traced = self._options.taking(names - lacking), bool(self._options.tracing)
         return Want(taking, self._assign, self._pool.assign, frozenset(self._jobs.hooks), traced)
 
     def _assign(self, offered: Iterator[Claimed]) -> tuple[list[Claimed], bool]:

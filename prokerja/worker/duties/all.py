@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from prokerja.events import Position
     from prokerja.repository.verbs import Repository, Watch
     from prokerja.worker.duties import Duty
+    from prokerja.worker.duties.code import CodeDuties
     from prokerja.worker.duties.listeners import Listeners
     from prokerja.worker.duties.maintenance import Maintenance
     from prokerja.worker.duties.signals import StopRequests
     from prokerja.worker.holds import Holds
     from prokerja.worker.loop import EventLoop
     from prokerja.worker.options import WorkerOptions
+    from prokerja.worker.own_code import OwnCode
     from prokerja.worker.pool.pool import Pool
     from prokerja.worker.turns import Turns
     from prokerja.worker_events import Event
@@ -48,6 +50,7 @@ class Parts(NamedTuple):
     is_done: Callable[[], bool]
     """Whether its work is."""
     tell: Callable[[Event], None]
+    own_code: OwnCode
 
 
 class Duties:
@@ -72,6 +75,9 @@ class Duties:
         ]  # fmt: skip
         if self._listeners:
             self._all.append(self._listeners)
+        self._code = _code_of(parts)
+        if self._code:
+            self._all += self._code.all
 
     def __iter__(self) -> Iterator[Duty]:
         return iter(self._all)
@@ -85,6 +91,8 @@ class Duties:
         """End what duties have started; at once if that is `forced`."""
         if self._listeners is not None:
             self._listeners.close(forced=forced)
+        if self._code is not None:
+            self._code.close()
 
     def _hear_of_deadline(self, moment: float | None) -> None:
         """Others may have declared what expires soon, though no realizer is free."""
@@ -103,3 +111,11 @@ def _listeners_of(parts: Parts) -> Listeners | None:
 
     environment = options.environment()
     return Listeners(options.db, options.jobs, parts.after, environment, parts.loop, parts.tell)
+
+
+def _code_of(parts: Parts) -> CodeDuties | None:
+    if not parts.options.service.watch:
+        return None
+    from prokerja.worker.duties.code import CodeDuties
+
+    return CodeDuties(parts)

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from prokerja.model.declaration import Declaration
     from prokerja.spec import JobSpec
     from prokerja.worker.output.capture import OutputCapture
+    from prokerja.worker.realizer.loaded_files import LoadedFiles
     from prokerja.worker.realizer.outcome import FollowUp
     from prokerja.worker.wire.channel import Channel
     from prokerja.worker.wire.journal import Journal
@@ -109,6 +110,8 @@ class Realizer:
         """Of the last job that was run."""
         self._spoiled = False
         """Whether it was changed for good, so that it has to be replaced."""
+        self.files: LoadedFiles | None = None
+        """Knows which files have been loaded, if anybody wants to hear of it."""
 
     def run(self, requests: int) -> None:
         """Work until the supervisor hangs up; each byte of `requests` asks for a report."""
@@ -118,13 +121,16 @@ class Realizer:
         self._state = ProcessState()
         while self._read(wait=not self._jobs):
             # Monotonic time orders what happens here; this turns it into the time of day.
-            self._epoch = time.time() - time.monotonic()
+            began = time.time()
+            self._epoch = began - time.monotonic()
             try:
                 self._work()
             except Interrupted:  # a moment before or after the job itself
                 self._interruption.die()
             self._outbox.send()
             self._restore(self._name)
+            if self.files is not None and (new := self.files.new(began)):
+                self._outbox.report.files = new
             self._outbox.send()
         self._flush()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)

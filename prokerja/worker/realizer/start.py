@@ -15,11 +15,14 @@ from msgspec import json
 
 from prokerja.catalog.loading import load, load_classes
 from prokerja.catalog.package import install_in_pools
+from prokerja.catalog.young_sources import keep_no_bytecode
+from prokerja.file_stamps import stamp_since
 from prokerja.hooks import hooks_of
 from prokerja.model.declaration import SHELL
 from prokerja.spec import Broken
 from prokerja.text import utf8
 from prokerja.worker.output.capture import OutputCapture
+from prokerja.worker.realizer.loaded_files import LoadedFiles, places_of
 from prokerja.worker.realizer.outcome import follow_ups
 from prokerja.worker.realizer.parent_death import die_with_parent
 from prokerja.worker.realizer.run import Realizer
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
 
 def start(given: str) -> None:
     """Load the jobs, say so, and work; `given` is a Launch as JSON."""
+    began = time.time()
     launch = json.decode(given, type=Launch)
     if launch.lock >= 0:  # the journal is written there
         low, launch.lock = launch.lock, duplicate_high(launch.lock)
@@ -51,6 +55,7 @@ def start(given: str) -> None:
         channel.post(Report(loading=utf8(path)))
 
     install_in_pools()
+    keep_no_bytecode()
     classes = map(import_class, launch.classes)
     by_name = launch.classes or not launch.jobs
     catalog = load_classes(classes) if by_name else load(launch.jobs, tell)
@@ -61,7 +66,17 @@ def start(given: str) -> None:
     page = SharedPage(launch.page)
     kind = _traced(launch.tracing) if launch.tracing else Realizer
     realizer = kind(page, channel, journal, jobs, catalog.specs, output, declared)
-    channel.post(Report(loaded=_loaded(catalog)))
+    loaded = _loaded(catalog)
+    if launch.watch:
+        places = places_of(
+            "" if by_name else os.path.abspath(launch.jobs), catalog.classes.values()
+        )
+        realizer.files = LoadedFiles(places)
+        loaded.files = {path: stamp_since(path, began) for path in catalog.stamps}
+        loaded.files |= realizer.files.new(began)
+        loaded.files |= realizer.files.of_faults(catalog.faults, began)
+    catalog.faults.clear()  # they hold on to what was loaded
+    channel.post(Report(loaded=loaded))
     realizer.run(launch.requests)
     output.flush()
 

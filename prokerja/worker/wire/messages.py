@@ -43,6 +43,8 @@ class Launch(Struct):
     """Where the supervisor imports from."""
     tracing: str = ""
     """The seed of the ids of attempts' spans; empty if they have none."""
+    watch: bool = False
+    """Whether it is to tell which files it has loaded."""
 
     @property
     def own(self) -> tuple[int, ...]:
@@ -99,6 +101,8 @@ class Report(Struct, array_like=True, omit_defaults=True):
     """How far its jobs have come, by sequence number."""
     tracing_errors: list[str] = []
     """Why spans are not received."""
+    files: dict[str, str] = {}
+    """The user's files that its jobs have had imported, and their stamps."""
 
 
 class Loaded(Struct, array_like=True):
@@ -112,3 +116,5 @@ class Loaded(Struct, array_like=True):
     """Of the files, from before they were imported."""
     hooks: dict[str, list[str]] = {}
     """Of the jobs that have any, by name."""
+    files: dict[str, str] = {}
+    """The user's files that it has loaded, whole or not, and their stamps (see `file_stamps`)."""
