@@ -68,6 +68,10 @@ SHOWN: list[tuple[str, dict[str, Any], str]] = [
     ("worker_started", {**PLACE, "worker": 1, "pid": 9, "realizers": 2, "queues": ("a", "b")},
      "worker 1, realizers: 2, queues: a, b"),
     ("worker_stopped", {**PLACE, "worker": 1, "died": True}, "worker 1 died"),
+    ("code_changed", {**PLACE, "worker": 1, "files": ("a.py", "b.py"), "error": None},
+     "worker 1: a.py, b.py"),
+    ("code_changed", {**PLACE, "worker": 1, "files": ("a", "b", "c", "d"), "error": "no"},
+     "worker 1: a, b, c and 1 more, does not load: no"),
 ]  # fmt: skip
 
 

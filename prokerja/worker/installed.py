@@ -39,10 +39,9 @@ def _is_unfinished(path: str) -> bool:
 
 
 def _is_site(place: str) -> bool:
-    names = _names(place)
-    return bool(names) and (
-        os.path.basename(place) in FOLDERS or any(name.endswith(".dist-info") for name in names)
-    )
+    if os.path.basename(place) in FOLDERS:
+        return os.path.isdir(place)
+    return any(name.endswith(".dist-info") for name in _names(place))
 
 
 def _names(place: str) -> list[str]:

@@ -46,7 +46,7 @@ class OwnCode:
     def changed(self) -> list[str]:
         """The files that are new, changed or gone."""
         now: dict[str, Stamp] = {path: stamp(path) for path in _files()}
-        return sorted(path for path, _ in now.items() ^ self._stamps.items())
+        return sorted({path for path, _ in now.items() ^ self._stamps.items()})
 
 
 def folders() -> list[str]:

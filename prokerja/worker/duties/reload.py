@@ -33,6 +33,8 @@ PAUSE_SECONDS = 0.5
 """Between two candidates."""
 RETRY_SECONDS = 5.0
 """Before another try where none could be started."""
+MAX_FILES = 100
+"""Of one change, that are told of."""
 NOTE = "code"
 """The kind of the worker's note."""
 
@@ -204,6 +206,6 @@ class Reload:
         self._holds.lift(NOTE)
 
     def _report(self, changes: Iterable[str], error: str | None) -> None:
-        files = tuple(sorted(changes))
+        files = tuple(sorted(changes)[:MAX_FILES])
         self._tell(CodeChanged(files, error))
         self._events.add(files, error)
