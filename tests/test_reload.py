@@ -23,8 +23,6 @@ from tests.harness.processes import gone, has_open
 from tests.harness.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tests.harness.home import Home
     from tests.harness.worker import Worker
 
