@@ -28,6 +28,8 @@ GARBAGE = 50_000
 """Objects made, less those freed, before cycles are looked for: more than imports make."""
 TRACEBACK = "PROKERJA_TRACEBACK"
 """Set it to see where an unforeseen error comes from."""
+WORKER = "realization:start"
+"""The command that is sent signals which would end any other, and may be before it is there."""
 MAX_ERROR_CHARACTERS, MAX_USAGE_CHARACTERS = 1000, 300
 """Characters of a complaint, and of what Typer says of a command line."""
 
@@ -89,6 +91,10 @@ def run_safely(words: list[str]) -> int:
 def dispatch(words: list[str]) -> int:
     """Run what the words ask for; returns the exit code."""
     if words and words[0] in COMMANDS:
+        if words[0] == WORKER:
+            from prokerja import signal_masks
+
+            signal_masks.hold(signal_masks.EARLY)
         command = load(words[0])
         given = parse(command, words[1:])
         if given is not None:

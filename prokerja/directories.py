@@ -15,14 +15,18 @@ XDG = {"config": ("XDG_CONFIG_HOME", "~/.config"), "data": ("XDG_DATA_HOME", "~/
 
 def user_directory(kind: str) -> str:
     """The user's directory for `config` or `data`; empty for a user without a home directory."""
-    if sys.platform == "linux":
-        variable, usual = XDG[kind]
-        base = os.environ.get(variable, "")
-        if os.path.isabs(base):
-            return os.path.join(base, APP)
-        if os.path.isabs(os.environ.get("HOME", "")):
-            return os.path.join(os.path.expanduser(usual), APP)
+    if sys.platform == "linux" and (base := base_directory(kind)):
+        return os.path.join(base, APP)
     return _ask_platformdirs(kind)
+
+
+def base_directory(kind: str) -> str:
+    """Where every program has its `config` or `data`, by that specification; empty if unknown."""
+    variable, usual = XDG[kind]
+    base = os.environ.get(variable, "")
+    if os.path.isabs(base):
+        return base
+    return os.path.expanduser(usual) if os.path.isabs(os.environ.get("HOME", "")) else ""
 
 
 def _ask_platformdirs(kind: str) -> str:

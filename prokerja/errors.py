@@ -31,6 +31,12 @@ class CatalogError(RequestError):
     """The jobs directory cannot be used as it is."""
 
 
+class JobsNotLoaded(CatalogError):
+    """No realizer of a worker could load the jobs, which may go well another time."""
+
+    exit_code = 1
+
+
 class StoreError(ProkerjaError):
     """The database file cannot be used; nothing was changed."""
 

@@ -74,6 +74,11 @@ def settings(db: str | None = None, jobs: str | None = None) -> Settings:
     )
 
 
+def usual_db() -> str:
+    """The database of who names none by flag or environment; raises BadOption."""
+    return _path("db", _from_file(user_directory("config")).get("db") or _default_db())
+
+
 def _resources(table: Any) -> dict[str, int]:
     from prokerja.flow.resources import amounts_of
 

@@ -26,6 +26,7 @@ SYNONYMS = {
     "queue:pause": ("pause",),
     "queue:resume": ("unpause",),
     "jobs": ("kinds", "types"),
+    "doctor": ("check", "diagnose", "health", "healthcheck"),
     "--version": ("-V", "version"),
 }
 """Commands, and other words for them."""

@@ -255,6 +255,73 @@ class WorkerStopping:
 
 
 @dataclass(frozen=True)
+class ReliefStarted:
+    """Another worker takes jobs while this one finishes what runs, to start afresh."""
+
+    pid: int
+
+
+@dataclass(frozen=True)
+class ReliefNotStarted:
+    """The system had no room for it; it is tried again."""
+
+    error: str
+    retry_in: float
+    """Seconds until then."""
+
+
+@dataclass(frozen=True)
+class ReliefEnded:
+    """The worker that was to take jobs meanwhile has left."""
+
+    pid: int
+    how: str
+    """With which exit code."""
+    retry_in: float | None
+    """Seconds until another one starts; None if it was not needed any longer."""
+
+
+@dataclass(frozen=True)
+class RealizerState:
+    """What a realizer is at, when somebody asks."""
+
+    pid: int
+    memory: int | None
+    """In bytes; None if the system does not tell."""
+    id: int | None
+    """The job that it runs; None for none."""
+    name: str
+    attempt: int
+    seconds: float
+    """For how long it has been running."""
+    waiting: int
+    """Jobs that it has been sent, and has not started."""
+
+
+@dataclass(frozen=True)
+class WorkerState:
+    """What a worker is at, when somebody asks by SIGUSR2."""
+
+    worker: int
+    pid: int
+    memory: int | None
+    """Of its supervisor, in bytes."""
+    seconds: float
+    """For how long it has been there."""
+    completed: int
+    failed: int
+    returned: int
+    """Attempts so far."""
+    realizers: list[RealizerState]
+    notes: list[str]
+    """What it says of itself, and why it takes no jobs."""
+    due_in: float | None
+    """Seconds until the next job is due that it knows of."""
+    why: str
+    """Why it stops; empty if it does not."""
+
+
+@dataclass(frozen=True)
 class WorkerStopped:
     completed: int
     failed: int
@@ -291,5 +358,9 @@ Event = (
     | ClaimingResumed
     | QueueEmptied
     | WorkerStopping
+    | ReliefStarted
+    | ReliefNotStarted
+    | ReliefEnded
+    | WorkerState
     | WorkerStopped
 )

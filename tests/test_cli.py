@@ -758,6 +758,7 @@ def test_every_answer_is_json_if_asked_for(shell: Home) -> None:
         ("wait", "3", "--timeout", "0"): dict,
         ("result", "1"): dict,
         ("jobs",): dict,
+        ("doctor",): list,
     }
     assert {words[0] for words in answers} == set(NAMES) - {
         "realization:start",

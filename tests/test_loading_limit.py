@@ -39,7 +39,7 @@ def test_a_file_that_hangs_at_import_is_named_after_a_while(home: Home) -> None:
 def test_a_file_that_ends_the_process_at_import_is_named(home: Home, how: str) -> None:
     home.write("z.py", f"import os\n{how}\n")
     worker = home.worker()
-    assert worker.end() == 2
+    assert worker.end() == 1  # systemd is to try again
     assert f"{home.jobs}/z.py" in worker.said()
 
 

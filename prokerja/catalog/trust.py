@@ -36,7 +36,7 @@ def refuse_foreign(directory: str) -> None:
         if facts.st_uid != 0 or writable:
             raise CatalogError(
                 f"{escaped(path)} belongs to uid {facts.st_uid}, gid {facts.st_gid}, mode"
-                f" {stat.S_IMODE(facts.st_mode):04o}, so root runs no jobs from there: give it to"
+                f" {stat.S_IMODE(facts.st_mode):04o}, so root runs no jobs from there; give it to"
                 f" root and let only root write it, or set {ALLOW}=1"
             )
 

@@ -36,6 +36,7 @@ COMMANDS = {
     "wait": "wait",
     "notify:test": "notify_test",
     "jobs": "jobs",
+    "doctor": "doctor",
     "completion": "completion",
     "help": "help",
 }

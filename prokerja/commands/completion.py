@@ -141,7 +141,7 @@ def values(name: str, words: list[str], place: Settings) -> Iterable[str]:
 
 
 def _jobs(name: str, words: list[str], place: Settings) -> list[str]:
-    from prokerja.commands.jobs import read_jobs
+    from prokerja.catalog.listing import read_jobs
 
     with suppress(ProkerjaError):
         specs, _ = read_jobs(place.jobs)

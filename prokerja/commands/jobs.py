@@ -6,18 +6,15 @@ import os
 import sys
 from typing import TYPE_CHECKING, Annotated
 
-from prokerja.catalog.files import scan
-from prokerja.catalog.modules import Modules
-from prokerja.catalog.static import read_file
+from prokerja.catalog.listing import read_jobs
 from prokerja.commandline import Option
 from prokerja.commands import Json, Place
 from prokerja.console import on_terminal, print_fields, print_json, print_table
 from prokerja.errors import CatalogError
-from prokerja.spec import Broken
 from prokerja.text import escaped
 
 if TYPE_CHECKING:
-    from prokerja.spec import JobSpec
+    from prokerja.spec import Broken, JobSpec
 
 
 def run(
@@ -51,26 +48,6 @@ def _imported(directory: str) -> tuple[list[JobSpec], list[Broken]]:
 
     refuse_foreign(directory)
     return inspect(directory)
-
-
-def read_jobs(directory: str) -> tuple[list[JobSpec], list[Broken]]:
-    """What the text of the files tells."""
-    modules = Modules(directory)
-    found: dict[str, JobSpec] = {}
-    broken: list[Broken] = []
-    for path in scan(directory):
-        specs: list[JobSpec] = []
-        faults: list[CatalogError] = []
-        try:
-            specs = read_file(path, modules, faults)
-        except CatalogError as error:
-            faults.append(error)
-        broken += [Broken(path, str(one).removeprefix(path).lstrip(":, ")) for one in faults]
-        for spec in specs:
-            first = found.setdefault(spec.name, spec)
-            if first is not spec:
-                broken.append(Broken(path, first.twin(path)))
-    return list(found.values()), broken
 
 
 def _show(specs: list[JobSpec], directory: str) -> None:

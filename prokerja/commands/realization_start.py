@@ -16,6 +16,7 @@ from prokerja.streams import leave_if_unread
 from prokerja.terms import NAME, WEIGHT
 from prokerja.text import quoted
 from prokerja.times import duration
+from prokerja.worker.restart import of_this_process
 from prokerja.worker.worker import Worker
 
 MAX_REALIZERS = 1000
@@ -126,8 +127,14 @@ def run(
         disk_free=size(disk_free, "--disk-free"),
         watch=not no_watch,
     )
-    with source, background:
-        worker.run()
+    worker.restart = restart = of_this_process()
+    try:
+        with source, background:
+            worker.run()
+        if worker.restart_wanted:
+            restart.execute()
+    finally:
+        restart.close()
     leave_if_unread(worker.exit_code)
     return worker.exit_code
 

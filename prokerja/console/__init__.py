@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
 T = TypeVar("T")
-STYLES = {"pending": "yellow", "processing": "cyan", "completed": "green", "failed": "red"}
+STYLES = {
+    "pending": "yellow", "processing": "cyan", "completed": "green", "failed": "red",
+    "ok": "green", "warning": "yellow",
+}  # fmt: skip
 
 
 def on_terminal() -> bool:
@@ -87,6 +90,21 @@ def print_table(
             cells.append(cell)
         table.add_row(*cells)
     Console().print(table)
+
+
+def print_findings(rows: Iterable[Sequence[str]]) -> None:
+    """A line for people of each state, name, and sentence with what to do, if there is anything."""
+    from rich.console import Console
+    from rich.text import Text
+
+    rows = list(rows)
+    widths = [max(len(row[place]) for row in rows) + 2 for place in range(2)]
+    for state, name, *sentence in rows:
+        line = Text(state.ljust(widths[0]), style=STYLES.get(state, ""))
+        line.append(
+            name.ljust(widths[1]) + escaped("; ".join(filter(None, sentence))), style="default"
+        )
+        Console().print(line, soft_wrap=True)
 
 
 def confirm(question: str) -> bool:

@@ -9,6 +9,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from prokerja import signal_masks
 from prokerja.console import plural
 from prokerja.worker_events import JobsSettled
 
@@ -44,7 +45,8 @@ class BackgroundLog:
         self._thread = threading.Thread(target=self._run, name="prokerja-log", daemon=True)
 
     def __enter__(self) -> BackgroundLog:
-        self._thread.start()
+        with signal_masks.blocked():
+            self._thread.start()
         return self
 
     def __exit__(

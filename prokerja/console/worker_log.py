@@ -14,6 +14,7 @@ from prokerja.text import escaped
 from prokerja.times import human
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
 REDRAW_SECONDS = 1.0
@@ -211,6 +212,25 @@ class WorkerLog:
         self.say(f"{what}: {event.why}; {how}")
 
     @tell.register
+    def _(self, event: events.ReliefStarted) -> None:
+        self.say(f"process {event.pid} takes jobs meanwhile")
+
+    @tell.register
+    def _(self, event: events.ReliefNotStarted) -> None:
+        again = human(event.retry_in)
+        self.say(f"nobody takes jobs meanwhile, trying again in {again}: {event.error}")
+
+    @tell.register
+    def _(self, event: events.ReliefEnded) -> None:
+        again = "" if event.retry_in is None else f"; starting another in {human(event.retry_in)}"
+        self.say(f"process {event.pid}, which took jobs meanwhile, has left: {event.how}{again}")
+
+    @tell.register
+    def _(self, event: events.WorkerState) -> None:
+        for line in state_lines(event):
+            self.say(line)
+
+    @tell.register
     def _(self, event: events.WorkerStopped) -> None:
         self._count()
         back = f", {event.returned:,} put back to pending" if event.returned else ""
@@ -228,6 +248,28 @@ class WorkerLog:
             self.say(f"completed {plural(self._completed, 'job')}")
         self._completed = 0
         self._said_at = time.monotonic()
+
+
+def state_lines(state: events.WorkerState) -> Iterator[str]:
+    """What a worker is at: a line for itself, for each realizer, and for what it says."""
+    stops = f", stopping: {state.why}" if state.why else ""
+    yield (
+        f"worker {state.worker}, process {state.pid}, for {human(state.seconds)}"
+        f"{_memory(state.memory)}: {plural(state.completed, 'attempt')} completed,"
+        f" {state.failed:,} failed, {state.returned:,} put back{stops}"
+    )
+    for one in state.realizers:
+        job = f"job {one.id} {one.name}, attempt {one.attempt}, for {human(one.seconds)}"
+        waiting = f", {one.waiting:,} more waiting" if one.waiting else ""
+        runs = "nothing" if one.id is None else job
+        yield f"realizer {one.pid}{_memory(one.memory)}: runs {runs}{waiting}"
+    yield from state.notes
+    if state.due_in is not None:
+        yield f"the next job is due in {human(max(0.0, state.due_in))}"
+
+
+def _memory(size: int | None) -> str:
+    return "" if size is None else f", {size / 2**20:,.0f} MiB"
 
 
 class ProgressLog(WorkerLog):

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from prokerja.model.check import Examination
     from prokerja.repository.verbs import Repository
 
 
@@ -27,3 +30,13 @@ def open(url: str, *, create: bool = True, local: bool = False, events: bool = T
     from prokerja.repository.sqlite.repository import SQLiteRepository
 
     return SQLiteRepository(url, create=create, local=local, events=events)
+
+
+def examined(url: str) -> AbstractContextManager[Examination]:
+    """What is right and wrong with a store, which is left as it is; it raises nothing.
+
+    What there is to clean up stays until the block is left, if others have not done it.
+    """
+    from prokerja.repository.sqlite.examination import examined
+
+    return examined(url)

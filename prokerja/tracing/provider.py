@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import atexit
 import os
-import signal
 import threading
-from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -18,13 +16,14 @@ from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
+from prokerja import signal_masks
 from prokerja.errors import BadOption, ProkerjaError
 from prokerja.tracing.complaints import Complaints
 from prokerja.tracing.exporters import exporters
 from prokerja.tracing.ids import Ids
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 NAME = "prokerja"
 CLOSE_SECONDS = 2.0
@@ -44,7 +43,7 @@ class OwnProvider:
             resource=_resource(), id_generator=self.ids, shutdown_on_exit=False
         )
         delay = None if os.environ.get(DELAY) else DELAY_MILLISECONDS
-        with _signals_blocked():
+        with signal_masks.blocked():
             for exporter in exporters():
                 processor = BatchSpanProcessor(exporter, schedule_delay_millis=delay)
                 self.provider.add_span_processor(processor)
@@ -56,7 +55,7 @@ class OwnProvider:
         """Start what closes it: a process that ends can start no thread any more."""
         self.process = os.getpid()
         self._closing, self._closed = threading.Event(), threading.Event()
-        with _signals_blocked():
+        with signal_masks.blocked():
             threading.Thread(target=self._close, name="prokerja-tracing", daemon=True).start()
 
     def close(self) -> None:
@@ -133,13 +132,3 @@ def _resource() -> Resource:
     if str(found.attributes.get(SERVICE_NAME, "")).startswith("unknown_service"):
         found = found.merge(Resource({SERVICE_NAME: NAME}))
     return found
-
-
-@contextmanager
-def _signals_blocked() -> Iterator[None]:
-    """Threads that are started here take no signals."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

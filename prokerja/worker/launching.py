@@ -32,8 +32,7 @@ class Launcher:
         options = self._options
         process = RealizerProcess(
             options.jobs, options.classes, self.lock, ring,
-            self._pump, options.environment(), options.tracing,
-            watch=options.service.watch and bool(options.jobs or options.classes),
+            self._pump, options.environment(), options.tracing, service=options.service,
         )  # fmt: skip
         try:
             receive = partial(self.pool.receive, process)

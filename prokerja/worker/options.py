@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from prokerja.model.flow import Resources
+    from prokerja.worker.restart import Restart
 
 
 class WorkerOptions(NamedTuple):
@@ -43,6 +44,13 @@ class WorkerOptions(NamedTuple):
     tracing: str = ""
     """The seed of the ids of attempts' spans; empty if they have none."""
     service: Service = Service()
+    restart: Restart | None = None
+    """What starts it afresh as the same process; None where that is up to a program."""
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether it leaves by itself, after some jobs, some time, or all there is to do."""
+        return self.until_empty or self.max_jobs is not None or self.service.max_time is not None
 
     def taking(self, names: Collection[str] = ()) -> Taking:
         """What the worker takes, if those are the jobs that it knows."""

@@ -80,7 +80,23 @@ def service_of(terms: ServiceTerms, spelled: Callable[[str], str] = str) -> Serv
         if value < least or (most is not None and value > most):
             range = f"{least:g} or more" if most is None else f"{least:g} to {most:g}"
             raise BadOption(f"{spelled(name)}: {value} is out of range; give {range}")
-    return Service(**terms)
+    service = Service(**terms)
+    if service.nice < 0 and not _may_be(service.nice):
+        raise BadOption(f"{spelled('nice')}: {service.nice} is not allowed here; give 0 or more")
+    return service
+
+
+def _may_be(nice: int) -> bool:
+    """Whether this process may have so much less niceness, which it has for a moment then."""
+    import os
+
+    now = os.getpriority(os.PRIO_PROCESS, 0)
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, now + nice)
+    except OSError:
+        return False
+    os.setpriority(os.PRIO_PROCESS, 0, now)
+    return True
 
 
 def _known() -> str:

@@ -155,15 +155,17 @@ class Supervisor:
         moments = [self._maintenance.due, self._pool.reported.due]
         moments += [duty.due for duty in self._duties]
         pauses = [moment - now for moment in moments if moment is not None]
-        if self._turns.next_due is not None and self._pool.has_room:
+        if self._turns.next_due is not None and self._turns.has_room:
             pauses.append(min(self._turns.next_due - time.time(), RECHECK_CLOCK_SECONDS))
         if self._turns.deadline is not None:
             pauses.append(min(self._turns.deadline - time.time(), RECHECK_CLOCK_SECONDS))
         return max(0.0, min(MAX_SLEEP_SECONDS, *pauses))
 
     def _finished(self) -> bool:
-        pool = self._pool
-        return pool.stopping and not (pool.processes or pool.busy or pool.results.settlements)
+        pool, left = self._pool, self._duties.are_left
+        return pool.stopping and not (
+            pool.processes or pool.busy or pool.results.settlements or left
+        )
 
     def _is_done(self) -> bool:
         """Whether the work is, and nothing is left to be written down."""

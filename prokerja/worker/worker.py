@@ -7,14 +7,14 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from prokerja import repository
+from prokerja import repository, signal_masks
 from prokerja.catalog.trust import refuse_foreign
 from prokerja.errors import BadOption, CatalogError
 from prokerja.job import file_of, home_of
 from prokerja.settings import UNREACHABLE, Settings, settings
 from prokerja.terms import WEIGHT
 from prokerja.worker.duties.maintenance import Maintenance
-from prokerja.worker.duties.signals import StopRequests
+from prokerja.worker.duties.signals import FOR_OTHERS, HANDLED, StopRequests
 from prokerja.worker.options import WorkerOptions
 from prokerja.worker.output.pump import Pump
 from prokerja.worker.service import service_of
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from prokerja.listening import Call, Listener
     from prokerja.queue import Queue
     from prokerja.repository.verbs import Repository
+    from prokerja.worker.restart import Restart
     from prokerja.worker.service import ServiceTerms
     from prokerja.worker_events import Event
 
@@ -83,12 +84,18 @@ class Worker:
         self._asked_to_stop = False
         self.exit_code = 0
         """Of `realization:start`, were it this: not 0 if the worker has left by itself, and why."""
+        self.restart: Restart | None = None
+        """What starts this program afresh, where it can do that by itself."""
+        self.restart_wanted = False
+        """Whether the worker has stopped at a SIGHUP: it is to be run again, with new code."""
 
     def run(self, on_idle: Callable[[], object] | None = None) -> str:
         """Block until asked to stop; returns why it stopped, empty if its work was done.
 
         `on_idle` is called each time there is nothing due and nothing running. In the main
-        thread, SIGTERM, SIGINT and SIGHUP ask it to stop; `stop()` does from anywhere.
+        thread, signals ask it to stop as they do `realization:start`, and are as they were
+        afterwards; `stop()` does from anywhere. At a SIGHUP, what runs finishes, and it is up to
+        the program to run a worker again: `restart_wanted` says so.
         """
         from prokerja.worker_events import QueueEmptied
 
@@ -97,10 +104,12 @@ class Worker:
             if on_idle is not None and isinstance(event, QueueEmptied):
                 on_idle()
 
-        with StopRequests() as requests:
+        is_relief = self.restart is not None and self.restart.is_relief
+        with StopRequests(FOR_OTHERS if is_relief else ()) as requests:
             self._requests = requests
             if self._asked_to_stop:
                 self.stop()
+            options = self._prepare(requests)
             store = self._repository()
             pump = Pump(
                 sys.stderr.buffer,
@@ -111,7 +120,7 @@ class Worker:
             maintenance = Maintenance(store, self._settings)
             listeners = self._listeners()
             try:
-                Supervisor(store, self._options, requests, pump, maintenance, tell).run()
+                Supervisor(store, options, requests, pump, maintenance, tell).run()
             finally:
                 if listeners:
                     from prokerja.listening import stop_all
@@ -119,10 +128,25 @@ class Worker:
                     stop_all(listeners)
                 self._requests = None
                 self.exit_code = requests.exit_code
+                if self.restart is not None:
+                    # What comes from here on is for the next one, which hears it once it can.
+                    signal_masks.hold(HANDLED)
+                self.restart_wanted = requests.restart
                 pump.stop(LAST_OUTPUT_SECONDS)
                 if store is not self._queue.repository:
                     store.close()
             return requests.reason
+
+    def _prepare(self, requests: StopRequests) -> WorkerOptions:
+        """Begin where the worker before this one has stopped, or begin after a while."""
+        options, restart = self._options._replace(restart=self.restart), self.restart
+        if restart is None or restart.is_first:
+            requests.sleep(options.service.jitter)
+            return options
+        requests.is_paused = restart.given.is_paused
+        if restart.given.left is not None:
+            options = options._replace(max_jobs=restart.given.left)
+        return options
 
     def listen(
         self, kind: Any, callback: Callable[[Any], object], *, patience: float = 10.0

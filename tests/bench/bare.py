@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 BATCH = 100
 TABLE = """
-    CREATE TABLE job (
+    CREATE TABLE IF NOT EXISTS job (
         id INTEGER PRIMARY KEY,
         lane INTEGER NOT NULL,
         status INTEGER NOT NULL DEFAULT 0,
@@ -37,7 +37,7 @@ TABLE = """
         finished_at REAL,
         result TEXT
     )"""
-INDEX = "CREATE INDEX pending ON job (lane, due_at, id) WHERE status = 0"
+INDEX = "CREATE INDEX IF NOT EXISTS pending ON job (lane, due_at, id) WHERE status = 0"
 INSERT = """
     INSERT INTO job (lane, declared_at, due_at, payload, retries, retry_after, timeout)
     VALUES (1, ?, ?, ?, 0, 60.0, NULL)"""

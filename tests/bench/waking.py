@@ -7,10 +7,12 @@ import random
 import sqlite3
 import time
 from contextlib import ExitStack, closing
+from statistics import median
 from typing import TYPE_CHECKING
 
 from prokerja import Queue
-from tests.bench import ours
+from tests.bench import bare, ours
+from tests.bench.bare_waking import bare_worker
 from tests.bench.figures import OURS, Line, at_most, percentile
 from tests.bench.jobs.mark import Mark
 from tests.bench.stage import SEED
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 P50, P99 = 2.0, 10.0
 """Milliseconds: the goals."""
 PLAIN_SQL = "INSERT INTO declare (job, payload) VALUES ('mark', ?)"
+BARE_INOTIFY = "bare inotify worker"
+BARE_TIMES = 1.2
 LONE = 10
 """Idle workers for each way of declaring, where each sample takes minutes."""
 
@@ -49,8 +53,14 @@ def wake_up(stage: Stage) -> Iterator[Line]:
     for way, rounds in found.items():
         yield from _lines(f"wake-up by {way}", rounds)
     if stage.idle:
-        for way, milliseconds in _after_idleness(stage).items():
-            yield from _lines(f"wake-up by {way} after {stage.idle:.0f} s", [milliseconds])
+        after, alone = _after_idleness(stage)
+        for way, milliseconds in after.items():
+            title = f"wake-up by {way} after {stage.idle:.0f} s"
+            yield from _lines(title, [milliseconds])
+            figures = {OURS: [median(milliseconds)], BARE_INOTIFY: [median(alone)]}
+            title = f"{title}, beside a bare worker on inotify"
+            goal = at_most(BARE_TIMES, of=BARE_INOTIFY)
+            yield Line(title.replace(" ", "-"), title, "ms", figures, (goal,))
 
 
 def due_time(stage: Stage) -> Iterator[Line]:
@@ -99,9 +109,14 @@ def _waits(path: str, declared: dict[int, int]) -> list[float]:
     return [(starts[n][0] - moment) / 1e6 for n, moment in sorted(declared.items())]
 
 
-def _after_idleness(stage: Stage) -> dict[str, list[float]]:
-    """One wake-up of each of many workers that have done a job and then been idle, by each way."""
+def _after_idleness(stage: Stage) -> tuple[dict[str, list[float]], list[float]]:
+    """One wake-up of each of many workers that have done a job and then been idle.
+
+    By each way, and of bare workers in turn with them.
+    """
     paths = [stage.new("idle") for _ in range(2 * LONE)]
+    bare_paths = [stage.new("bare-idle") for _ in range(LONE)]
+    alone: list[float] = []
     found: dict[str, list[float]] = {"declare() in Python": [], "plain SQL": []}
     with ExitStack() as stack:
         queues = [stack.enter_context(closing(Queue(path))) for path in paths]
@@ -109,11 +124,17 @@ def _after_idleness(stage: Stage) -> dict[str, list[float]]:
             stack.enter_context(ours.worker(path))
             queue.declare(_mark(path, 0))
             _waits(path, {0: 0})
+        for path in bare_paths:
+            stack.enter_context(bare_worker(path))
+            _declare_bare(path, 0)
+            _waits(path, {0: 0})
         stage.say(f"{len(paths)} workers idle for {stage.idle:.0f} s")
         time.sleep(stage.idle)
         for number, (path, queue) in enumerate(zip(paths, queues, strict=True)):
-            began = time.monotonic_ns()
             if number % 2:
+                began = _declare_bare(bare_paths[number // 2], 1)
+                alone += _waits(bare_paths[number // 2], {0: 0, 1: began})[1:]
+                began = time.monotonic_ns()
                 queue.declare(_mark(path, 1))
                 found["declare() in Python"] += _waits(path, {0: 0, 1: began})[1:]
             else:
@@ -121,7 +142,16 @@ def _after_idleness(stage: Stage) -> dict[str, list[float]]:
                     began = time.monotonic_ns()
                     _insert(connection, path, 1)
                 found["plain SQL"] += _waits(path, {0: 0, 1: began})[1:]
-    return found
+    return found, alone
+
+
+def _declare_bare(path: str, n: int) -> int:
+    """Insert a row for a bare worker; returns the monotonic ns just before."""
+    payload = bare.encode({"path": f"{path}-marks", "n": n})
+    with closing(bare.create(path, durable=True)) as connection:
+        began, now = time.monotonic_ns(), time.time()
+        connection.execute(bare.INSERT, (now, now, payload))
+    return began
 
 
 def _due(path: str, count: int, span: float) -> list[float]:

@@ -10,6 +10,7 @@ from tests.crash import (
     fuzz,
     hostile,
     powercut,
+    signals,
     storm,
     trouble,
     upgrade,
@@ -36,6 +37,7 @@ class Proof(NamedTuple):
 PROOFS: dict[str, Proof] = {
     "power-cut": Proof("what is acknowledged survives a power cut at any write", powercut.prove),
     "kill-storm": Proof("no job is lost or run by two living workers", storm.prove),
+    "signals": Proof("no signal loses a job, nor runs one twice", signals.prove),
     "declarers": Proof("a batch is there as a whole, or not at all", batches.prove),
     "trouble": Proof("a disk that is full, fails or is slow loses nothing", trouble.prove),
     "hostile-files": Proof("no file brings a traceback or a hang", hostile.prove),

@@ -33,7 +33,7 @@ PAUSE = 0.04
 """Seconds between a sign of work and the next kill, at most."""
 LOST_SIGHT = 30.0
 """Seconds without a sign of work, after which the storm has found a queue that stands still."""
-LEAVES = {-signal.SIGKILL, 2}
+LEAVES = {-signal.SIGKILL, 1}
 """How a worker may end here: killed, or because its first realizer was while it loaded the jobs."""
 PAUSES, PAUSED = 0.2, 0.3
 """How often queues are paused, for each kill; and for how many seconds."""

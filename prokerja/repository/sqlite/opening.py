@@ -41,11 +41,7 @@ def open_database(path: str, *, create: bool = True) -> Database:
     Raises NotFound if it is not there and `create` is false, StoreError for a file that is not
     ours, is newer than this program, or cannot be used where it is.
     """
-    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
-        raise StoreError(
-            f"SQLite {sqlite3.sqlite_version} is too old; prokerja needs 3.37 or newer:"
-            " use a Python that is built with one"
-        )
+    refuse_old_sqlite()
     if is_path(path):
         _prepare(path, create)
     connection: sqlite3.Connection | None = None
@@ -64,6 +60,15 @@ def open_database(path: str, *, create: bool = True) -> Database:
     if is_path(path):
         close_in_children(database)
     return database
+
+
+def refuse_old_sqlite() -> None:
+    """Raise StoreError if the SQLite of this Python is older than what our tables need."""
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise StoreError(
+            f"SQLite {sqlite3.sqlite_version} is too old; prokerja needs 3.37 or newer:"
+            " use a Python that is built with one"
+        )
 
 
 def refuse_network(path: str) -> None:
@@ -107,7 +112,7 @@ def _look(path: str) -> None:
     name = quote(os.fsencode(path))
     with closing(sqlite3.connect(f"file:{name}?mode=ro", timeout=0.0, uri=True)) as connection:
         try:
-            _version(Database(connection, path))
+            version_of(Database(connection, path))
         except sqlite3.OperationalError as error:
             # Cut off while it was made a file with a log: only who may write can look into it.
             if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
@@ -115,13 +120,19 @@ def _look(path: str) -> None:
 
 
 def _prepare(path: str, create: bool) -> None:
+    if refuse_unusable(path):
+        return
+    if not create:
+        raise NotFound(f"there is no queue at {path} yet; declare a job to make one")
+    _make(path)
+
+
+def refuse_unusable(path: str) -> bool:
+    """Raise StoreError for what cannot be a database of this user; returns whether it is there."""
     try:
         mode, _, _, _, _, _, size, *_ = os.stat(path)
     except FileNotFoundError:
-        if not create:
-            raise NotFound(f"there is no queue at {path} yet; declare a job to make one") from None
-        _make(path)
-        return
+        return False
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}; check the path and its permissions") from None
     except ValueError as error:
@@ -131,13 +142,14 @@ def _prepare(path: str, create: bool) -> None:
     if 0 < size < MIN_FILE_BYTES:
         raise StoreError(f"{path} is not an SQLite database; pass another --db")
     if not os.access(path, os.R_OK | os.W_OK):
-        raise StoreError(f"{path} {_rights(path)}; change its owner or mode, or pass another --db")
+        raise StoreError(f"{path} {rights(path)}; change its owner or mode, or pass another --db")
     directory = os.path.dirname(path)
     if not os.access(directory, os.W_OK | os.X_OK):
         raise StoreError(
-            f"{directory}, which holds the database, {_rights(directory)};"
+            f"{directory}, which holds the database, {rights(directory)};"
             " SQLite keeps its log beside the file, so this user must be able to write there"
         )
+    return True
 
 
 def _make(path: str) -> None:
@@ -176,7 +188,8 @@ def _sync(directory: str) -> None:
         os.close(descriptor)
 
 
-def _rights(path: str) -> str:
+def rights(path: str) -> str:
+    """That this user cannot write there, and who can, to go on after a path."""
     facts = os.stat(path)
     return (
         f"cannot be written by this user (uid {os.geteuid()}):"
@@ -186,7 +199,7 @@ def _rights(path: str) -> str:
 
 def _settle_version(database: Database) -> None:
     path = database.path
-    version, mode = _version(database)
+    version, mode = version_of(database)
     if version > schema.VERSION:
         raise outdated(path, version)
     if mode not in ("wal", "memory"):
@@ -195,17 +208,18 @@ def _settle_version(database: Database) -> None:
     retry_while_busy(database.execute, f"PRAGMA journal_size_limit = {MAX_LOG_BYTES}")
     if version < schema.VERSION:
         with database.writing():
-            if _version(database)[0] < schema.VERSION:
+            if version_of(database)[0] < schema.VERSION:
                 schema.migrate(database.connection)
 
 
-def _version(database: Database) -> tuple[int, str]:
+def version_of(database: Database) -> tuple[int, str]:
     """The file's schema version, 0 for an empty one, and its journal mode; or StoreError."""
     # One statement, so that a file another process is just making is seen whole or empty.
     query = """
         SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema), journal_mode
         FROM pragma_application_id, pragma_user_version, pragma_journal_mode"""
-    application, version, tables, mode = retry_while_busy(database.execute, query).fetchone()
+    found = retry_while_busy(database.execute, query, database.patience)
+    application, version, tables, mode = found.fetchone()
     if application == schema.APPLICATION and version < 1:
         raise StoreError(f"{database.path} is damaged: it has no version; restore a backup")
     if application == schema.APPLICATION:

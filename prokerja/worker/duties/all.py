@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from prokerja.catalog.files import has_listeners
 from prokerja.settings import UNREACHABLE
 from prokerja.worker.duties.notes import Notes
+from prokerja.worker.duties.pause import Pause
 from prokerja.worker.duties.recovery import Recovery
 from prokerja.worker.duties.requests import RequestCheck
 from prokerja.worker.duties.shutdown import Shutdown
+from prokerja.worker.duties.state import StateOnRequest
 from prokerja.worker.duties.upgrade import UpgradeCheck
 from prokerja.worker.duties.writes import Writes
 
@@ -20,8 +23,10 @@ if TYPE_CHECKING:
     from prokerja.repository.verbs import Repository, Watch
     from prokerja.worker.duties import Duty
     from prokerja.worker.duties.code import CodeDuties
+    from prokerja.worker.duties.lifespan import Lifespan
     from prokerja.worker.duties.listeners import Listeners
     from prokerja.worker.duties.maintenance import Maintenance
+    from prokerja.worker.duties.relief import Reliefs
     from prokerja.worker.duties.signals import StopRequests
     from prokerja.worker.holds import Holds
     from prokerja.worker.loop import EventLoop
@@ -65,22 +70,39 @@ class Duties:
         self._turns = turns
         asked = RequestCheck(repository, worker, pool, self._hear_of_deadline)
         self.writes = turns.writes = Writes(
-            parts.watch, self._recovery, self._upgrade, asked, parts.tell
+            parts.watch,
+            self._recovery,
+            self._upgrade,
+            asked,
+            parts.tell,
+            options.service.sleep_jitter,
         )
         self._listeners = _listeners_of(parts)
         shutdown = Shutdown(requests, pool, options.grace, parts.is_done, parts.tell)
         notes = Notes(repository, worker, parts.holds)
+        pause = Pause(requests, parts.holds)
+        state = StateOnRequest(worker, requests, pool, turns, parts.holds, parts.tell)
         self._all: list[Duty] = [
-            self.writes, shutdown, pool, asked, self._recovery, self._upgrade, notes,
+            self.writes, shutdown, pool, asked, self._recovery, self._upgrade, pause, state, notes,
         ]  # fmt: skip
         if self._listeners:
             self._all.append(self._listeners)
+        self._reliefs = _reliefs_of(parts)
+        if self._reliefs:
+            self._all.append(self._reliefs)
+        if (lifespan := _lifespan_of(parts)) is not None:
+            self._all.append(lifespan)
         self._code = _code_of(parts)
         if self._code:
             self._all += self._code.all
 
     def __iter__(self) -> Iterator[Duty]:
         return iter(self._all)
+
+    @property
+    def are_left(self) -> bool:
+        """Whether the worker has to stay for what one of them has started."""
+        return self._reliefs is not None and self._reliefs.are_left
 
     def stop_writing(self) -> None:
         """The file is not ours to write any longer, but for what was begun."""
@@ -91,6 +113,8 @@ class Duties:
         """End what duties have started; at once if that is `forced`."""
         if self._listeners is not None:
             self._listeners.close(forced=forced)
+        if self._reliefs is not None:
+            self._reliefs.close()
         if self._code is not None:
             self._code.close()
 
@@ -111,6 +135,36 @@ def _listeners_of(parts: Parts) -> Listeners | None:
 
     environment = options.environment()
     return Listeners(options.db, options.jobs, parts.after, environment, parts.loop, parts.tell)
+
+
+def _reliefs_of(parts: Parts) -> Reliefs | None:
+    options, restart = parts.options, parts.options.restart
+    if restart is None:
+        return None
+    from prokerja.worker.duties.orders import Orders
+    from prokerja.worker.duties.relief import Reliefs
+
+    if restart.is_relief:
+        Orders(restart.given.orders, parts.requests, parts.loop)
+    return Reliefs(
+        restart, options, parts.requests, parts.pool, parts.turns, parts.loop, parts.tell
+    )
+
+
+def _lifespan_of(parts: Parts) -> Lifespan | None:
+    service, restart = parts.options.service, parts.options.restart
+    is_relief = restart is not None and restart.is_relief
+    idle_seconds = None if is_relief else service.idle_exit
+    if service.max_time is None and idle_seconds is None:
+        return None
+    from prokerja.worker.duties.lifespan import Lifespan
+
+    ends_at = None if restart is None else restart.given.ends_at
+    if ends_at is None and service.max_time is not None:
+        ends_at = time.monotonic() + service.max_time
+    if restart is not None:
+        restart.next.ends_at = ends_at
+    return Lifespan(parts.requests, parts.maintenance, ends_at, idle_seconds)
 
 
 def _code_of(parts: Parts) -> CodeDuties | None:

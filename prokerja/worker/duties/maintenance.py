@@ -35,14 +35,15 @@ class Maintenance:
             Status.COMPLETED: settings.keep_completed,
             Status.FAILED: settings.keep_failed,
         }
-        self._idle = False
+        self.idle_since: float | None = None
+        """Since when nothing is due or running, in monotonic seconds; None if something is."""
         self.due = time.monotonic() + BUSY_SECONDS
         """When to run, in monotonic seconds."""
 
     def note(self, now: float, *, idle: bool) -> None:
         """Whether nothing is due or running."""
-        if idle != self._idle:
-            self._idle = idle
+        if idle != self._is_idle:
+            self.idle_since = now if idle else None
             self.due = min(self.due, now + (IDLE_SECONDS if idle else BUSY_SECONDS))
 
     def stop(self) -> None:
@@ -60,15 +61,19 @@ class Maintenance:
             return
         ended = time.monotonic()
         if more_at is not None and more_at <= today:
-            self.due = ended if self._idle else ended + REST_FACTOR * (ended - began)
+            self.due = ended if self._is_idle else ended + REST_FACTOR * (ended - began)
         else:
             self.due = ended + self._pause(more_at, today)
-            if self._idle:
+            if self._is_idle:
                 self._repository.maintain()
+
+    @property
+    def _is_idle(self) -> bool:
+        return self.idle_since is not None
 
     def _pause(self, more_at: float | None, today: float) -> float:
         """Seconds until the next round, if the next job is to go at that moment."""
-        if not self._idle:
+        if not self._is_idle:
             return BUSY_SECONDS
         wanted = ROUND_SECONDS if more_at is None else more_at - today
         return min(max(wanted, BUSY_SECONDS), ROUND_SECONDS)

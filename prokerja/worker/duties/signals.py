@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
+import select
 import signal
 import threading
+import time
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+from prokerja import signal_masks
 from prokerja.exit_codes import WATCHDOG
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from types import FrameType, TracebackType
 
 STOPPING = {signal.SIGTERM: 0, signal.SIGQUIT: 0, signal.SIGABRT: WATCHDOG}
 """What has a worker stop within its grace time, and the exit code then."""
 HANDLED = (*STOPPING, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+
+FOR_OTHERS = (signal.SIGHUP, signal.SIGUSR1)
+"""What a worker that takes jobs in another one's place hears from that one alone."""
 
 
 class Urgency(IntEnum):
@@ -40,7 +48,9 @@ class StopRequests:
     is ignored at the start stays ignored: that is how `nohup` and shells protect a job.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, unheard: Collection[signal.Signals] = ()) -> None:
+        """Nothing comes of those that are `unheard`."""
+        self._unheard = unheard
         self.urgency = Urgency.NONE
         self.reason = ""
         """Why to stop, empty until somebody asks."""
@@ -99,6 +109,14 @@ class StopRequests:
         with contextlib.suppress(BlockingIOError):
             os.write(self._writable, b".")
 
+    def sleep(self, most: float) -> None:
+        """Sleep for a random part of so many seconds, or until it is asked to stop."""
+        if most > 0:
+            ends_at = time.monotonic() + random.random() * most
+            while not self.reason and (left := ends_at - time.monotonic()) > 0:
+                select.select([self], [], [], left)
+                self.drain()
+
     def drain(self) -> None:
         """Take note that the worker looks."""
         with contextlib.suppress(BlockingIOError):
@@ -111,6 +129,7 @@ class StopRequests:
                     self._before[number] = signal.signal(number, self._on_signal)
             # The kernel's call itself wakes us, even just before we go to sleep.
             self._woken_before = signal.set_wakeup_fd(self._writable, warn_on_full_buffer=False)
+            signal_masks.release()
         return self
 
     def __exit__(
@@ -126,6 +145,8 @@ class StopRequests:
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         heard = signal.Signals(number)
         reason = f"heard {heard.name}"
+        if heard in self._unheard:
+            return
         if heard in STOPPING:
             self.request(reason, STOPPING[heard])
         elif heard is signal.SIGINT:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from selectors import EVENT_READ
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from prokerja.worker.duties.recovery import Recovery
     from prokerja.worker.duties.requests import RequestCheck
     from prokerja.worker.duties.upgrade import UpgradeCheck
-    from prokerja.worker_events import Event
+from prokerja.worker_events import Event
 
 
 class Writes:
@@ -28,7 +29,13 @@ class Writes:
         upgrade: UpgradeCheck,
         requests: RequestCheck,
         tell: Callable[[Event], None],
+        jitter: float = 0.0,
     ) -> None:
+        """Where writes have to be looked for, a random part of `jitter` seconds is added each time.
+
+        So workers that were started together do not look together.
+        """
+        self._jitter = jitter
         self._watch = watch
         self._recovery = recovery
         self._upgrade = upgrade
@@ -37,13 +44,17 @@ class Writes:
         self._reported = ""
         """The shortage last reported."""
         self._heard_at = 0.0
+        self._extra = 0.0
+        """Seconds of the jitter."""
         self.woken = True
         """Whether anybody may have written since we last looked for work."""
 
     @property
     def due(self) -> float | None:
         """None where the system tells of writes; elsewhere they are looked for."""
-        return None if self._watch.pace is None else self._heard_at + self._watch.pace
+        if self._watch.pace is None:
+            return None
+        return self._heard_at + self._watch.pace + self._extra
 
     def run(self, now: float) -> None:
         """Nothing tells us, so anything may have happened."""
@@ -65,6 +76,8 @@ class Writes:
 
     def _hear(self, now: float) -> None:
         self._heard_at = now
+        if self._jitter and self._watch.pace is not None:
+            self._extra = random.random() * self._jitter
         if self._watch.shortage != self._reported:
             self._reported = self._watch.shortage
             if self._reported:

@@ -9,6 +9,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, BinaryIO
 
+from prokerja import signal_masks
 from prokerja.worker.output.tap import READ_BYTES, Stream, Tap
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ class Pump:
         self._backlog = bytearray()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="prokerja-output", daemon=True)
-        self._thread.start()
+        with signal_masks.blocked():
+            self._thread.start()
 
     def add(self, out: int, err: int) -> Tap:
         """Take in what comes out of these pipes from now on, until their end."""

@@ -25,7 +25,9 @@ MAX_SEQUENCE = 2**31 - 2**20
 class InFlight:
     """Jobs by sequence number, in order, and how much work they are as far as we know."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int | None = None) -> None:
+        self.most = most
+        """How many jobs it may be sent in all; None for any number."""
         self.jobs: dict[int, Claimed] = {}
         self.load = 0.0
         """In seconds."""
@@ -34,7 +36,9 @@ class InFlight:
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether the numbers are nearly used up, so that the realizer is better replaced."""
+        """Whether it may be sent no more, or numbers are nearly used up: it is to be replaced."""
+        if self.most is not None and self._next + len(self._batch) > self.most:
+            return True
         return self._next > MAX_SEQUENCE
 
     @property

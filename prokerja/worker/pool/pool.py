@@ -109,7 +109,7 @@ class Pool:
     def run(self, now: float) -> None:
         """Start the realizers that are missing, enforce limits, let nothing wait behind a long job.
 
-        Raises CatalogError if the first realizer cannot load the jobs.
+        Raises JobsNotLoaded if the first realizer cannot load the jobs.
         """
         self.renewal.take_places()
         while not self.stopping and now >= self._starter.due and self.renewal.free_places > 0:
@@ -128,6 +128,7 @@ class Pool:
         cost = self.results.durations.costs()
         taken: list[Claimed] = []
         self._full = not fitting
+        is_limited = any(process.in_flight.most is not None for process in fitting)
         for job in offered if fitting else ():
             process = min(fitting, key=LOAD) if len(fitting) > 1 else fitting[0]
             seconds = cost[job.lane] + len(job.payload) * SECONDS_PER_BYTE
@@ -135,6 +136,11 @@ class Pool:
                 self._full = True
                 break
             taken.append(job)
+            if is_limited and process.in_flight.is_exhausted:
+                fitting.remove(process)
+                if not fitting:
+                    self._full = True
+                    break
         is_full = self._full
         if is_full and self.code.pass_on():
             self._full = False

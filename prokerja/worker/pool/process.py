@@ -11,6 +11,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from prokerja import signal_masks
 from prokerja.names import portable
 from prokerja.worker.pool.descriptors import Descriptors
 from prokerja.worker.pool.ending import Ending
@@ -19,6 +20,8 @@ from prokerja.worker.pool.family import signal_family, stop_family
 from prokerja.worker.pool.in_flight import LONG_JOB_SECONDS, InFlight
 from prokerja.worker.pool.launch import command
 from prokerja.worker.pool.suspension import Suspension
+from prokerja.worker.process_end import end_of
+from prokerja.worker.service import Service
 from prokerja.worker.wire import journal
 from prokerja.worker.wire.channel import Channel
 from prokerja.worker.wire.messages import Launch, Report
@@ -65,7 +68,7 @@ class RealizerProcess:
         environment: Mapping[str, str] | None = None,
         tracing: str = "",
         *,
-        watch: bool = False,
+        service: Service = Service(),  # noqa: B008  it is immutable
     ) -> None:
         self._descriptors = descriptors = Descriptors(pump.add)
         self.page = descriptors.page
@@ -76,29 +79,30 @@ class RealizerProcess:
             requests=descriptors.requests, mark=descriptors.tap.mark, lock=lock, ring=ring,
             jobs=portable(jobs), classes=list(classes),
             path=[portable(os.path.abspath(entry)) for entry in sys.path], tracing=tracing,
-            watch=watch,
+            nice=service.nice, watch=service.watch and bool(jobs or classes),
         )  # fmt: skip
         with contextlib.ExitStack() as undo:
             undo.callback(descriptors.close)
-            self._process = subprocess.Popen(
-                command(launch),
-                stdin=subprocess.DEVNULL,
-                stdout=descriptors.out,
-                stderr=descriptors.err,
-                pass_fds=(*launch.own, lock) if lock >= 0 else launch.own,
-                start_new_session=True,
-                env=environment,
-            )
+            with signal_masks.blocked(signal_masks.OF_WORKERS):  # until it is ready for them
+                self._process = subprocess.Popen(
+                    command(launch),
+                    stdin=subprocess.DEVNULL,
+                    stdout=descriptors.out,
+                    stderr=descriptors.err,
+                    pass_fds=(*launch.own, lock) if lock >= 0 else launch.own,
+                    start_new_session=True,
+                    env=environment,
+                )
             undo.pop_all()
         descriptors.close_theirs()
         self.pid = self._process.pid
         """The realizer's own, once it is ready; before, its reaper's, where there is one."""
-        self.end = _end_of(self._process.pid)
+        self.end = end_of(self._process.pid)
         """Becomes readable when the process ends, where the system has such a thing; else -1."""
         self._lock = lock
         self.ring = ring
         """Which ring of the lock's file holds its journal."""
-        self.in_flight = InFlight()
+        self.in_flight = InFlight(service.realizer_jobs)
         self.ready = False
         self.loading = ""
         """The job file that it imports, before it is ready."""
@@ -344,10 +348,3 @@ class RealizerProcess:
     def _signal(self, number: signal.Signals) -> None:
         if self._process.returncode is None:
             signal_family(self._process.pid, number)
-
-
-def _end_of(pid: int) -> int:
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError):  # a sandbox may not have it
-            return os.pidfd_open(pid)
-    return -1

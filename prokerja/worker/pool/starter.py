@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from prokerja import shortage
 from prokerja.backoff import Backoff
-from prokerja.errors import CatalogError
+from prokerja.errors import JobsNotLoaded
 from prokerja.worker_events import RealizerNotStarted
 
 if TYPE_CHECKING:
@@ -45,9 +45,9 @@ class Starter:
         self._backoff.reset()
 
     def failed(self, how: str, *, first: bool) -> None:
-        """A realizer has died while it loaded them; raises CatalogError if it was the `first`."""
+        """A realizer has died while it loaded them; raises JobsNotLoaded if it was the `first`."""
         if first:
-            raise CatalogError(
+            raise JobsNotLoaded(
                 f"no realizer can load the jobs: {how}; `prokerja jobs --load` tells more"
             )
         self._pause()

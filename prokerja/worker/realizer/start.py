@@ -22,7 +22,9 @@ from prokerja.model.declaration import SHELL
 from prokerja.spec import Broken
 from prokerja.text import utf8
 from prokerja.worker.output.capture import OutputCapture
+from prokerja.worker.realizer.deafness import Deafness
 from prokerja.worker.realizer.loaded_files import LoadedFiles, places_of
+from prokerja.worker.realizer.niceness import be_nice
 from prokerja.worker.realizer.outcome import follow_ups
 from prokerja.worker.realizer.parent_death import die_with_parent
 from prokerja.worker.realizer.run import Realizer
@@ -41,11 +43,14 @@ if TYPE_CHECKING:
 def start(given: str) -> None:
     """Load the jobs, say so, and work; `given` is a Launch as JSON."""
     began = time.time()
+    Deafness()
     launch = json.decode(given, type=Launch)
     if launch.lock >= 0:  # the journal is written there
         low, launch.lock = launch.lock, duplicate_high(launch.lock)
         os.close(low)
     die_with_parent(launch.alive)
+    if launch.nice:
+        be_nice(launch.nice)
     close_in_children([*launch.own, launch.lock])
     sys.path.extend(entry for entry in launch.path if entry not in sys.path)
     output = OutputCapture(launch.mark)

@@ -43,6 +43,8 @@ class Launch(Struct):
     """Where the supervisor imports from."""
     tracing: str = ""
     """The seed of the ids of attempts' spans; empty if they have none."""
+    nice: int = 0
+    """What it adds to its niceness."""
     watch: bool = False
     """Whether it is to tell which files it has loaded."""
 

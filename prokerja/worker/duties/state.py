@@ -1,0 +1,79 @@
+"""Tells what a worker is at, when somebody asks for it by SIGUSR2."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from prokerja.worker_events import RealizerState, WorkerState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from prokerja.worker.duties.signals import StopRequests
+    from prokerja.worker.holds import Holds
+    from prokerja.worker.pool.pool import Pool
+    from prokerja.worker.pool.process import RealizerProcess
+    from prokerja.worker.turns import Turns
+    from prokerja.worker_events import Event
+
+
+class StateOnRequest:
+    """Of one worker, by its number."""
+
+    def __init__(
+        self,
+        worker: int,
+        requests: StopRequests,
+        pool: Pool,
+        turns: Turns,
+        holds: Holds,
+        tell: Callable[[Event], None],
+    ) -> None:
+        self._worker = worker
+        self._requests = requests
+        self._pool = pool
+        self._turns = turns
+        self._holds = holds
+        self._tell = tell
+        self._began = time.monotonic()
+
+    @property
+    def due(self) -> float | None:
+        """At once after a signal."""
+        return 0.0 if self._requests.state_wanted else None
+
+    def run(self, now: float) -> None:
+        """Tell."""
+        self._requests.state_wanted = False
+        done, next_due = self._turns.totals.summary(), self._turns.next_due
+        self._tell(
+            WorkerState(
+                self._worker, os.getpid(), _memory(os.getpid()), now - self._began,
+                done.completed, done.failed, done.returned,
+                [self._of(process, now) for process in self._pool.processes],
+                [note.text for note in self._holds.notes],
+                None if next_due is None else next_due - time.time(),
+                self._requests.reason,
+            )
+        )  # fmt: skip
+
+    def _of(self, process: RealizerProcess, now: float) -> RealizerState:
+        sequence, job, began = process.current()
+        waiting = len(process.in_flight.behind(sequence))
+        memory = _memory(process.pid)
+        if job is None:
+            return RealizerState(process.pid, memory, None, "", 0, 0.0, waiting)
+        name = self._pool.results.name(job)
+        return RealizerState(process.pid, memory, job.id, name, job.attempt, now - began, waiting)
+
+
+def _memory(pid: int) -> int | None:
+    """What it has in memory, in bytes; None if that cannot be found out."""
+    import psutil
+
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except (psutil.Error, OSError):
+        return None
