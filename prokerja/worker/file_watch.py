@@ -35,22 +35,27 @@ class FileWatch:
     Elsewhere there is nothing to select on, and one has to look every `pace` seconds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_shortage: Callable[[str], object]) -> None:
+        """`on_shortage` is called with why it cannot see all, each time that this changes."""
+        self._on_shortage = on_shortage
         self._inotify: INotify | None = None
         self._groups: dict[str, dict[int, list[Folder]]] = {}
         """By group and watch: the folders, none for a file."""
-        self.pace: float | None = POLL_SECONDS
-        self.shortage = ""
-        """Why it cannot see all, if the system is short of something."""
+        self._shortage = ""
+        self._short: dict[str, str] = {}
+        """What the system is short of, by group."""
         if sys.platform == "linux":
             from inotify_simple import INotify
 
             try:
                 self._inotify = INotify(nonblocking=True)
             except OSError as error:
-                self.shortage = shortage.of_watch(error)
-            else:
-                self.pace = None
+                on_shortage(shortage.of_watch(error))
+
+    @property
+    def pace(self) -> float | None:
+        """Seconds between looks; None if it will tell."""
+        return POLL_SECONDS if self._inotify is None or any(self._short.values()) else None
 
     def fileno(self) -> int:
         """What to select on, or -1."""
@@ -63,7 +68,7 @@ class FileWatch:
         """
         if self._inotify is None:
             return
-        self.shortage, self.pace = "", None
+        self._shortage = ""
         before = self._groups.get(group, {})
         now = self._groups[group] = defaultdict(list)
         seen: set[str] = set()
@@ -71,6 +76,9 @@ class FileWatch:
             self._add_file(now, path, seen)
         for folder in folders:
             self._add_folder(now, folder, seen)
+        if self._shortage and self._shortage not in self._short.values():
+            self._on_shortage(self._shortage)
+        self._short[group] = self._shortage
         others = set().union(*self._groups.values())
         for number in before.keys() - others:
             with contextlib.suppress(OSError):  # it has gone with its file
@@ -147,7 +155,7 @@ class FileWatch:
         except (FileNotFoundError, NotADirectoryError, PermissionError):
             return None
         except OSError as error:
-            self.shortage, self.pace = shortage.of_watch(error), POLL_SECONDS
+            self._shortage = shortage.of_watch(error)
             return None
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from prokerja.errors import TryAgain
 from prokerja.worker.duties.packages import GROUP as PACKAGES
 from prokerja.worker.duties.packages import PackageCheck
 from prokerja.worker.duties.reload import GROUP as JOBS
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from prokerja.worker.duties import Duty
     from prokerja.worker.duties.all import Parts
 
+RETRY_SECONDS = 1.0
+"""Between two tries to write down what has happened."""
+
 
 class CodeEvents:
     """Writes down that code has changed."""
@@ -25,21 +30,25 @@ class CodeEvents:
         self._repository = repository
         self._worker = worker
         self._untold: list[tuple[tuple[str, ...], str | None, float]] = []
+        self._retry_at = 0.0
 
     @property
     def due(self) -> float | None:
-        """At once if there is anything to write down."""
-        return 0.0 if self._untold else None
+        """At once if there is anything to write down, or a moment after the store has refused it."""
+        return self._retry_at if self._untold else None
 
     def add(self, files: tuple[str, ...], error: str | None) -> None:
         """These files have changed; the error if they could not be loaded."""
         self._untold.append((files, error, time.time()))
 
     def run(self, now: float) -> None:
-        """Write it down."""
-        while self._untold:
-            self._repository.code_changed(self._worker, *self._untold[0])
-            del self._untold[0]
+        """Write it down; if that cannot be done now, try again soon."""
+        self._retry_at = now + RETRY_SECONDS
+        with suppress(TryAgain):
+            while self._untold:
+                self._repository.code_changed(self._worker, *self._untold[0])
+                del self._untold[0]
+            self._retry_at = 0.0
 
 
 class CodeDuties:
@@ -47,10 +56,7 @@ class CodeDuties:
 
     def __init__(self, parts: Parts) -> None:
         options = parts.options
-        self._tell = parts.tell
-        self._watch = watch = FileWatch()
-        self._told = ""
-        """The shortage that was last told of."""
+        self._watch = watch = FileWatch(lambda why: parts.tell(CodeUnwatched(why)))
         events = CodeEvents(parts.repository, parts.worker)
         packages = PackageCheck(parts.own_code, parts.requests, watch, events)
         self._by_group: dict[str, Reload | PackageCheck] = {PACKAGES: packages}
@@ -71,7 +77,3 @@ class CodeDuties:
         now = time.monotonic()
         for group in self._watch.drain():
             self._by_group[group].stir(now)
-        if self._watch.shortage != self._told:
-            self._told = self._watch.shortage
-            if self._told:
-                self._tell(CodeUnwatched(self._told))
