@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ import pytest
 
 import prokerja
 from prokerja.exit_codes import NEW_CODE
+from prokerja.worker.file_watch import FileWatch
 from prokerja.worker.wire.journal import RING_BYTES
 from tests.harness.processes import gone, has_open
 from tests.harness.waiting import wait_until
@@ -421,3 +423,24 @@ def test_no_bytecode_is_kept_of_files_that_have_changed_just_now(home: Home) -> 
     subprocess.run(command, check=True, env=environment, cwd=Path(prokerja.__file__).parents[1])
     kept = {file.name.split(".")[0] for file in (home.jobs / "__pycache__").iterdir()}
     assert kept == {"old"}
+
+
+def test_where_no_watch_is_left_one_looks_for_changes_and_says_so(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "no")
+
+    monkeypatch.setattr("inotify_simple.INotify.add_watch", refuse)
+    short: list[str] = []
+    watch = FileWatch(short.append)
+    assert watch.pace is None
+    watch.watch("jobs", [str(home.db)], [])
+    watch.watch("packages", [str(home.db)], [])
+    assert short == ["no inotify watch is left; raise fs.inotify.max_user_watches"]
+    monkeypatch.undo()
+    watch.watch("packages", [str(home.db)], [])
+    assert watch.pace is not None
+    watch.watch("jobs", [str(home.db)], [])
+    assert watch.pace is None
+    watch.close()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from prokerja import shortage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from inotify_simple import INotify
 

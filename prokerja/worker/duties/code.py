@@ -34,7 +34,7 @@ class CodeEvents:
 
     @property
     def due(self) -> float | None:
-        """At once if there is anything to write down, or a moment after the store has refused it."""
+        """At once if there is anything to write down; or a moment after it was refused."""
         return self._retry_at if self._untold else None
 
     def add(self, files: tuple[str, ...], error: str | None) -> None:
