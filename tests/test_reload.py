@@ -38,12 +38,12 @@ class Which(Job):
     slow: bool = False
 
     def handle(self):
-        import jobs.late
+        import late
         from jobs.run import note, wait_for
         if self.slow:
             note("slow")
             wait_for("gate")
-        return ["top 1", *below(), jobs.late.VALUE]
+        return ["top 1", *below(), late.VALUE]
 """
 MIDDLE = "import deep\n\ndef below():\n    return ['middle 1', deep.VALUE]\n"
 FIRST = ["top 1", "middle 1", "deep 1", "late 1"]
@@ -52,11 +52,11 @@ IN_USE, NOT_LOADED = "new code is in use: ", "new code does not load, so older c
 
 @pytest.fixture
 def home(home: Home) -> Home:
-    """With a job that imports a file, which imports one beside the jobs; and another, later."""
-    home.write("late.py", "VALUE = 'late 1'\n")
+    """With a job that imports a file, which imports one beside the jobs; when it runs, another."""
     home.write("middle.py", MIDDLE)
     home.write("which.py", WHICH)
-    (home.path / "deep.py").write_text("VALUE = 'deep 1'\n")
+    for name in ("deep", "late"):
+        (home.path / f"{name}.py").write_text(f"VALUE = '{name} 1'\n")
     return home
 
 
@@ -90,7 +90,7 @@ def changes(home: Home) -> list[tuple[list[str], str | None]]:
     return [([*map(os.path.basename, one["files"])], one["error"]) for one in events]
 
 
-@pytest.mark.parametrize("name", ["jobs/which.py", "jobs/middle.py", "deep.py", "jobs/late.py"])
+@pytest.mark.parametrize("name", ["jobs/which.py", "jobs/middle.py", "deep.py", "late.py"])
 def test_a_changed_file_is_used_whichever_import_has_loaded_it(home: Home, name: str) -> None:
     worker = home.worker().ready()
     assert result(home) == FIRST
@@ -130,6 +130,7 @@ def test_files_may_come_go_and_be_replaced(home: Home) -> None:
 
 def test_a_link_to_the_code_may_be_put_on_other_code(home: Home) -> None:
     shutil.copytree(home.jobs, home.path / "second" / "jobs")
+    shutil.copy(home.path / "late.py", home.path / "second")
     (home.path / "second" / "deep.py").write_text("VALUE = 'deep 2'\n")
     (home.path / "current").symlink_to(".")
     worker = home.worker("--jobs", home.path / "current" / "jobs").ready()
