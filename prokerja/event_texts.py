@@ -6,7 +6,7 @@ from dataclasses import fields
 from functools import singledispatch
 from typing import Any
 
-from prokerja import events
+from prokerja import events, sizes
 from prokerja.times import human, iso
 
 MAX_FILES = 3
@@ -98,3 +98,10 @@ def _(event: events.CodeChanged) -> str:
     more = f" and {len(event.files) - MAX_FILES} more" if len(event.files) > MAX_FILES else ""
     error = f", does not load: {event.error}" if event.error else ""
     return f"worker {event.worker}: {', '.join(event.files[:MAX_FILES])}{more}{error}"
+
+
+@in_words.register
+def _(event: events.MemoryExceeded) -> str:
+    after = f" after {event.job}" if event.job else ""
+    found, limit = sizes.human(event.bytes), sizes.human(event.limit)
+    return f"worker {event.worker}, realizer {event.pid}: {found}{after}, of {limit}"

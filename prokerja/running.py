@@ -35,6 +35,8 @@ class Running:
     """The job itself, while it runs."""
     variables: Mapping[str, str] = {}
     """What a command finds in its environment beside all else."""
+    peak_bytes = 0
+    """Of a child that it has waited for and that was told, 0 if there was none."""
     steps: Steps
     progress: ProgressReports
     _token: tuple[int, int, str] | None = None

@@ -168,6 +168,17 @@ class RealizerReplaced:
 
 
 @dataclass(frozen=True)
+class RealizerOutgrown:
+    """A realizer has grown beyond the memory limit, and is replaced."""
+
+    pid: int
+    name: str
+    """Of the last job that it ran."""
+    bytes: int
+    limit: int
+
+
+@dataclass(frozen=True)
 class RealizerNotStarted:
     """The system had no room for one more process, or lacks what it needs; it is tried again."""
 
@@ -347,6 +358,7 @@ Event = (
     | JobsSettled
     | RealizerDied
     | RealizerReplaced
+    | RealizerOutgrown
     | RealizerNotStarted
     | CodeChanged
     | CodeUnwatched

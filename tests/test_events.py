@@ -72,6 +72,12 @@ SHOWN: list[tuple[str, dict[str, Any], str]] = [
      "worker 1: a.py, b.py"),
     ("code_changed", {**PLACE, "worker": 1, "files": ("a", "b", "c", "d"), "error": "no"},
      "worker 1: a, b, c and 1 more, does not load: no"),
+    ("memory_exceeded",
+     {**PLACE, "worker": 1, "pid": 9, "job": "a", "bytes": 2**30, "limit": 2**29},
+     "worker 1, realizer 9: 1.0 GB after a, of 512.0 MB"),
+    ("memory_exceeded",
+     {**PLACE, "worker": 1, "pid": 9, "job": "", "bytes": 2**30, "limit": 2**29},
+     "worker 1, realizer 9: 1.0 GB, of 512.0 MB"),
 ]  # fmt: skip
 
 

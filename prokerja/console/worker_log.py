@@ -8,6 +8,7 @@ import time
 from functools import singledispatchmethod
 from typing import TYPE_CHECKING, Any
 
+from prokerja import sizes
 from prokerja import worker_events as events
 from prokerja.console import plural
 from prokerja.text import escaped
@@ -148,6 +149,13 @@ class WorkerLog:
         self.say(
             f"{event.name} changed its process for good ({event.what});"
             f" realizer {event.pid} is replaced each time, which takes a moment"
+        )
+
+    @tell.register
+    def _(self, event: events.RealizerOutgrown) -> None:
+        self.say(
+            f"realizer {event.pid} is replaced: it holds {sizes.human(event.bytes)} after"
+            f" {event.name}, and may hold {sizes.human(event.limit)}"
         )
 
     @tell.register

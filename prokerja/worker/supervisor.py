@@ -65,6 +65,7 @@ class Supervisor:
             self._own_code.is_current,
         )  # fmt: skip
         launcher.pool = self._pool
+        self._pool.memory_limit = options.service.memory_limit
         if options.tracing:
             from prokerja.worker.lost_attempts import LostAttempts
 

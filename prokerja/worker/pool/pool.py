@@ -5,10 +5,11 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from prokerja.model.claim import Outgrown
 from prokerja.verdicts import Advice, Released
 from prokerja.worker.pool.durations import SECONDS_PER_BYTE
 from prokerja.worker.pool.ending import Ending
-from prokerja.worker.pool.exits import Cut, too_long
+from prokerja.worker.pool.exits import Cut, too_long, too_low
 from prokerja.worker.pool.known_code import KnownCode
 from prokerja.worker.pool.renewal import Renewal
 from prokerja.worker.pool.reported import ReportedSoFar
@@ -22,6 +23,7 @@ from prokerja.worker_events import (
     JobResumed,
     JobStarted,
     JobSuspended,
+    RealizerOutgrown,
     RealizerReplaced,
     TracingFailed,
 )
@@ -77,6 +79,8 @@ class Pool:
         self.has_loaded = False
         """Whether any realizer has loaded the jobs, and the supervisor knows."""
         self.stopping = False
+        self.memory_limit: int | None = None
+        """Of each realizer, in bytes; none of them may be larger before a job."""
         self._cancelled: dict[Claim, str] = {}
         """The errors with which claimed jobs are to end, by token and id."""
         self._stamps: dict[str, str] = {}
@@ -342,8 +346,7 @@ class Pool:
         for error in report.tracing_errors:
             self._tell(TracingFailed(error))
         self.results.take_ended(process, report.ended)
-        if report.spoiled is not None:
-            self._replace(process, *report.spoiled)
+        self._take_worn(process, report)
         if report.unfit or report.unknown:
             process.outdated = process.outdated or process.stamps != self._stamps
         self.results.take_refused(process, report)
@@ -365,6 +368,8 @@ class Pool:
             raise WireError("it has loaded the jobs before")
         if not self._is_current():
             return  # it may be of another version, and goes with the worker
+        if self.memory_limit and loaded.bytes > self.memory_limit and not self.has_loaded:
+            raise too_low(self.memory_limit, loaded.bytes)
         self._starter.succeeded()
         process.ready = True
         process.pid = loaded.pid
@@ -379,6 +384,13 @@ class Pool:
         self._full = False
         self.code.look_again()
 
+    def _take_worn(self, process: RealizerProcess, report: Report) -> None:
+        """Whether it runs no other job, by its own word."""
+        if report.spoiled is not None:
+            self._replace(process, *report.spoiled)
+        if report.outgrown is not None:
+            self._outgrow(process, *report.outgrown)
+
     def _replace(self, process: RealizerProcess, name: str, what: str) -> None:
         """A job has changed its process for good; reported once for each job name."""
         if process.spoiled or not process.page.last_begun():
@@ -388,6 +400,15 @@ class Pool:
             self._spoilers.add(name)
             self._tell(RealizerReplaced(process.pid, name, what))
 
+    def _outgrow(self, process: RealizerProcess, name: str, size: int) -> None:
+        """A realizer has become too large for another job."""
+        if process.spoiled or self.memory_limit is None:
+            raise WireError("it has no limit to be beyond")
+        process.spoiled = True
+        outgrown = Outgrown(process.pid, name, size, self.memory_limit)
+        self.reported.outgrown(outgrown)
+        self._tell(RealizerOutgrown(*outgrown))
+
     def _reap(self, process: RealizerProcess) -> None:
         """Settle what a dead realizer had in flight."""
         self._look_again()
@@ -395,6 +416,9 @@ class Pool:
         self._release(process)
         self.reported.forget(process)
         exit = process.reap()
+        job = process.jobs.get(exit.running)
+        if job is not None and exit.cost and not (process.ending and process.ending.is_orderly):
+            self.reported.spent(job, exit.cost)
         process.end_output()
         self.renewal.forget(process, exit.how)
         if process.spare:

@@ -12,10 +12,12 @@ import time
 from typing import TYPE_CHECKING
 
 from prokerja import signal_masks
+from prokerja.model.cost import COUNTED_SECONDS, Cost
 from prokerja.names import portable
+from prokerja.worker import memory
 from prokerja.worker.pool.descriptors import Descriptors
 from prokerja.worker.pool.ending import Ending
-from prokerja.worker.pool.exits import Cut, Exit, describe_exit
+from prokerja.worker.pool.exits import OOM, Cut, Exit, describe_exit
 from prokerja.worker.pool.family import signal_family, stop_family
 from prokerja.worker.pool.in_flight import LONG_JOB_SECONDS, InFlight
 from prokerja.worker.pool.launch import command
@@ -25,7 +27,7 @@ from prokerja.worker.service import Service
 from prokerja.worker.wire import journal
 from prokerja.worker.wire.channel import Channel
 from prokerja.worker.wire.messages import Launch, Report
-from prokerja.worker.wire.shared_page import IDLE, JOURNALLING
+from prokerja.worker.wire.shared_page import IDLE, JOURNALLING, OOM_KILLS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -79,7 +81,8 @@ class RealizerProcess:
             requests=descriptors.requests, mark=descriptors.tap.mark, lock=lock, ring=ring,
             jobs=portable(jobs), classes=list(classes),
             path=[portable(os.path.abspath(entry)) for entry in sys.path], tracing=tracing,
-            nice=service.nice, watch=service.watch and bool(jobs or classes),
+            nice=service.nice, memory_limit=service.memory_limit,
+            watch=service.watch and bool(jobs or classes),
         )  # fmt: skip
         with contextlib.ExitStack() as undo:
             undo.callback(descriptors.close)
@@ -99,6 +102,7 @@ class RealizerProcess:
         """The realizer's own, once it is ready; before, its reaper's, where there is one."""
         self.end = end_of(self._process.pid)
         """Becomes readable when the process ends, where the system has such a thing; else -1."""
+        self.page.cells[OOM_KILLS] = memory.oom_kills()
         self._lock = lock
         self.ring = ring
         """Which ring of the lock's file holds its journal."""
@@ -322,13 +326,24 @@ class RealizerProcess:
             self._signal(signal.SIGKILL)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 code = self._process.wait(KILL_AGAIN_SECONDS)
+        peak, spent = self.page.used()
+        oom_kills = self.page.cells[OOM_KILLS]
         if self.end >= 0:
             os.close(self.end)
         self._descriptors.close()
-        how = self.fault or describe_exit(code, killed=self.killed)
+        is_oom = not self.killed and memory.is_oom(code, oom_kills)
+        oom = memory.killed(peak) if is_oom else ""
+        how = self.fault or describe_exit(code, killed=self.killed, oom=oom)
         if self.loading and not self.ready:
             how = f"{self.loading}: {how}"
-        return Exit(how, running, since / 1e9, last_begun)
+        exit = Exit(how, running, since / 1e9, last_begun)
+        return exit._replace(kind=OOM if is_oom else exit.kind, cost=self._cost(exit, peak, spent))
+
+    def _cost(self, exit: Exit, peak: int, spent: int) -> Cost | None:
+        """What the job has used that it was running; `spent` is in ns."""
+        if exit.running < 1 or time.monotonic() - exit.began < COUNTED_SECONDS:
+            return None
+        return Cost(peak or None, spent / 1e9 or None)
 
     def journalled(self) -> dict[Claim, Ended]:
         """After its death: what has ended, by its journal."""

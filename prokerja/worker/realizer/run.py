@@ -16,8 +16,10 @@ from msgspec.json import decode
 
 from prokerja import running
 from prokerja.job import FOLLOW_UPS
+from prokerja.model.cost import COUNTED_SECONDS
 from prokerja.model.result import MAX_RESULT_BYTES
 from prokerja.verdicts import Completed, Ended, Failed
+from prokerja.worker.realizer.costs import Costs
 from prokerja.worker.realizer.interruption import Interrupted, Interruption
 from prokerja.worker.realizer.misfit import refusal
 from prokerja.worker.realizer.outbox import Outbox
@@ -59,6 +61,7 @@ REPORT_AFTER_NS, REPORT_AFTER_JOBS = 12_000_000, 500
 """After which results are reported, even if there is more to do."""
 JOURNAL_AFTER_NS = 10_000
 """Between two entries, at least: what takes longer by itself is written down at once."""
+COUNTED_NS = int(COUNTED_SECONDS * 1e9)
 LONG_JOB_NS = 5_000_000
 """Of a job after which it is looked at what it has changed in this process."""
 QUICK_JOB_NS = 200_000
@@ -91,6 +94,7 @@ class Realizer:
         self._outbox = outbox = Outbox(channel)
         self._interruption = Interruption(self._page, self._flush)
         self._running = running.current = running.Running()
+        self._costs = Costs(page, self._running)
         job = RunningJob(self._running, self._page)
         self._steps = Steps(job, self._page, outbox.send_step)
         outbox.progress = ProgressReports(job, outbox.send_reportable)
@@ -163,11 +167,13 @@ class Realizer:
         cells, jobs, unreported = self._page.cells, self._jobs, self._outbox.ended
         state, path, usual_path = self._state, sys.path, sys.path.copy()
         name, attempted, extras = self._name, self._running, self._extras
+        self._costs.mark()
         now = time.monotonic_ns()
         report_at, write_at = now + REPORT_AFTER_NS, now + JOURNAL_AFTER_NS
         while now < report_at and len(unreported) < REPORT_AFTER_JOBS and (jobs or self._more()):
             sequence, claim, attempt, name, payload = jobs.popleft()
             if name in self._slow:  # what has ended must not wait to be written down
+                self._costs.begin()
                 now = self._write_journal()
             cells[SINCE] = now
             cells[RUNNING] = sequence
@@ -236,14 +242,16 @@ class Realizer:
                 cut_result(ended)
         elif not ended.finished_at:
             ended.started_at, ended.finished_at = times
+        if now - began > QUICK_JOB_NS:
+            self._slow.add(name)
+            if now - began > COUNTED_NS:
+                self._outbox.costs.append((sequence, *self._costs.end()))
+        else:
+            self._slow.discard(name)
         self._journal.add((claim, ended))
         self._outbox.ended.append((sequence, ended))
         if (result and len(result) > LARGE_BYTES) or (declared and _are_large(declared)):
             self._outbox.send_reportable()
-        if now - began > QUICK_JOB_NS:
-            self._slow.add(name)
-        else:
-            self._slow.discard(name)
         return now
 
     def _unfinished(self, error: BaseException) -> Ended:

@@ -21,6 +21,7 @@ from prokerja.hooks import hooks_of
 from prokerja.model.declaration import SHELL
 from prokerja.spec import Broken
 from prokerja.text import utf8
+from prokerja.worker import memory
 from prokerja.worker.output.capture import OutputCapture
 from prokerja.worker.realizer.deafness import Deafness
 from prokerja.worker.realizer.loaded_files import LoadedFiles, places_of
@@ -69,9 +70,9 @@ def start(given: str) -> None:
     jobs: dict[str, Callable[..., Any]] = {**catalog.classes, SHELL: partial(command, output)}
     declared = partial(follow_ups, launch.jobs, time.time)
     page = SharedPage(launch.page)
-    kind = _traced(launch.tracing) if launch.tracing else Realizer
-    realizer = kind(page, channel, journal, jobs, catalog.specs, output, declared)
-    loaded = _loaded(catalog)
+    realizer = _kind(launch)(page, channel, journal, jobs, catalog.specs, output, declared)
+    size = memory.held(os.getpid()) if launch.memory_limit else 0
+    loaded = _loaded(catalog, size)
     if launch.watch:
         places = places_of(
             "" if by_name else os.path.abspath(launch.jobs), catalog.classes.values()
@@ -93,18 +94,27 @@ def command(output: OutputCapture, **payload: Any) -> Any:
     return Command(*output.speaker, **payload)
 
 
-def _traced(seed: str) -> Callable[..., Realizer]:
-    from prokerja.worker.realizer.traced import TracedRealizer
+def _kind(launch: Launch) -> Callable[..., Realizer]:
+    """The realizer that does what was asked for, and looks at nothing else."""
+    kind: type[Realizer] = Realizer
+    if launch.tracing:
+        from prokerja.worker.realizer.traced import TracedRealizer
 
-    return partial(TracedRealizer, seed)
+        kind = TracedRealizer
+    if launch.memory_limit:
+        from prokerja.worker.realizer.memory_limit import limited
+
+        kind = limited(kind, launch.memory_limit)
+    make: Callable[..., Realizer] = kind
+    return partial(make, launch.tracing) if launch.tracing else make
 
 
-def _loaded(catalog: Catalog) -> Loaded:
+def _loaded(catalog: Catalog, size: int) -> Loaded:
     broken = [Broken(one.file, utf8(one.error)) for one in catalog.broken]
     specs = [*catalog.specs.values(), *catalog.shadowed]
     found = {name: sorted(hooks_of(cls)) for name, cls in catalog.classes.items()}
     hooks = {name: names for name, names in found.items() if names}
-    return Loaded(os.getpid(), specs, broken, catalog.stamps, hooks)
+    return Loaded(os.getpid(), specs, broken, catalog.stamps, hooks, size)
 
 
 def close_in_children(descriptors: list[int]) -> None:

@@ -8,9 +8,12 @@ from msgspec import Meta, Struct
 
 from prokerja.model.claim import Extra
 from prokerja.spec import Broken, JobSpec
+from prokerja.times import MAX_SECONDS
 from prokerja.verdicts import Ended, Refusal
 
 Count = Annotated[int, Meta(ge=0, le=2**53)] | Annotated[float, Meta(ge=0, le=2**53)]
+Bytes = Annotated[int, Meta(ge=0, le=2**62)]
+Spent = Annotated[float, Meta(ge=0, le=MAX_SECONDS)]
 Told = tuple[Count, Count | None, Annotated[str, Meta(max_length=255)]]
 """How far a job has come: done, of how much, and in words."""
 
@@ -45,6 +48,8 @@ class Launch(Struct):
     """The seed of the ids of attempts' spans; empty if they have none."""
     nice: int = 0
     """What it adds to its niceness."""
+    memory_limit: int | None = None
+    """How large it may be before a job, in bytes; None for no limit."""
     watch: bool = False
     """Whether it is to tell which files it has loaded."""
 
@@ -103,6 +108,10 @@ class Report(Struct, array_like=True, omit_defaults=True):
     """How far its jobs have come, by sequence number."""
     tracing_errors: list[str] = []
     """Why spans are not received."""
+    costs: list[tuple[int, Bytes | None, Spent | None]] = []
+    """What jobs have used, by sequence number: their peaks, and seconds of processor time."""
+    outgrown: tuple[str, Bytes] | None = None
+    """The job after which it is larger than it may be, and how large: it drops what it was sent."""
     files: dict[str, str] = {}
     """The user's files that its jobs have had imported, and their stamps."""
 
@@ -118,5 +127,7 @@ class Loaded(Struct, array_like=True):
     """Of the files, from before they were imported."""
     hooks: dict[str, list[str]] = {}
     """Of the jobs that have any, by name."""
+    bytes: Bytes = 0
+    """How large it is, if there is a limit to that."""
     files: dict[str, str] = {}
     """The user's files that it has loaded, whole or not, and their stamps (see `file_stamps`)."""

@@ -17,6 +17,10 @@ PAGE_BYTES = mmap.PAGESIZE
 RUNNING, SINCE, REVOKED, LAST, KEPT = 0, 1, 2, 3, 4
 """The job that runs, when it began, what is taken back; the last job, once it has ended; and how
 many of the steps that the realizer has sent are dealt with."""
+MARK, OLD_PEAK, PEAK, SPENT, OOM_KILLS = 5, 6, 7, 8, 9
+"""Of what the realizer and its children have used: the processor time, in ns, when the job began,
+and the peak of children that had ended by then, in bytes; once it is dead, both again; and how many
+processes the kernel had killed for memory when the job began."""
 IDLE, JOURNALLING = 0, -1
 """No job runs: there is none, or the journal is being written, which no job's limit includes."""
 
@@ -80,6 +84,14 @@ class SharedPage:
     def confirm_step(self) -> None:
         """One more of its steps is on the disk."""
         self.cells[KEPT] += 1
+
+    def used(self) -> tuple[int, int]:
+        """Of a dead realizer: its job's peak in bytes and its processor time in ns; 0 if unknown.
+
+        The peak of an earlier job's children cannot be told from a lower one of this job's.
+        """
+        mark, old_peak, peak, spent = self.cells[MARK : SPENT + 1].tolist()
+        return (peak if peak > old_peak else 0), max(spent - mark, 0)
 
     def close(self) -> None:
         """Let the page go."""
