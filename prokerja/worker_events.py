@@ -85,6 +85,14 @@ class JobSuspended:
 
 
 @dataclass(frozen=True)
+class JobNotSuspended:
+    """Somebody has asked for it, but others run beside this job in its realizer."""
+
+    id: int
+    name: str
+
+
+@dataclass(frozen=True)
 class JobResumed:
     """It goes on."""
 
@@ -349,6 +357,7 @@ Event = (
     | JobDescribed
     | JobCancelled
     | JobSuspended
+    | JobNotSuspended
     | JobResumed
     | JobRefused
     | JobFailed

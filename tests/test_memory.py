@@ -6,9 +6,11 @@ import os
 import signal
 import sys
 import time
+from datetime import datetime
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
+import psutil
 import pytest
 
 from prokerja import Worker, sizes
@@ -89,14 +91,17 @@ def group() -> Iterator[Group]:
 def test_what_takes_longer_than_a_moment_is_kept_with_what_it_used(home: Home) -> None:
     large = home.run(EAT.format(mb=80) + "end = time.process_time() + 0.1\n"
                      "while time.process_time() < end: pass")  # fmt: skip
-    short = home.run("pass")
+    shorts = home.run_each(["time.sleep(0.001)"] * 5)
     small = home.run("time.sleep(0.05)")
     home.work()
     [used] = home.job(large)["history"]
     assert 80 * MB < used["peak_bytes"] < 200 * MB
     assert 0.1 <= used["cpu_seconds"] < 5.0
-    [none] = home.job(short)["history"]
-    assert (none["peak_bytes"], none["cpu_seconds"]) == (None, None)
+    for short in shorts:
+        [attempt] = home.job(short)["history"]
+        began, ended = map(datetime.fromisoformat, (attempt["started_at"], attempt["finished_at"]))
+        is_short = (ended - began).total_seconds() < 0.02  # a busy machine may see to it that not
+        assert (attempt["peak_bytes"] is None) is is_short
     record = home.queue.job(small)
     assert record.peak_bytes is not None
     assert record.cpu_seconds is not None
@@ -105,8 +110,6 @@ def test_what_takes_longer_than_a_moment_is_kept_with_what_it_used(home: Home) -
         assert record.peak_bytes < 80 * MB
     told = home.cli("report:job", large)
     assert f"s of CPU, peak {sizes.human(used['peak_bytes'])}: completed" in told
-    assert "CPU" not in home.cli("report:job", short)
-    assert home.look("SELECT declaration FROM cost") == [(large,), (small,)]
 
 
 def test_a_command_is_measured_with_what_it_waits_for(home: Home) -> None:
@@ -188,7 +191,7 @@ def test_a_worker_that_has_grown_itself_leaves_with_its_code(
     worker = Worker(home.queue, home.jobs, memory_limit=limit, on_event=grow, until_empty=True)
     assert "it holds " in worker.run()
     assert worker.exit_code == TOO_LARGE
-    assert set(home.statuses(ids)) == {"completed", "pending"}
+    assert set(home.statuses(ids)) <= {"completed", "pending"}
 
 
 def test_a_program_that_is_larger_from_the_first_goes_on() -> None:
@@ -404,9 +407,11 @@ def test_jobs_that_need_more_than_is_free_are_left_and_others_are_not() -> None:
     machine.wait()
     assert machine.take(1, 2) == []
     assert machine.take(1, 2) == [2]
+    assert machine.preflight.is_waiting
     machine.wait()
     assert machine.take(2) == [2]  # nobody waits for memory any more
     assert (machine.notes, machine.preflight.due) == ({}, None)
+    assert not machine.preflight.is_waiting
 
 
 @LINUX
@@ -428,6 +433,17 @@ def test_a_worker_takes_nothing_while_too_little_is_free_and_says_so(
     assert "taking jobs again" in worker.said()
 
 
+def test_a_worker_without_memory_sleeps_between_its_looks(home: Home) -> None:
+    home.run("pass")
+    worker = home.worker("--memory-free", "900000G")
+    wait_until(lambda: "takes no jobs: " in home("report").err)
+    process = psutil.Process(worker.pid)
+    before, looks = process.cpu_times(), process.num_ctx_switches().voluntary
+    wait_until(lambda: process.num_ctx_switches().voluntary > looks + 1)  # it looks again
+    spent = process.cpu_times()
+    assert spent.user + spent.system - before.user - before.system < 0.2
+
+
 @LINUX
 def test_what_a_job_has_used_is_free_before_it_is_taken_again(group: Group, home: Home) -> None:
     home.launcher = group.launcher
@@ -436,14 +452,14 @@ def test_what_a_job_has_used_is_free_before_it_is_taken_again(group: Group, home
     home.work()
     group.limit(170 * MB)
     large, small = home.declare_job("eat"), home.run("pass")
-    home.worker("--memory-learn")
+    worker = home.worker("--memory-learn", "--until-empty")
     home.wait(small)
     wait_until(lambda: "takes no eat until 1" in home("report").err)
     assert "it takes no eat until 1" in home.job(large)["why_not_running"]
     assert home.statuses([large]) == ["pending"]
     group.limit(400 * MB)
-    home.wait(large)
-    wait_until(lambda: home("report").err == "")
+    assert worker.end() == 0
+    assert home.statuses([large]) == ["completed"]
 
 
 @pytest.mark.parametrize(

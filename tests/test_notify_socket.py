@@ -6,11 +6,17 @@ import os
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
 
+from prokerja.model.worker import Taking
+from prokerja.worker.duties.systemd import Systemd
+from prokerja.worker.holds import Holds
+from prokerja.worker.notify_socket import NotifySocket
+from prokerja.worker.service import Service
 from tests.harness.home import inside
 from tests.harness.listening import Listener
 from tests.harness.waiting import SOON, wait_until
@@ -194,6 +200,7 @@ def test_to_start_afresh_is_no_stop(home: Home, listener: Listener) -> None:
     worker = home.worker()
     id = home.run("wait_for('gate')")
     listener.wait_for_status("queues: all; 1 running, 0 pending".__eq__)
+    wait_until(lambda: home.running(id))
     before = time.monotonic_ns() // 1000
     worker.send(signal.SIGHUP)
     listener.wait("RELOADING=1")
@@ -209,3 +216,42 @@ def test_to_start_afresh_is_no_stop(home: Home, listener: Listener) -> None:
     worker.send(signal.SIGTERM)
     assert worker.end() == 0
     listener.wait("STOPPING=1")
+
+
+def idle_parts() -> Any:
+    """Those of a worker that has nothing to do, and has not claimed yet."""
+    taking, summary = Taking(), SimpleNamespace(queues=[])
+    return SimpleNamespace(
+        repository=SimpleNamespace(summary=lambda queue, now: summary),
+        requests=SimpleNamespace(reason="", restart=False),
+        pool=SimpleNamespace(processes=[], stopping=False),
+        turns=SimpleNamespace(has_claimed=False, totals=SimpleNamespace(count=0)),
+        holds=Holds(lambda event: None),
+        options=SimpleNamespace(taking=lambda: taking, service=Service()),
+    )
+
+
+def test_a_worker_that_takes_no_jobs_for_a_reason_is_ready_and_says_why(
+    listener: Listener,
+) -> None:
+    worker = idle_parts()
+    duty = Systemd(worker, NotifySocket(listener.address), None)
+    duty.run(0.0)
+    worker.holds.hold("disk", "only 12 MB\nare free", 0.0)
+    assert duty.due == 0.0
+    duty.run(0.0)
+    worker.holds.lift("disk")
+    worker.turns.has_claimed = True
+    assert duty.due == 1.0, "a second after the last"
+    duty.run(1.0)
+    assert duty.due is None
+    listener.words()
+    assert listener.messages == [
+        ["STATUS=loading the jobs"],
+        [
+            "READY=1",
+            r"STATUS=queues: all; 0 running, 0 pending; taking no jobs: only 12 MB\nare free",
+        ],
+        ["STATUS=queues: all; 0 running, 0 pending"],
+    ]
+    duty.close()

@@ -12,19 +12,24 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import psutil
 import pytest
 
 import prokerja
 from prokerja.exit_codes import NEW_CODE
+from prokerja.worker.duties.code import CodeEvents
+from prokerja.worker.duties.packages import PackageCheck
+from prokerja.worker.duties.signals import StopRequests
 from prokerja.worker.file_watch import FileWatch
+from prokerja.worker.own_code import OwnCode
 from prokerja.worker.wire.journal import RING_BYTES
 from tests.harness.processes import gone, has_open
 from tests.harness.waiting import wait_until
 
 if TYPE_CHECKING:
+    from prokerja.repository.verbs import Repository
     from tests.harness.home import Home
     from tests.harness.worker import Worker
 
@@ -237,14 +242,13 @@ def test_there_never_run_more_jobs_at_once_than_were_asked_for(home: Home) -> No
     worker = home.worker().ready()
     slow = which(home, slow=True)
     wait_until(home.ledger)
-    for n in (2, 3):
-        replace(home.jobs / "which.py", f"top {n - 1}", f"top {n}")
-        news(worker, count=n - 1)
-    home.write("broken.py", "1 +\n")
+    replace(home.jobs / "which.py", "top 1", "top 2")
+    news(worker)
+    next = which(home)
+    replace(home.jobs / "which.py", "top 2", "top 3")
+    news(worker, count=2)
     home.write("middle.py", "1 +\n")
     news(worker, NOT_LOADED)
-    next = which(home)
-    wait_until(worker.asleep)
     assert home.statuses([slow, next]) == ["processing", "pending"]
     home.open("gate")
     assert home.wait(slow)["result"] == FIRST
@@ -363,29 +367,47 @@ def test_an_old_worker_starts_no_realizer_of_a_new_package(home: Home) -> None:
     worker = home.worker("--no-watch").ready()
     slow = which(home, slow=True)
     wait_until(home.ledger)
-    (package / "worker" / "realizer" / "start.py").write_text("def start(given): 1 / 0\n")
+    trace = home.path / "started"
+    start = f"def start(given): open({str(trace)!r}, 'w')\n"
+    (package / "worker" / "realizer" / "start.py").write_text(start)
     [realizer] = worker.realizers()
     realizer.kill()
     assert worker.end() == NEW_CODE
     job = home.job(slow)
     assert (job["status"], job["attempts"]) == ("pending", 0)
-    assert "ZeroDivisionError" not in worker.said()
+    assert not trace.exists()
 
 
-def test_an_installation_is_waited_for(home: Home) -> None:
-    site = home.path / "site-packages"
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with one package, from which this process imports."""
+    site = tmp_path / "site-packages"
     (site / "thing-1.dist-info").mkdir(parents=True)
-    home.in_environment({"PYTHONPATH": str(site)})
-    worker = home.worker().ready()
+    monkeypatch.syspath_prepend(site)
+    return site
+
+
+@pytest.mark.parametrize("is_ended", [True, False])
+def test_an_installation_is_waited_for_unless_it_does_not_end(
+    site: Path, *, is_ended: bool
+) -> None:
+    requests, watch = StopRequests(), FileWatch(print)
+    events = CodeEvents(cast("Repository", None), 1)
+    check = PackageCheck(OwnCode(requests), requests, watch, events)
     (site / "thing-1.dist-info").rename(site / "~hing-1.dist-info")
-    (site / "thing").mkdir()
-    assert result(home) == FIRST
+    check.stir(0.0)
+    check.run(1.0)
+    assert (requests.reason, check.due) == ("", 2.0)
     (site / "thing-2.dist-info").mkdir()
-    assert worker.process.poll() is None
-    shutil.rmtree(site / "~hing-1.dist-info")
-    assert worker.end() == NEW_CODE
+    if is_ended:
+        (site / "~hing-1.dist-info").rmdir()
+    check.run(2.0 if is_ended else 59.9)
+    assert bool(requests.reason) == is_ended
+    check.run(60.0)
+    assert (requests.exit_code, requests.patient, check.due) == (NEW_CODE, True, None)
     said = "installed packages have changed (thing-1.dist-info, thing-2.dist-info)"
-    assert said in worker.said()
+    assert requests.reason == said
+    watch.close()
 
 
 def test_an_idle_worker_sleeps_after_new_code_as_before(home: Home) -> None:

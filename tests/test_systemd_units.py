@@ -113,7 +113,9 @@ def test_a_unit_runs_this_very_program_with_what_it_is_given(shell: Home) -> Non
 def test_the_worker_of_a_unit_starts(shell: Home) -> None:
     id = shell.declare_job("noop", options={"queue": "50 % off"})
     text = shell.cli("systemd:unit", "--user", "--queue", "50 % off", "--", "--until-empty")
-    command = shlex.split(value(text.splitlines(), "ExecStart").replace("%%", "%"))
+    line = value(text.splitlines(), "ExecStart")
+    assert '"--queue=50 %% off"' in line, "to systemd, a single one begins something else"
+    command = shlex.split(line.replace("%%", "%"))
     assert shell.execute(command).code == 0
     assert shell.job(id)["status"] == "completed"
 

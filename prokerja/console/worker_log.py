@@ -107,6 +107,11 @@ class WorkerLog:
         self.say(f"{self._job(event.id, event.name)}: suspended")
 
     @tell.register
+    def _(self, event: events.JobNotSuspended) -> None:
+        job = self._job(event.id, event.name)
+        self.say(f"{job}: cannot be suspended while others run beside it (--concurrency)")
+
+    @tell.register
     def _(self, event: events.JobResumed) -> None:
         self.say(f"{self._job(event.id, event.name)}: goes on")
 

@@ -55,7 +55,7 @@ class Turns:
         self.deadline: float | None = None
         """When the next job has to be resolved at the latest, in seconds since the epoch."""
         self.is_throttled = False
-        """Whether jobs are due, and wait for their rate."""
+        """Whether jobs are due, and wait for their rate, or for memory."""
         self.preflight: Preflight | None = None
         """What looks whether there is memory for them; None if nobody has asked for that."""
         self.has_claimed = False
@@ -108,6 +108,7 @@ class Turns:
         self.totals.record(settled, turn.failed, now)
         if self.preflight is not None and want is not None:
             self.preflight.ended(time.monotonic())
+            self.is_throttled |= self.preflight.is_waiting
         results.clear_written()
         pool.forget_names(turn.names)
         pool.reported.written(turn.lost, time.monotonic())

@@ -48,7 +48,7 @@ class PackageCheck:
     def stir(self, now: float) -> None:
         """Something has happened to the packages."""
         if not self._is_over:
-            self._stirred_at = self._stirred_at or now
+            self._note_stir(now)
             self.due = now + QUIET_SECONDS
 
     def run(self, now: float) -> None:
@@ -71,12 +71,18 @@ class PackageCheck:
 
     def _is_going_on(self, now: float) -> bool:
         """Whether somebody seems to be installing something just now."""
-        self._stirred_at = self._stirred_at or now
-        if now - self._stirred_at >= MAX_UNFINISHED_SECONDS:
+        since = now - self._note_stir(now)
+        if since >= MAX_UNFINISHED_SECONDS:
             return False
-        if now - self._stirred_at < QUIET_SECONDS:  # nobody has told us of it
+        if since < QUIET_SECONDS:  # nobody has told us of it
             return True
         return bool(unfinished(self._sites) - self._unfinished)
+
+    def _note_stir(self, now: float) -> float:
+        """Returns when something has happened first."""
+        if self._stirred_at is None:
+            self._stirred_at = now
+        return self._stirred_at
 
     def _watch_all(self) -> None:
         folders = [Folder(path, SUFFIXES) for path in own_folders()]

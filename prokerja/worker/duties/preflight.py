@@ -63,6 +63,11 @@ class Preflight:
         """The jobs that are not to be taken in the next turn."""
         return set() if self._probing else self._avoided
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether jobs are due that there is no memory for, while others are taken."""
+        return bool(self._avoided)
+
     def guard(self, assign: Assign) -> Assign:
         """The same, given only what there is memory for."""
         self._turn = Look(self, assign)

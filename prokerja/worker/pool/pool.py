@@ -20,6 +20,7 @@ from prokerja.worker_events import (
     HookFailed,
     JobCancelled,
     JobDescribed,
+    JobNotSuspended,
     JobResumed,
     JobStarted,
     JobSuspended,
@@ -83,6 +84,8 @@ class Pool:
         """Of each realizer, in bytes; none of them may be larger before a job."""
         self._cancelled: dict[Claim, str] = {}
         """The errors with which claimed jobs are to end, by token and id."""
+        self.asynchronous: frozenset[str | None] = frozenset((None,))
+        """The jobs of which realizers run several at once; None for those not known yet."""
         self._stamps: dict[str, str] = {}
         """Of the job files, as they were last loaded."""
         self._suspended: Collection[Claim] = ()
@@ -174,6 +177,7 @@ class Pool:
     def accept(self, loaded: Loaded) -> None:
         """What there is to run from now on, for the supervisor to take note of."""
         self._stamps = loaded.stamps
+        self.asynchronous = frozenset((None, *loaded.asynchronous))
         self.code.accept(loaded)
         self.loaded.append(loaded)
 
@@ -272,6 +276,8 @@ class Pool:
         process.plan_check()
 
     def _suspend_or_resume(self, process: RealizerProcess) -> None:
+        for beside in process.refuse_suspension(self._suspended):
+            self._tell(JobNotSuspended(beside.id, self.results.name(beside)))
         _, job, _ = process.current()
         is_wanted = job is not None and (job.token, job.id) in self._suspended
         if is_wanted == process.suspension.is_on or process.kill_at is not None:
@@ -284,20 +290,32 @@ class Pool:
             kind = JobSuspended if is_wanted else JobResumed
             self._tell(kind(job.id, self.results.name(job)))
 
+    def is_async(self, job: Claimed) -> bool:
+        """Whether realizers run several such at once."""
+        return self.results.job_names.get(job.lane) in self.asynchronous
+
     def _check(self, process: RealizerProcess, now: float) -> None:
         long = process.newly_long()
-        if long is not None:
-            job, since = long
+        for _, job, since in long:
             self.results.take_started(job, since)
             if not self.results.has_ended(job):
                 self._tell(JobStarted(job.id, self.results.name(job), job.attempt))
+        if process.is_to_revoke(long):
             process.revoke()
         process.request_report()
         self.results.unassigned += process.take_back()
-        sequence, current, since = process.current()
-        behind = bool(process.in_flight.behind(sequence))
-        if process.ending is None and (cut := self._cut(sequence, current, now - since, behind)):
-            process.cut_short(cut, KILL_AFTER_TERM_SECONDS)
+        self._end_where_due(process, now)
+        if self._suspended:
+            self._suspend_or_resume(process)
+        process.plan_check()
+
+    def _end_where_due(self, process: RealizerProcess, now: float) -> None:
+        """End what has broken its limit, was cancelled, or hangs."""
+        if process.ending is None and (cuts := self._cuts(process, now)):
+            for cut in cuts:
+                process.cut_short(cut, KILL_AFTER_TERM_SECONDS)
+        elif process.give_up(now, KILL_AFTER_TERM_SECONDS):
+            pass  # it has been asked to end
         elif process.kill_at is not None and now >= process.kill_at:
             process.kill()
         elif not process.ready:
@@ -308,24 +326,23 @@ class Pool:
         elif process.is_silent(now):
             process.end_for(Ending.FAULTY, SILENT)
             process.kill()
-        if self._suspended:
-            self._suspend_or_resume(process)
-        process.plan_check()
 
-    def _cut(self, sequence: int, job: Claimed | None, ran: float, behind: bool) -> Cut | None:
-        """What ends a running job after so many seconds, if anything does.
+    def _cuts(self, process: RealizerProcess, now: float) -> list[Cut]:
+        """What ends its running jobs, where anything does.
 
-        A cancelled job may be about to end by itself: nothing may be `behind` it that the end of
-        its process could hit.
+        A cancelled job may be about to end by itself: it has to be alone, so that the end of its
+        process can hit no other.
         """
-        if job is None:
-            return None
-        error = self._cancelled.get((job.token, job.id))
-        if error is not None and not behind:
-            return Cut(sequence, error, Advice.NEVER)
-        if job.timeout is not None and ran >= job.timeout:
-            return Cut(sequence, too_long(job))
-        return None
+        cuts = []
+        for sequence, job, since in process.running():
+            error = self._cancelled.get((job.token, job.id))
+            if sequence in process.cuts:
+                continue
+            if error is not None and process.is_alone(sequence):
+                cuts.append(Cut(sequence, error, Advice.NEVER))
+            elif job.timeout is not None and now - since >= job.timeout:
+                cuts.append(Cut(sequence, too_long(job)))
+        return cuts
 
     def _take_report(self, process: RealizerProcess, report: Report) -> None:
         self._look_again()

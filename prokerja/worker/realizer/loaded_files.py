@@ -32,9 +32,14 @@ class LoadedFiles:
         """How many modules there were at the last look."""
         self._seen: set[str] = set()
 
+    @property
+    def may_be_new(self) -> bool:
+        """Whether anything was imported since the last look."""
+        return len(sys.modules) != self._count
+
     def new(self, since: float) -> dict[str, Stamp]:
         """Those that were loaded since the last look, which was not before `since`, and stamps."""
-        if len(sys.modules) == self._count:
+        if not self.may_be_new:
             return {}
         self._count = len(sys.modules)
         found = set(filter(None, map(_file_of, sys.modules.copy().values()))) - self._seen

@@ -53,6 +53,11 @@ def limited(kind: type[Realizer], limit: int) -> type[Realizer]:
             super()._restore(name)
             self._is_outgrown()
 
+        def _check_size(self) -> None:
+            self._last = self._name
+            if self._is_outgrown():
+                self._report_soon()
+
         _spoiled: bool
 
         def _is_outgrown(self) -> bool:

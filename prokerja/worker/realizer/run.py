@@ -19,6 +19,7 @@ from prokerja.job import FOLLOW_UPS
 from prokerja.model.cost import COUNTED_SECONDS
 from prokerja.model.result import MAX_RESULT_BYTES
 from prokerja.verdicts import Completed, Ended, Failed
+from prokerja.worker.realizer.coroutines import Coroutines, is_async
 from prokerja.worker.realizer.costs import Costs
 from prokerja.worker.realizer.interruption import Interrupted, Interruption
 from prokerja.worker.realizer.misfit import refusal
@@ -28,7 +29,7 @@ from prokerja.worker.realizer.outcome import (
     encode_result,
     unfinished,
 )
-from prokerja.worker.realizer.performing import Performer
+from prokerja.worker.realizer.performing import Performer, names_of_hooks
 from prokerja.worker.realizer.process_state import ProcessState
 from prokerja.worker.realizer.progress import ProgressReports
 from prokerja.worker.realizer.running_job import RunningJob
@@ -73,6 +74,11 @@ LARGE_BYTES = 2**16
 class Realizer:
     """Runs jobs one after the other, in the order in which they come."""
 
+    _interruption_kind: type[Interruption] = Interruption
+    _running_kind: type[running.Running] = running.Running
+    _job_kind: type[RunningJob] = RunningJob
+    _steps_kind: type[Steps] = Steps
+
     def __init__(
         self,
         page: SharedPage,
@@ -92,17 +98,22 @@ class Realizer:
         self._follow_ups = follow_ups
         self._journal = journal
         self._outbox = outbox = Outbox(channel)
-        self._interruption = Interruption(self._page, self._flush)
-        self._running = running.current = running.Running()
+        self._interruption = self._interruption_kind(self._page, self._flush)
+        self._running = running.current = self._running_kind()
         self._costs = Costs(page, self._running)
-        job = RunningJob(self._running, self._page)
-        self._steps = Steps(job, self._page, outbox.send_step)
+        job = self._job_kind(self._running, self._page)
+        self._steps = self._steps_kind(job, self._page, outbox.send_step)
         outbox.progress = ProgressReports(job, outbox.send_reportable)
         self._running.steps, self._running.progress = self._steps, outbox.progress
         self._performer = Performer(
-            classes, self._running, self._page, outbox, journal, self._interruption
+            names_of_hooks(classes), self._running, self._page, outbox, journal, self._interruption
         )
         self._perform = self._performer.perform
+        has_async = any(map(is_async, classes.values()))
+        self._coroutines = Coroutines() if has_async else None
+        self._encode: Callable[[Any], str | None] = encode_result
+        if self._coroutines is not None:
+            self._encode = self._coroutines.encode
         self._extras: dict[int, Extra] = {}
         """What some jobs are given beside their payloads, by sequence number."""
         self._jobs: deque[tuple[int, tuple[int, int], int, str, str]] = deque()
@@ -119,23 +130,37 @@ class Realizer:
 
     def run(self, requests: int) -> None:
         """Work until the supervisor hangs up; each byte of `requests` asks for a report."""
+        self._prepare(requests)
+        while self._read(wait=not self._jobs):
+            self._run_jobs()
+        self._finish()
+
+    def _prepare(self, requests: int) -> None:
         self._poll.register(self._channel.socket, select.POLLIN)
         threading.Thread(target=self._report_on_request, args=(requests,), daemon=True).start()
         self._interruption.install()
         self._state = ProcessState()
-        while self._read(wait=not self._jobs):
-            # Monotonic time orders what happens here; this turns it into the time of day.
-            began = time.time()
-            self._epoch = began - time.monotonic()
-            try:
-                self._work()
-            except Interrupted:  # a moment before or after the job itself
-                self._interruption.die()
-            self._outbox.send()
-            self._restore(self._name)
-            if self.files is not None and (new := self.files.new(began)):
-                self._outbox.report.files = new
-            self._outbox.send()
+
+    def _run_jobs(self) -> None:
+        """Run what there is for a while, and tell what came of it."""
+        # Monotonic time orders what happens here; this turns it into the time of day.
+        began = time.time()
+        self._epoch = began - time.monotonic()
+        try:
+            self._work()
+        except Interrupted:  # a moment before or after the job itself
+            self._interruption.die()
+        self._outbox.send()
+        self._restore(self._name)
+        self._note_files(began)
+        self._outbox.send()
+
+    def _note_files(self, since: float) -> None:
+        """Have those told of that have been loaded since then."""
+        if self.files is not None and (new := self.files.new(since)):
+            self._outbox.report.files.update(new)
+
+    def _finish(self) -> None:
         self._flush()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         self._channel.socket.detach()  # closed by this process's end, and not before
@@ -214,7 +239,7 @@ class Realizer:
         try:
             self._running.job = job = self._classes[name](**fields(payload))
             value = job.handle() if extra is None else self._perform(claim, name, job, extra)
-            result = None if value is None else encode_result(value)
+            result = None if value is None else self._encode(value)
             if made := getattr(job, FOLLOW_UPS, None):
                 declared = self._follow_ups(made)
         except Interrupted:
@@ -250,7 +275,7 @@ class Realizer:
             self._slow.discard(name)
         self._journal.add((claim, ended))
         self._outbox.ended.append((sequence, ended))
-        if (result and len(result) > LARGE_BYTES) or (declared and _are_large(declared)):
+        if (result and len(result) > LARGE_BYTES) or (declared and are_large(declared)):
             self._outbox.send_reportable()
         return now
 
@@ -293,7 +318,8 @@ class Realizer:
             self._outbox.send_reportable()
 
 
-def _are_large(declared: tuple[Declaration, ...]) -> bool:
+def are_large(declared: tuple[Declaration, ...]) -> bool:
+    """Whether follow-ups are to be reported by themselves."""
     return sum(len(one.payload) for one in declared) > LARGE_BYTES
 
 

@@ -46,6 +46,8 @@ class Launch(Struct):
     """Where the supervisor imports from."""
     tracing: str = ""
     """The seed of the ids of attempts' spans; empty if they have none."""
+    concurrency: int = 1
+    """How many async jobs it may run at once."""
     nice: int = 0
     """What it adds to its niceness."""
     memory_limit: int | None = None
@@ -71,6 +73,8 @@ class Batch(Struct, array_like=True):
     """What else some of them are given, by sequence number; parents' results are not in here."""
     results: dict[int, str] = {}
     """Those results by the parent's id, each once; "" stands for it in `extras`."""
+    cut: list[int] = []
+    """Async jobs that are to be cancelled, by sequence number."""
 
     def given(self) -> dict[int, Extra]:
         """The extras, with the parents' results in them."""
@@ -129,5 +133,7 @@ class Loaded(Struct, array_like=True):
     """Of the jobs that have any, by name."""
     bytes: Bytes = 0
     """How large it is, if there is a limit to that."""
+    asynchronous: list[str] = []
+    """Names of the jobs of which it runs several at once."""
     files: dict[str, str] = {}
     """The user's files that it has loaded, whole or not, and their stamps (see `file_stamps`)."""
