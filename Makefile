@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help run test check man bench bench-plot crash mutants format clean
+.PHONY: help run test check man bench bench-plot crash soak mutants format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ bench-plot: $(READY) ## Draw how costs grow with the file: tests/bench/results/g
 
 crash: $(READY) ## Prove that faults lose nothing (CRASH=--short: the short form)
 	@$(BIN)/python -m tests.crash $(CRASH)
+
+soak: $(READY) ## A week in two minutes: everything that happens to a queue, at once (MINUTES=30)
+	@$(BIN)/python -m tests.crash.soak --minutes $(or $(MINUTES),2) $(SOAK)
 
 mutants: $(READY) ## Break promises one by one, and see that the suite notices (MUTANTS="clock retried": some)
 	@$(BIN)/python -m tests.mutants $(MUTANTS)

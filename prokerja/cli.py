@@ -170,8 +170,18 @@ def app() -> Any:
         is_rest = [isinstance(p.marker, Argument) and p.marker.rest for p in parameters(command)]
         settings = {"allow_interspersed_args": not any(is_rest)}
         guise = _for_typer(command, partial(partial, call, command), typer)
-        typer_app.command(name, context_settings=settings)(guise)
+        typer_app.command(name, context_settings=settings, epilog=_epilog(name))(guise)
     return typer.main.get_command(typer_app)
+
+
+def _epilog(name: str) -> str | None:
+    """What the help of a command ends with: a worker has exit codes of its own."""
+    if name != "realization:start":
+        return None
+    from prokerja.exit_codes import WORKER_CODES
+
+    rows = (f"  {code:>2}  {meaning}" for code, meaning in WORKER_CODES.items())
+    return "\n".join(("\b", "Exit codes:", *rows))
 
 
 def _version(

@@ -110,6 +110,10 @@ class ResultCut(ProkerjaError):
     """A job has completed, but its result was too long to be kept whole."""
 
 
+class FileInTheWay(ProkerjaError):
+    """A file that is to be written is there, and differs."""
+
+
 class WaitedTooLong(ProkerjaError):
     """A wait ran out of time."""
 

@@ -6,7 +6,7 @@ from dataclasses import fields
 from functools import singledispatch
 from typing import Any
 
-from prokerja import events
+from prokerja import events, sizes
 from prokerja.times import human, iso
 
 MOMENTS = ("at", "retry_at", "due_at", "until")
@@ -89,3 +89,10 @@ def _(event: events.WorkerStarted) -> str:
 @in_words.register
 def _(event: events.WorkerStopped) -> str:
     return f"worker {event.worker}{' died' if event.died else ''}"
+
+
+@in_words.register
+def _(event: events.MemoryExceeded) -> str:
+    after = f" after {event.job}" if event.job else ""
+    found, limit = sizes.human(event.bytes), sizes.human(event.limit)
+    return f"worker {event.worker}, realizer {event.pid}: {found}{after}, of {limit}"

@@ -181,12 +181,25 @@ class WorkerStopped(Event):
     died: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class MemoryExceeded(Event):
+    """A realizer has grown beyond its worker's memory limit, and is replaced."""
+
+    worker: int
+    pid: int
+    job: str
+    """The name of the last job that it ran; empty if it was too large before."""
+    bytes: int
+    """How large it was, and how large it may be."""
+    limit: int
+
+
 KINDS: dict[str, type[Event]] = {
     re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower(): kind
     for kind in (
         Declared, Started, Progressed, Completed, Failed, Postponed, Retried, Interrupted,
         Recovered, Awaiting, Resolved, Cancelled, Expired, Paused, Resumed, WorkerStarted,
-        WorkerStopped,
+        WorkerStopped, MemoryExceeded,
     )
 }  # fmt: skip
 """Every kind of event by its name, such as `worker_started`."""

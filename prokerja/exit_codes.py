@@ -21,6 +21,8 @@ WORKER_CODES = {
 """Exit codes of `realization:start`, and what each means."""
 NO_RESTART = (2,)
 """Those after which another start would end in the same way."""
+ORDERLY = (LATER, TOO_LARGE, NEW_CODE)
+"""Those with which it has left in good order, to be started again at once."""
 NOT_EXECUTABLE, NOT_FOUND = 126, 127
 """As shells have them."""
 OF_SIGNALS = 128

@@ -69,14 +69,14 @@ class Job:
         """The results of the jobs that this one has waited for, by id; inside `handle()` only."""
         import json
 
-        extra = running("parents").extra
+        extra = running("parents", self).extra
         texts = (extra and extra.parents) or {}
         return {id: None if text is None else json.loads(text) for id, text in texts.items()}
 
     @cached_property
     def counts(self) -> dict[str, int]:
         """How many of the batch that this job has waited for have completed, and failed."""
-        extra = running("counts").extra
+        extra = running("counts", self).extra
         return dict((extra and extra.counts) or {})
 
     @cached_property
@@ -85,7 +85,7 @@ class Job:
 
         It is the attempt's own, and good once `handle()` has returned `Await`.
         """
-        return running("token").make_token()
+        return running("token", self).make_token()
 
     def resolved(self, data: Any) -> Any:
         """Go on with what the job was resolved with, after `handle()` had returned `Await`.
@@ -99,7 +99,7 @@ class Job:
 
         It is in the file within a second. Cheap: call it as often as you like.
         """
-        running("progress").progress.report(self, done, total, text)
+        running("progress", self).progress.report(self, done, total, text)
 
     def step(self, name: str, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function once, however often the job runs: it is done when that is on the disk.
@@ -107,7 +107,7 @@ class Job:
         Returns what the function has returned, as JSON gives it back; when the job runs again,
         after a crash or to be retried, without calling it.
         """
-        value: T = running("step").steps.step(self, name, function, args, kwargs)
+        value: T = running("step", self).steps.step(self, name, function, args, kwargs)
         return value
 
     def options(self, **options: Unpack[Terms]) -> ConfiguredJob:

@@ -237,4 +237,6 @@ def attempt_json(attempt: Attempt) -> dict[str, Any]:
         "error": attempt.error,
         "traceback": attempt.traceback,
         "cut_bytes": attempt.cut_bytes,
+        "peak_bytes": None if attempt.cost is None else attempt.cost.peak_bytes,
+        "cpu_seconds": None if attempt.cost is None else attempt.cost.cpu_seconds,
     }

@@ -35,10 +35,16 @@ class Running:
     """The job itself, while it runs."""
     variables: Mapping[str, str] = {}
     """What a command finds in its environment beside all else."""
+    peak_bytes = 0
+    """Of a child that it has waited for and that was told, 0 if there was none."""
     steps: Steps
     progress: ProgressReports
     _token: tuple[int, int, str] | None = None
     """The last that was made, with the id and the attempt that it is of."""
+
+    def of(self, job: object) -> Running:
+        """The attempt that this job, or whatever was called just now, is a part of."""
+        return self
 
     @property
     def token(self) -> str | None:
@@ -62,8 +68,12 @@ current: Running | None = None
 """Set by whoever runs jobs."""
 
 
-def running(what: str) -> Running:
-    """The attempt that runs; raises RuntimeError, naming what was asked for, where none does."""
-    if current is None or not current.id:
+def running(what: str, job: object = None) -> Running:
+    """The attempt that runs; raises RuntimeError, naming what was asked for, where none does.
+
+    `job` is who asks, if it is a job: others may run beside it.
+    """
+    attempt = None if current is None else current.of(job)
+    if attempt is None or not attempt.id:
         raise RuntimeError(f"{what} is there while a worker runs the job, and not before")
-    return current
+    return attempt

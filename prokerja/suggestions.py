@@ -26,6 +26,8 @@ SYNONYMS = {
     "queue:pause": ("pause",),
     "queue:resume": ("unpause",),
     "jobs": ("kinds", "types"),
+    "systemd:install": ("install", "service"),
+    "systemd:unit": ("systemd", "unit"),
     "doctor": ("check", "diagnose", "health", "healthcheck"),
     "--version": ("-V", "version"),
 }

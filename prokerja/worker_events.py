@@ -76,6 +76,14 @@ class JobSuspended:
 
 
 @dataclass(frozen=True)
+class JobNotSuspended:
+    """Somebody has asked for it, but others run beside this job in its realizer."""
+
+    id: int
+    name: str
+
+
+@dataclass(frozen=True)
 class JobResumed:
     """It goes on."""
 
@@ -156,6 +164,17 @@ class RealizerReplaced:
     name: str
     """The job's; reported once for each."""
     what: str
+
+
+@dataclass(frozen=True)
+class RealizerOutgrown:
+    """A realizer has grown beyond the memory limit, and is replaced."""
+
+    pid: int
+    name: str
+    """Of the last job that it ran."""
+    bytes: int
+    limit: int
 
 
 @dataclass(frozen=True)
@@ -312,6 +331,7 @@ Event = (
     | JobDescribed
     | JobCancelled
     | JobSuspended
+    | JobNotSuspended
     | JobResumed
     | JobRefused
     | JobFailed
@@ -321,6 +341,7 @@ Event = (
     | JobsSettled
     | RealizerDied
     | RealizerReplaced
+    | RealizerOutgrown
     | RealizerNotStarted
     | ListenersEnded
     | FileUnwatched

@@ -68,6 +68,12 @@ SHOWN: list[tuple[str, dict[str, Any], str]] = [
     ("worker_started", {**PLACE, "worker": 1, "pid": 9, "realizers": 2, "queues": ("a", "b")},
      "worker 1, realizers: 2, queues: a, b"),
     ("worker_stopped", {**PLACE, "worker": 1, "died": True}, "worker 1 died"),
+    ("memory_exceeded",
+     {**PLACE, "worker": 1, "pid": 9, "job": "a", "bytes": 2**30, "limit": 2**29},
+     "worker 1, realizer 9: 1.0 GB after a, of 512.0 MB"),
+    ("memory_exceeded",
+     {**PLACE, "worker": 1, "pid": 9, "job": "", "bytes": 2**30, "limit": 2**29},
+     "worker 1, realizer 9: 1.0 GB, of 512.0 MB"),
 ]  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from tests.crash.ledger import Broken, Ledger
 from tests.crash.proofs import PROOFS
 from tests.crash.shim import compiler
 
-NEED_A_COMPILER = ("power-cut", "trouble")
+NEED_A_COMPILER = ("power-cut", "trouble", "soak")
 ledgered = pytest.mark.parametrize("name", PROOFS)
 
 

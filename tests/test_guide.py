@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import configparser
 import contextlib
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +16,6 @@ import pytest
 from platformdirs.macos import MacOS
 from platformdirs.unix import Unix
 
-from prokerja import errors
 from prokerja import settings as settings_module
 from prokerja.sizes import size
 from prokerja.times import duration
@@ -197,56 +194,3 @@ def test_the_places_of_files_are_those_that_the_system_names(
         assert rows["the queue"][column].strip("` ") == f"{data}/prokerja.sqlite3"
         assert rows["settings"][column].strip("` ") == f"{config}/prokerja.toml"
         assert rows["jobs"][column].strip("` ") == f"{config}/jobs/"
-
-
-# The service
-
-UNITS = blocks(PAGES["service"], "ini")
-
-
-def service_of(block: Block) -> configparser.SectionProxy:
-    parser = configparser.RawConfigParser(strict=True)
-    parser.optionxform = str  # type: ignore[assignment, method-assign]
-    parser.read_string(block.text)
-    assert parser.sections() == ["Unit", "Service", "Install"]
-    return parser["Service"]
-
-
-@pytest.mark.parametrize("unit", UNITS, ids=["user", "system"])
-def test_a_unit_is_one_that_systemd_takes(unit: Block, tmp_path: Path) -> None:
-    command = service_of(unit)["ExecStart"]
-    file = tmp_path / "prokerja.service"
-    file.write_text(unit.text.replace(command.split()[0], PROGRAM))
-    if shutil.which("systemd-analyze") is None:
-        return
-    done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", str(file)],
-        capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
-    complaints = [line for line in done.stderr.splitlines() if file.name in line]
-    assert (done.returncode, complaints) == (0, [])
-
-
-@pytest.mark.parametrize("unit", UNITS, ids=["user", "system"])
-def test_a_unit_gives_jobs_the_time_that_its_command_promises(unit: Block) -> None:
-    service = service_of(unit)
-    words = service["ExecStart"].split()
-    assert float(service["TimeoutStopSec"]) > duration(words[words.index("--grace") + 1]) + 5
-    assert service["KillMode"] == "mixed"
-
-
-@pytest.mark.parametrize("unit", UNITS, ids=["user", "system"])
-def test_a_unit_starts_a_worker_again_that_made_room_for_a_newer_one(unit: Block) -> None:
-    """It leaves with the code of TryAgain, which counts as a failure."""
-    assert errors.TryAgain.exit_code != 0
-    assert service_of(unit)["Restart"] == "on-failure"
-
-
-def test_the_system_unit_and_the_steps_beside_it_name_the_same_places() -> None:
-    service = service_of(UNITS[1])
-    environment = dict(pair.split("=") for pair in service["Environment"].split())
-    assert set(environment) == {"PROKERJA_DB", "PROKERJA_JOBS"}
-    assert environment["PROKERJA_DB"].startswith(f"/var/lib/{service['StateDirectory']}/")
-    *_, declaring = re.findall(r"^\d\. (.*)$", PAGES["service"], re.MULTILINE)
-    assert f"--db {environment['PROKERJA_DB']} --jobs {environment['PROKERJA_JOBS']}" in declaring
-    assert service["ExecStart"].split()[0] in declaring

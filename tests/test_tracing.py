@@ -295,3 +295,39 @@ def test_without_the_extra_it_says_what_to_install(home: Home) -> None:
         assert (told.code, told.out) == (1, "")
         assert told.err == ("prokerja: tracing needs OpenTelemetry: pip install 'prokerja[otel]'\n")
     assert home.report() == [0, 0, 0, 0]
+
+
+def test_async_jobs_that_run_at_once_have_spans_of_their_own(
+    home: Home, collector: Collector
+) -> None:
+    home.write(
+        "both.py",
+        """
+        import asyncio, os
+        from opentelemetry import trace
+        from prokerja import Job
+        from jobs.traced import Last
+
+        begun = []
+
+        class Both(Job):
+            queue = "both"
+            def payload(self): return {}
+            async def handle(self):
+                begun.append(self)
+                with trace.get_tracer("mine").start_as_current_span("inner"):
+                    while len(begun) < 2:
+                        await asyncio.sleep(0.005)
+                self.declare(Last())
+        """,
+    )
+    for _ in range(2):
+        home.cli("declare:job", "both")
+    home.work("--concurrency", 2)
+    outer = {span.id: span for span in collector.named("realize both")}
+    assert len(outer) == 2
+    assert {span.parent for span in collector.named("inner")} == set(outer)
+    assert {span.parent for span in collector.named("declare default")} == set(outer)
+    assert {span.trace for span in collector.named("realize default")} == {
+        span.trace for span in outer.values()
+    }

@@ -36,6 +36,8 @@ COMMANDS = {
     "wait": "wait",
     "notify:test": "notify_test",
     "jobs": "jobs",
+    "systemd:unit": "systemd_unit",
+    "systemd:install": "systemd_install",
     "doctor": "doctor",
     "completion": "completion",
     "help": "help",

@@ -126,6 +126,7 @@ def run(
         memory_learn=memory_learn,
         disk_free=size(disk_free, "--disk-free"),
         watch=not no_watch,
+        systemd=True,
     )
     worker.restart = restart = of_this_process()
     with source, background:

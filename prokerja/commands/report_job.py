@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Annotated
 
-from prokerja import report
+from prokerja import report, sizes
 from prokerja.commandline import Argument
 from prokerja.commands import Json, Place
 from prokerja.console import print_json
@@ -19,6 +19,7 @@ from prokerja.times import human, iso
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from prokerja.model.cost import Cost
     from prokerja.model.flow import Flow
     from prokerja.model.record import Attempt, Awaiting, Detail, Parent
 
@@ -132,9 +133,15 @@ def _show_attempt(attempt: Attempt) -> None:
         kept = f"its result has {attempt.cut_bytes:,} bytes, of which {MAX_RESULT_BYTES:,} are kept"
         end = f"{end}; {kept}"
     took = human(attempt.finished_at - (attempt.started_at or attempt.finished_at))
-    print(f"attempt {attempt.number}: {began}, took {took}: {escaped(end)}")
+    used = "" if attempt.cost is None else _used(attempt.cost)
+    print(f"attempt {attempt.number}: {began}, took {took}{used}: {escaped(end)}")
     for row in (attempt.traceback or "").splitlines():
         print(f"    {escaped(row)}")
+
+
+def _used(cost: Cost) -> str:
+    cpu = "" if cost.cpu_seconds is None else f", {human(cost.cpu_seconds)} of CPU"
+    return cpu if cost.peak_bytes is None else f"{cpu}, peak {sizes.human(cost.peak_bytes)}"
 
 
 def _wait(awaiting: Awaiting, now: float) -> str:

@@ -8,6 +8,7 @@ import time
 from functools import singledispatchmethod
 from typing import TYPE_CHECKING, Any
 
+from prokerja import sizes
 from prokerja import worker_events as events
 from prokerja.console import plural
 from prokerja.text import escaped
@@ -99,6 +100,11 @@ class WorkerLog:
         self.say(f"{self._job(event.id, event.name)}: suspended")
 
     @tell.register
+    def _(self, event: events.JobNotSuspended) -> None:
+        job = self._job(event.id, event.name)
+        self.say(f"{job}: cannot be suspended while others run beside it (--concurrency)")
+
+    @tell.register
     def _(self, event: events.JobResumed) -> None:
         self.say(f"{self._job(event.id, event.name)}: goes on")
 
@@ -141,6 +147,13 @@ class WorkerLog:
         self.say(
             f"{event.name} changed its process for good ({event.what});"
             f" realizer {event.pid} is replaced each time, which takes a moment"
+        )
+
+    @tell.register
+    def _(self, event: events.RealizerOutgrown) -> None:
+        self.say(
+            f"realizer {event.pid} is replaced: it holds {sizes.human(event.bytes)} after"
+            f" {event.name}, and may hold {sizes.human(event.limit)}"
         )
 
     @tell.register

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from prokerja.model.cost import Cost
 from prokerja.model.progress import Progress
 
 
@@ -64,6 +65,16 @@ class Extra(NamedTuple):
     traced: Traced | None = None
 
 
+class Outgrown(NamedTuple):
+    """A realizer that has grown beyond its worker's memory limit."""
+
+    pid: int
+    job: str
+    """The name of the last job that it ran; empty if it was too large before."""
+    bytes: int
+    limit: int
+
+
 class Reported(NamedTuple):
     """What attempts have told of themselves while they run, by the claim's token and the id."""
 
@@ -73,6 +84,10 @@ class Reported(NamedTuple):
     """How far they have come."""
     descriptions: Sequence[tuple[tuple[int, int], str]] = ()
     """What the jobs call themselves."""
+    costs: Sequence[tuple[tuple[int, int], Cost]] = ()
+    """What they have used, once they are about to be settled."""
+    outgrown: Sequence[Outgrown] = ()
+    """The realizers of their worker that have grown beyond its limit."""
 
 
 class Overdue(NamedTuple):

@@ -54,6 +54,10 @@ class JobRecord:
     """Of the attempt that runs, or of the last one."""
     finished_at: datetime | None
     """When it completed or failed for good."""
+    peak_bytes: int | None = None
+    """The most memory that the last attempt has held; None if it was short, or that is unknown."""
+    cpu_seconds: float | None = None
+    """The processor time that it has used; None for the same reasons."""
 
     @classmethod
     def of(cls, record: Record) -> JobRecord:
@@ -79,6 +83,8 @@ class JobRecord:
             due_at=_datetime(record.due_at),
             started_at=None if record.started_at is None else _datetime(record.started_at),
             finished_at=None if record.finished_at is None else _datetime(record.finished_at),
+            peak_bytes=None if record.cost is None else record.cost.peak_bytes,
+            cpu_seconds=None if record.cost is None else record.cost.cpu_seconds,
         )
 
 

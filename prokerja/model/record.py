@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from prokerja.model.cost import Cost
 from prokerja.model.declaration import Lane, Status
 from prokerja.model.progress import Progress
 from prokerja.model.result import CutResult
@@ -21,6 +22,8 @@ class Attempt(NamedTuple):
     """Of a command; below zero for the number of the signal that killed it."""
     cut_bytes: int | None = None
     """How long its result was, if that was too long to be kept whole."""
+    cost: Cost | None = None
+    """What it has used, if it took more than a moment."""
 
 
 class Awaiting(NamedTuple):
@@ -65,6 +68,8 @@ class Record(NamedTuple):
     """If it waits to be resolved."""
     description: str | None = None
     """What its class calls it, if it says and once it has been begun."""
+    cost: Cost | None = None
+    """What the last attempt has used that took more than a moment."""
 
 
 class Parent(NamedTuple):

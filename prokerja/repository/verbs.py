@@ -304,6 +304,9 @@ class Repository(Protocol):
     def note(self, worker: int, notes: Sequence[WorkerNote]) -> None:
         """Remember these, and no others, as what a worker says of itself; they go with it."""
 
+    def usual_peak(self, name: str) -> int | None:
+        """What 95 in 100 of the last attempts of a job have used of memory; None if unknown."""
+
     def requests(self, worker: int, now: float) -> Requests:
         """What a worker holds and is to stop, or to keep still, and the next deadline of all."""
 

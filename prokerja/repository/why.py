@@ -30,6 +30,7 @@ SERVES = "a worker takes from its queue"
 HAS_JOBS = "that worker has the jobs of its directory"
 KNOWS = "that worker knows the job"
 FITS = "that worker's class fits its payload"
+TAKES_JOBS = "that worker takes such jobs just now"
 NOT_PAUSED = "its queue is not paused"
 IS_NEXT = "no other job goes first"
 IS_FREE = "a realizer of that worker is free"
@@ -165,6 +166,10 @@ def _can_be_taken(
     refusals = store.refusals(record)
     known = [worker for worker in named if worker.id not in refusals]
     yield _if(named, FITS, known, _why_refused(named, refusals))
+    reasons = {one.id: why for one in known if (why := _why_left_alone(one, name))}
+    if reasons:
+        known = [worker for worker in known if worker.id not in reasons]
+        yield Condition(TAKES_JOBS, bool(known), "" if known else next(iter(reasons.values())))
 
     candidates = [(one, store.shortages(one.taking.resources, rules, now)) for one in known]
     worker, short_of = min(
@@ -195,6 +200,16 @@ def _if(asked: list[WorkerRow], name: str, found: list[WorkerRow], why: str) -> 
     if not asked:
         return Condition(name, None)
     return Condition(name, bool(found), "" if found else why)
+
+
+def _why_left_alone(worker: WorkerRow, name: str) -> str:
+    """Why a worker takes no job of that name just now, by its own word; empty if it does."""
+    for note in worker.notes:
+        if note.holds:
+            return f"worker {worker.id} takes no jobs: {note.text}"
+        if note.kind.endswith(f":{name}"):
+            return f"worker {worker.id}: {note.text}"
+    return ""
 
 
 def _why_refused(workers: list[WorkerRow], refusals: dict[int, str]) -> str:

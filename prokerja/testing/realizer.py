@@ -61,6 +61,8 @@ class InProcessRealizer(Realizer):
         self._running.extra = extra
         claim = job.token, job.id
         self._realize(self._sequence, claim, name, job.payload, time.monotonic_ns())
+        if self._coroutines is not None:
+            self._coroutines.close()
         self._page.cells[RUNNING] = IDLE
         self._running.id = 0
         self._outbox.send()

@@ -29,6 +29,11 @@ class Holds:
         """All that there is to say, by kind."""
         return [self._notes[kind] for kind in sorted(self._notes)]
 
+    def holds(self, kind: str) -> bool:
+        """Whether no jobs are to be taken for a reason of this kind."""
+        note = self._notes.get(kind)
+        return note is not None and note.holds
+
     def hold(self, kind: str, why: str, now: float) -> None:
         """Take no jobs for this reason, from `now` on, in seconds since the epoch.
 

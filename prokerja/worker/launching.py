@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from prokerja.worker.pool.process import RealizerProcess
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from prokerja.worker.loop import EventLoop
     from prokerja.worker.options import WorkerOptions
     from prokerja.worker.output.pump import Pump
@@ -30,7 +32,7 @@ class Launcher:
     def start(self, ring: int) -> RealizerProcess:
         """A new realizer whose journal is in that ring of the lock; raises OSError for no room."""
         options = self._options
-        process = RealizerProcess(
+        process = self._kind()(
             options.jobs, options.classes, self.lock, ring,
             self._pump, options.environment(), options.tracing, service=options.service,
         )  # fmt: skip
@@ -44,6 +46,13 @@ class Launcher:
             process.reap()
             raise
         return process
+
+    def _kind(self) -> Callable[..., RealizerProcess]:
+        if self._options.service.concurrency == 1:
+            return RealizerProcess
+        from prokerja.worker.pool.wide import WideProcess
+
+        return partial(WideProcess, self.pool.is_async)
 
     def release(self, process: RealizerProcess) -> None:
         """Listen to it no more: it has ended."""

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from prokerja.worker.restart import Restart
 
 
+OF_SYSTEMD = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC")
+"""Variables that are for the worker alone."""
+
+
 class WorkerOptions(NamedTuple):
     """Settled before a worker starts."""
 
@@ -61,4 +65,5 @@ class WorkerOptions(NamedTuple):
         paths = {"PROKERJA_DB": self.db}
         if self.jobs:
             paths["PROKERJA_JOBS"] = self.jobs
-        return {**os.environ, **paths}
+        kept = {name: value for name, value in os.environ.items() if name not in OF_SYSTEMD}
+        return {**kept, **paths}

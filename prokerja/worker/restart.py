@@ -19,14 +19,13 @@ from msgspec import MsgspecError, Struct, json
 from prokerja import signal_masks
 from prokerja.errors import BadOption
 from prokerja.worker.duties.signals import HANDLED
+from prokerja.worker.options import OF_SYSTEMD
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 VARIABLE = "PROKERJA_RESTART"
 """In which a worker finds what it is told; nobody else is to set it."""
-SYSTEMD = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC")
-"""What systemd says to the worker that it has started, and means for no other."""
 FINISH, STOP, KILL, PAUSE, RESUME = b"f", b"s", b"k", b"p", b"r"
 """What a relief is told to do."""
 
@@ -104,7 +103,7 @@ class Restart:
                     stdin=subprocess.DEVNULL,
                     pass_fds=(theirs,),
                     start_new_session=True,
-                    env=_environment(told, os.environ, leave_out=SYSTEMD),
+                    env=_environment(told, os.environ, leave_out=OF_SYSTEMD),
                 )
         except OSError:
             os.close(ours)

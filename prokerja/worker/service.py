@@ -41,6 +41,8 @@ class Service(NamedTuple):
     """Where the file cannot be watched, a random part of this is added to each sleep."""
     concurrency: int = 1
     """How many async jobs one realizer has in flight."""
+    systemd: bool = False
+    """Whether it is the main process of a service, and tells systemd how it is doing."""
 
 
 class ServiceTerms(TypedDict, total=False):
@@ -58,6 +60,7 @@ class ServiceTerms(TypedDict, total=False):
     jitter: float
     sleep_jitter: float
     concurrency: int
+    systemd: bool
 
 
 AT_LEAST: dict[str, float] = {

@@ -60,6 +60,7 @@ class Supervisor:
         self._launcher = launcher = Launcher(options, pump, self._loop)
         self._pool = Pool(options.realizers, launcher.start, launcher.release, tell, options.grace)
         launcher.pool = self._pool
+        self._pool.memory_limit = options.service.memory_limit
         if options.tracing:
             from prokerja.worker.lost_attempts import LostAttempts
 

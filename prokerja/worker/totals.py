@@ -56,6 +56,11 @@ class Totals:
             elif isinstance(verdict, Parked):
                 self._tell(JobParked(id, name, verdict.timeout))
 
+    @property
+    def count(self) -> int:
+        """How many attempts have ended, or come back."""
+        return self._totals.total()
+
     def summary(self) -> WorkerStopped:
         """All turns taken together."""
         return WorkerStopped(*(self._totals[kind] for kind in (Completed, Failed, Released)))

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from prokerja.model.claim import Claimed
-    from prokerja.repository.verbs import Repository
+    from prokerja.repository.verbs import Assign, Repository
+    from prokerja.worker.duties.preflight import Preflight
     from prokerja.worker.duties.writes import Writes
     from prokerja.worker.holds import Holds
     from prokerja.worker.known_jobs import KnownJobs
@@ -54,7 +55,9 @@ class Turns:
         self.deadline: float | None = None
         """When the next job has to be resolved at the latest, in seconds since the epoch."""
         self.is_throttled = False
-        """Whether jobs are due, and wait for their rate."""
+        """Whether jobs are due, and wait for their rate, or for memory."""
+        self.preflight: Preflight | None = None
+        """What looks whether there is memory for them; None if nobody has asked for that."""
         self.has_claimed = False
         """Whether a turn that could claim has gone well."""
 
@@ -103,13 +106,20 @@ class Turns:
         if self.left is not None:  # what came back does not count as done
             self.left += sum(type(verdict) is Released for _, _, verdict in settled)
         self.totals.record(settled, turn.failed, now)
+        if self.preflight is not None and want is not None:
+            self.preflight.ended(time.monotonic())
+            self.is_throttled |= self.preflight.is_waiting
         results.clear_written()
         pool.forget_names(turn.names)
         pool.reported.written(turn.lost, time.monotonic())
 
     def _want(self) -> Want:
-        taking, traced = self._options.taking(self._jobs.names), bool(self._options.tracing)
-        return Want(taking, self._assign, self._pool.assign, frozenset(self._jobs.hooks), traced)
+        names, traced = self._jobs.names, bool(self._options.tracing)
+        assign: Assign = self._assign
+        if self.preflight is not None:
+            names, assign = names - self.preflight.avoided, self.preflight.guard(assign)
+        hooked, taking = frozenset(self._jobs.hooks), self._options.taking(names)
+        return Want(taking, assign, self._pool.assign, hooked, traced)
 
     def _assign(self, offered: Iterator[Claimed]) -> tuple[list[Claimed], bool]:
         """As many as the pool has room for and the options allow."""

@@ -19,7 +19,7 @@ from tests.bench.growing import growing
 from tests.bench.idling import idling
 from tests.bench.machine import shape
 from tests.bench.mixing import mixing
-from tests.bench.realizing import burning, realizing
+from tests.bench.realizing import awaiting, burning, realizing
 from tests.bench.shell import running
 from tests.bench.stage import RESULTS, Stage
 from tests.bench.table import table
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 MEASUREMENTS: dict[str, Callable[[Stage], Iterable[Line]]] = {
     "realize": realizing,
+    "async": awaiting,
     "burn": burning,
     "shell": running,
     "declare": one_by_one,

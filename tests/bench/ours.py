@@ -31,12 +31,14 @@ def declare_noops(path: str, count: int) -> Sequence[int]:
         return queue.declare_many(Noop(n=n) for n in range(count))
 
 
-def realize(path: str, ids: Sequence[int], realizers: int, jobs: str = JOBS) -> float:
+def realize(
+    path: str, ids: Sequence[int], realizers: int, jobs: str = JOBS, options: Sequence[str] = ()
+) -> float:
     """Jobs a second from the first start to the last end, by the times in the file.
 
-    One worker process with default options realizes until the queue is empty.
+    One worker process with default options, but for those given, realizes until the queue is empty.
     """
-    command = command_line("realization:start", path, jobs, "--until-empty")
+    command = command_line("realization:start", path, jobs, "--until-empty", *options)
     if realizers > 1:
         command += ["--realizers", str(realizers)]
     subprocess.run(command, env=surroundings(), check=True, stderr=subprocess.DEVNULL)

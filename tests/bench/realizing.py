@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING
 
 from prokerja import Queue
 from tests.bench import bare, ours, peers
 from tests.bench.figures import BARE, OURS, Line, at_least
 from tests.bench.filling import filled
+from tests.bench.jobs.async_noop import AsyncNoop
 from tests.bench.jobs.burn import Burn
 from tests.bench.stage import apart
 
@@ -69,6 +71,21 @@ def realizing(stage: Stage) -> Iterator[Line]:
         )
 
 
+def awaiting(stage: Stage) -> Iterator[Line]:
+    """Async no-op jobs a second, several in flight in one realizer, beside plain ones."""
+    count = stage.pick(50_000, 10_000)
+    sides = {f"{width} at once": partial(_await, stage, count, width) for width in (100, 10, 1)}
+    figures = stage.take_turns({**sides, "plain": lambda: _realize(stage.new("plain"), count, 1)})
+    first, *_ = sides
+    yield Line(
+        "async",
+        f"realizing {count:,} async no-op jobs in one realizer, {first}",
+        "jobs/s",
+        {OURS: figures.pop(first), **figures},
+        (at_least(0.5, "plain"),),
+    )
+
+
 def burning(stage: Stage) -> Iterator[Line]:
     """Jobs of 10 ms of processor time a second, on 2 realizers, by the times in the file.
 
@@ -83,6 +100,13 @@ def burning(stage: Stage) -> Iterator[Line]:
     )
     what = f"realizing {count:,} jobs of {BURN * 1e3:.0f} ms CPU on 2 realizers"
     yield Line("burn", what, "jobs/s", figures, (at_least(0.95, BARE),))
+
+
+def _await(stage: Stage, count: int, width: int) -> float:
+    path = stage.new(f"async-{width}")
+    with closing(Queue(path)) as queue:
+        ids = queue.declare_many(AsyncNoop(n) for n in range(count))
+    return ours.realize(path, ids, 1, ours.BENCH_JOBS, ["--concurrency", str(width)])
 
 
 def _realize(path: str, count: int, realizers: int) -> float:

@@ -11,6 +11,7 @@ from tests.crash import (
     hostile,
     powercut,
     signals,
+    soak,
     storm,
     trouble,
     upgrade,
@@ -44,5 +45,6 @@ PROOFS: dict[str, Proof] = {
     "fuzz": Proof("no input brings a traceback", fuzz.prove),
     "villains": Proof("no realizer brings its supervisor down", villains.prove),
     "upgrades": Proof("every schema opens; old programs let go of newer ones", upgrade.prove),
+    "soak": Proof("a week of everything at once leaves each job as it says it should", soak.prove),
     "contention": Proof("everybody at once meets no error", contention.prove),
 }

@@ -21,7 +21,7 @@ def test_a_dead_workers_jobs_come_back_at_once_and_only_running_ones_used_an_att
     assert [store.one(id).attempts for id in (waited, ran)] == [0, 1]
     assert [store.one(id).returns for id in (waited, ran)] == [1, 0]
     [attempt] = store.attempts(ran)
-    assert attempt == (1, 1, START, START + 5, WORKER_DIED, None, None, None)
+    assert attempt == (1, 1, START, START + 5, WORKER_DIED, None, None, None, None)
     assert set(store.take()) == {waited, ran}
 
 

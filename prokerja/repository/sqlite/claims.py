@@ -19,6 +19,7 @@ from prokerja.repository.sqlite.blocks import Blocks
 from prokerja.repository.sqlite.cancellations import Cancellations
 from prokerja.repository.sqlite.claiming import Claiming
 from prokerja.repository.sqlite.codes import TURNS
+from prokerja.repository.sqlite.costs import Costs
 from prokerja.repository.sqlite.endings import Endings
 from prokerja.repository.sqlite.expiry import Expiry
 from prokerja.repository.sqlite.extras import Extras
@@ -68,6 +69,7 @@ class Claims:
         self._expiry = Expiry(database, self._endings)
         self.extras = Extras(database, Blocks(database, self._endings), self._awaiting, self._hooks)
         self._steps = Steps(database)
+        self._costs = Costs(database)
         self.notices = Notices(database, lanes, declarations)
         self._open_starts = OpenStarts(database)
         self._turns = itertools.count(1)
@@ -94,6 +96,8 @@ class Claims:
         with self._database.writing(draining=leaving):
             if reported is not None:
                 lost = self.report(reported, now)
+                for one in reported.outgrown:
+                    self._database.log.add("memory_exceeded", now, (worker, *one))
             for token, some in settlements.items():
                 failed += self.settle(token, some, now, self.chance)
             for job, since in started:
@@ -149,9 +153,9 @@ class Claims:
 
     def report(self, reported: Reported, now: float) -> list[tuple[int, int]]:
         """Write down what running jobs have told; returns those of the steps that are not held."""
-        steps, progress, descriptions = reported
+        steps, progress, descriptions, costs, _ = reported
         claims = {claim for claim, _, _ in steps}
-        claims |= {claim for claim, _ in (*progress, *descriptions)}
+        claims |= {claim for claim, _ in (*progress, *descriptions, *costs)}
         held = {token: self._held(token) for token in {token for token, _ in claims}}
         lost = {(token, id) for token, id in claims if id not in held[token]}
         done = [(claim[1], name, result) for claim, name, result in steps if claim not in lost]
@@ -160,6 +164,7 @@ class Claims:
         write_progress(self._database, latest)
         self._database.log.progressed(latest, now)
         self._hooks.describe([(claim[1], one) for claim, one in descriptions if claim not in lost])
+        self._costs.keep((claim[1], one) for claim, one in costs if claim not in lost)
         return [claim for claim, _, _ in steps if claim in lost]
 
     def next_token(self, worker: int) -> int:

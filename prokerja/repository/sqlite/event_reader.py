@@ -50,6 +50,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "resumed": ("queue", "by"),
     "worker_started": ("worker", "pid", "realizers", "queues"),
     "worker_stopped": ("worker", "died"),
+    "memory_exceeded": ("worker", "pid", "job", "bytes", "limit"),
 }
 """What an item holds, after the id and the lane if it is a job's; see `EventLog`. `began` is there
 if the attempt's start is yet to be told."""

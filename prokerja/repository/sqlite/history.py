@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any
 
+from prokerja.model.cost import Cost
 from prokerja.model.declaration import SHELL, Lane, Status
 from prokerja.model.progress import Progress
 from prokerja.model.record import Attempt, Awaiting, Filter, Record, Running
@@ -21,6 +22,7 @@ from prokerja.repository.sqlite.codes import (
     TURNS,
     UNSETTLED,
 )
+from prokerja.repository.sqlite.costs import LAST, Costs
 from prokerja.repository.sqlite.progress import COLUMN
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ COLUMNS = f"""
         WHERE s.declaration = d.id),
     (SELECT text FROM description WHERE declaration = d.id),
     (SELECT since FROM awaiting WHERE declaration = d.id),
-    (SELECT until FROM awaiting WHERE declaration = d.id)"""
+    (SELECT until FROM awaiting WHERE declaration = d.id), {LAST}"""
 MATCHES = """
     (:label IS NULL OR d.label = :label)
     AND (:batch IS NULL OR d.batch = :batch)
@@ -91,13 +93,16 @@ class History:
         query = """
             SELECT number, worker, started_at, finished_at, error, traceback, exit_code
             FROM attempt WHERE declaration = ? ORDER BY number"""
-        ended = [Attempt(*row) for row in self._database.execute(query, (record.id,))]
+        costs = Costs(self._database).of(record.id)
+        rows = self._database.execute(query, (record.id,))
+        ended = [Attempt(*row)._replace(cost=costs.get(row[0])) for row in rows]
         if record.status is Status.COMPLETED and record.finished_at is not None:
             times = (record.started_at, record.finished_at)
             is_command = record.lane.name == SHELL and record.result is not None
             exit_code = int(record.result) if is_command else None  # type: ignore[arg-type]
             number, cut = record.attempts, record.cut_bytes
-            ended.append(Attempt(number, 0, *times, None, None, exit_code, cut))
+            cost = costs.get(number)
+            ended.append(Attempt(number, 0, *times, None, None, exit_code, cut, cost))
         return ended
 
     def expires_at(self, id: int) -> float | None:
@@ -238,8 +243,8 @@ class History:
         return low
 
     def _record(self, row: Any, lanes: Mapping[int, Lane], claimed: Collection[int]) -> Record:
-        id, lane, code, declared, due, started, finished, *rest, running, error = row[:-6]
-        cut, progress, suspended, described, since, until = row[-6:]
+        id, lane, code, declared, due, started, finished, *rest, running, error = row[:-7]
+        cut, progress, suspended, described, since, until, cost = row[-7:]
         attempts, retries, retry_after, timeout, returns, payload, result, label, batch = rest
         if code == UNSETTLED:
             in_hand = id in claimed or since is not None
@@ -250,8 +255,16 @@ class History:
             id, lanes[lane], status, declared, due, running or started, finished, attempts,
             retries, retry_after, timeout, returns, payload, result, error, label, batch, cut,
             _current(progress, attempts + (status is Status.PROCESSING)), suspended,
-            None if since is None else Awaiting(since, until), described,
+            None if since is None else Awaiting(since, until), described, _cost(cost),
         )  # fmt: skip
+
+
+def _cost(text: str | None) -> Cost | None:
+    if text is None:
+        return None
+    import json
+
+    return Cost(*json.loads(text))
 
 
 def _current(text: str | None, attempt: int) -> Progress | None:

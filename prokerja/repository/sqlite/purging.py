@@ -33,6 +33,7 @@ KEPT_WITH = {
     "description": "declaration",
     "on_failure": "declaration",
     "trace": "declaration",
+    "cost": "declaration",
 }
 """Rarely used tables whose rows go with their declaration, and the column that says which it is."""
 

@@ -171,6 +171,14 @@ class SQLiteRepository(Answers):
         """See the protocol."""
         self.registry.set_notes(worker, notes)
 
+    def usual_peak(self, name: str) -> int | None:
+        """See the protocol."""
+        from prokerja.model.cost import usual
+        from prokerja.repository.sqlite.costs import Costs
+
+        with self.database.reading():
+            return usual(Costs(self.database).peaks(name))
+
     def requests(self, worker: int, now: float) -> Requests:
         """See the protocol."""
         # A write wakes us before it can be seen; whoever has the lock sees all that was written.

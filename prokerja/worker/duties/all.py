@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from prokerja.worker.duties.maintenance import Maintenance
     from prokerja.worker.duties.relief import Reliefs
     from prokerja.worker.duties.signals import StopRequests
+    from prokerja.worker.duties.systemd import Systemd
     from prokerja.worker.holds import Holds
     from prokerja.worker.loop import EventLoop
     from prokerja.worker.options import WorkerOptions
@@ -79,7 +81,10 @@ class Duties:
         notes = Notes(repository, worker, parts.holds)
         pause = Pause(requests, parts.holds)
         state = StateOnRequest(worker, requests, pool, turns, parts.holds, parts.tell)
-        self._all: list[Duty] = [
+        self.systemd = _systemd_of(parts)
+        # It comes first: what keeps the others from working is no reason to start again.
+        self._all: list[Duty] = [self.systemd] if self.systemd else []
+        self._all += [
             self.writes, shutdown, pool, asked, self._recovery, self._upgrade, pause, state, notes,
         ]  # fmt: skip
         if self._listeners:
@@ -89,6 +94,17 @@ class Duties:
             self._all.append(self._reliefs)
         if (lifespan := _lifespan_of(parts)) is not None:
             self._all.append(lifespan)
+        service = options.service
+        if service.memory_limit:
+            from prokerja.worker.duties.size import OwnSize
+
+            self._all.append(OwnSize(service.memory_limit, requests, lambda: pool.busy))
+        if service.memory_free or service.memory_learn:
+            from prokerja.worker.duties.preflight import Preflight
+
+            look = self.writes.look
+            turns.preflight = Preflight(service, pool, parts.holds, repository.usual_peak, look)
+            self._all.append(turns.preflight)
 
     def __iter__(self) -> Iterator[Duty]:
         return iter(self._all)
@@ -109,6 +125,8 @@ class Duties:
             self._listeners.close(forced=forced)
         if self._reliefs is not None:
             self._reliefs.close()
+        if self.systemd is not None:
+            self.systemd.close()
 
     def _hear_of_deadline(self, moment: float | None) -> None:
         """Others may have declared what expires soon, though no realizer is free."""
@@ -117,6 +135,14 @@ class Duties:
     def _look_for_deadlines(self) -> None:
         """Those of a dead worker's jobs are nobody's but ours."""
         self._turns.deadline = 0.0
+
+
+def _systemd_of(parts: Parts) -> Systemd | None:
+    if not parts.options.service.systemd or "NOTIFY_SOCKET" not in os.environ:
+        return None
+    from prokerja.worker.duties.systemd import systemd_of
+
+    return systemd_of(parts)
 
 
 def _listeners_of(parts: Parts) -> Listeners | None:

@@ -64,6 +64,10 @@ class Writes:
         """Somebody has written, or is about to."""
         self._hear(time.monotonic())
 
+    def look(self) -> None:
+        """Something has changed here that may let jobs be taken."""
+        self.woken = True
+
     def interest(self) -> int:
         """Whether to hear of another write would tell us anything new, as a selector's mask."""
         stirred = self._recovery.is_stirred and self._requests.is_stirred

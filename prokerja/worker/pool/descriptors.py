@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 class Descriptors:
     """All of them, or none and an OSError.
 
-    `watch` takes over the pipes in which the realizer prints.
+    `watch` takes over the pipes in which the realizer prints; `slots` are those of its page.
     """
 
-    def __init__(self, watch: Callable[[int, int], Tap]) -> None:
+    def __init__(self, watch: Callable[[int, int], Tap], slots: int = 0) -> None:
         with ExitStack() as ours, ExitStack() as theirs:
             self.line, line = socket.socketpair()
             ours.callback(self.line.close)
@@ -29,7 +29,7 @@ class Descriptors:
             self.channel = line.fileno()
             self.alive, _ = _pipe(theirs, ours)
             self.requests, self.request = _pipe(theirs, ours)
-            self.page = SharedPage.new()
+            self.page = SharedPage.new(slots)
             ours.callback(self.page.close)
             with ExitStack() as unwatched:
                 out, self.out = _pipe(unwatched, theirs)

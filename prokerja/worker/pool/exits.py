@@ -6,6 +6,7 @@ import signal
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from prokerja import sizes
 from prokerja.declaring import checked
 from prokerja.errors import BadOption
 from prokerja.exit_codes import signal_name
@@ -14,6 +15,11 @@ from prokerja.worker.wire.messages import WireError
 
 if TYPE_CHECKING:
     from prokerja.model.claim import Claimed
+    from prokerja.model.cost import Cost
+
+
+OOM = "out_of_memory"
+"""Why a process was killed, in one word."""
 
 
 class Cut(NamedTuple):
@@ -48,6 +54,8 @@ class Exit(NamedTuple):
     advice: Advice = Advice.NONE
     kind: str = "died"
     """Why it ended, in one word."""
+    cost: Cost | None = None
+    """What that job has used, if it took more than a moment."""
 
 
 def checked_end(ended: Ended) -> Ended:
@@ -87,8 +95,21 @@ def too_long(job: Claimed) -> str:
     return f"ran longer than {job.timeout:g} s"
 
 
-def describe_exit(code: int, *, killed: bool) -> str:
-    """A process's end, from its exit code as `subprocess` gives it; `killed` if we did that."""
+def too_low(limit: int, size: int) -> BadOption:
+    """The error of a worker of which no realizer can keep within the memory limit."""
+    return BadOption(
+        f"the memory limit of {sizes.human(limit)} is below the {sizes.human(size)} that a realizer"
+        " holds once it has loaded the jobs; give more"
+    )
+
+
+def describe_exit(code: int, *, killed: bool, oom: str = "") -> str:
+    """A process's end, from its exit code as `subprocess` gives it.
+
+    `killed` if we did that; `oom` is what is to be said if it was killed for memory.
+    """
+    if oom:
+        return f"its process was {oom}"
     if code >= 0:
         return f"its process ended with exit status {code} in the middle of the job"
     unknown = -code == signal.SIGKILL and not killed

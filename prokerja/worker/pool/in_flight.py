@@ -36,7 +36,7 @@ class InFlight:
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether it is to be replaced: it may be sent no more, or numbers are nearly used up."""
+        """Whether it is to be replaced: it may be sent no more, or numbers run out."""
         if self.most is not None and self._next + len(self._batch) > self.most:
             return True
         return self._next > MAX_SEQUENCE

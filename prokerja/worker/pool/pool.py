@@ -5,10 +5,11 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from prokerja.model.claim import Outgrown
 from prokerja.verdicts import Advice, Released
 from prokerja.worker.pool.durations import SECONDS_PER_BYTE
 from prokerja.worker.pool.ending import Ending
-from prokerja.worker.pool.exits import Cut, too_long
+from prokerja.worker.pool.exits import Cut, too_long, too_low
 from prokerja.worker.pool.reported import ReportedSoFar
 from prokerja.worker.pool.results import Results
 from prokerja.worker.pool.starter import Starter
@@ -17,9 +18,11 @@ from prokerja.worker_events import (
     HookFailed,
     JobCancelled,
     JobDescribed,
+    JobNotSuspended,
     JobResumed,
     JobStarted,
     JobSuspended,
+    RealizerOutgrown,
     RealizerReplaced,
     TracingFailed,
 )
@@ -71,8 +74,12 @@ class Pool:
         self.has_loaded = False
         """Whether any realizer has loaded the jobs, and the supervisor knows."""
         self.stopping = False
+        self.memory_limit: int | None = None
+        """Of each realizer, in bytes; none of them may be larger before a job."""
         self._cancelled: dict[Claim, str] = {}
         """The errors with which claimed jobs are to end, by token and id."""
+        self.asynchronous: frozenset[str | None] = frozenset((None,))
+        """The jobs of which realizers run several at once; None for those not known yet."""
         self._stamps: dict[str, str] = {}
         """Of the job files, as they were last loaded."""
         self._suspended: Collection[Claim] = ()
@@ -243,6 +250,8 @@ class Pool:
         process.plan_check()
 
     def _suspend_or_resume(self, process: RealizerProcess) -> None:
+        for beside in process.refuse_suspension(self._suspended):
+            self._tell(JobNotSuspended(beside.id, self.results.name(beside)))
         _, job, _ = process.current()
         is_wanted = job is not None and (job.token, job.id) in self._suspended
         if is_wanted == process.suspension.is_on or process.kill_at is not None:
@@ -255,6 +264,10 @@ class Pool:
             kind = JobSuspended if is_wanted else JobResumed
             self._tell(kind(job.id, self.results.name(job)))
 
+    def is_async(self, job: Claimed) -> bool:
+        """Whether realizers run several such at once."""
+        return self.results.job_names.get(job.lane) in self.asynchronous
+
     def _free_rings(self) -> set[int]:
         """One for each realizer that is missing; one that leaves has nothing to write any more."""
         staying = [one for one in self.processes if one.ending is None or not one.ending.is_orderly]
@@ -262,18 +275,26 @@ class Pool:
 
     def _check(self, process: RealizerProcess, now: float) -> None:
         long = process.newly_long()
-        if long is not None:
-            job, since = long
+        for _, job, since in long:
             self.results.take_started(job, since)
             if not self.results.has_ended(job):
                 self._tell(JobStarted(job.id, self.results.name(job), job.attempt))
+        if process.is_to_revoke(long):
             process.revoke()
         process.request_report()
         self.results.unassigned += process.take_back()
-        sequence, current, since = process.current()
-        behind = bool(process.in_flight.behind(sequence))
-        if process.ending is None and (cut := self._cut(sequence, current, now - since, behind)):
-            process.cut_short(cut, KILL_AFTER_TERM_SECONDS)
+        self._end_where_due(process, now)
+        if self._suspended:
+            self._suspend_or_resume(process)
+        process.plan_check()
+
+    def _end_where_due(self, process: RealizerProcess, now: float) -> None:
+        """End what has broken its limit, was cancelled, or hangs."""
+        if process.ending is None and (cuts := self._cuts(process, now)):
+            for cut in cuts:
+                process.cut_short(cut, KILL_AFTER_TERM_SECONDS)
+        elif process.give_up(now, KILL_AFTER_TERM_SECONDS):
+            pass  # it has been asked to end
         elif process.kill_at is not None and now >= process.kill_at:
             process.kill()
         elif not process.ready:
@@ -284,24 +305,23 @@ class Pool:
         elif process.is_silent(now):
             process.end_for(Ending.FAULTY, SILENT)
             process.kill()
-        if self._suspended:
-            self._suspend_or_resume(process)
-        process.plan_check()
 
-    def _cut(self, sequence: int, job: Claimed | None, ran: float, behind: bool) -> Cut | None:
-        """What ends a running job after so many seconds, if anything does.
+    def _cuts(self, process: RealizerProcess, now: float) -> list[Cut]:
+        """What ends its running jobs, where anything does.
 
-        A cancelled job may be about to end by itself: nothing may be `behind` it that the end of
-        its process could hit.
+        A cancelled job may be about to end by itself: it has to be alone, so that the end of its
+        process can hit no other.
         """
-        if job is None:
-            return None
-        error = self._cancelled.get((job.token, job.id))
-        if error is not None and not behind:
-            return Cut(sequence, error, Advice.NEVER)
-        if job.timeout is not None and ran >= job.timeout:
-            return Cut(sequence, too_long(job))
-        return None
+        cuts = []
+        for sequence, job, since in process.running():
+            error = self._cancelled.get((job.token, job.id))
+            if sequence in process.cuts:
+                continue
+            if error is not None and process.is_alone(sequence):
+                cuts.append(Cut(sequence, error, Advice.NEVER))
+            elif job.timeout is not None and now - since >= job.timeout:
+                cuts.append(Cut(sequence, too_long(job)))
+        return cuts
 
     def _take_report(self, process: RealizerProcess, report: Report) -> None:
         self._full = False
@@ -321,8 +341,7 @@ class Pool:
         for error in report.tracing_errors:
             self._tell(TracingFailed(error))
         self.results.take_ended(process, report.ended)
-        if report.spoiled is not None:
-            self._replace(process, *report.spoiled)
+        self._take_worn(process, report)
         if report.unfit or report.unknown:
             process.outdated = process.stamps != self._stamps
         self.results.take_refused(process, report)
@@ -342,11 +361,21 @@ class Pool:
     def _take_loaded(self, process: RealizerProcess, loaded: Loaded) -> None:
         if process.ready:
             raise WireError("it has loaded the jobs before")
+        if self.memory_limit and loaded.bytes > self.memory_limit and not self.has_loaded:
+            raise too_low(self.memory_limit, loaded.bytes)
         self._starter.succeeded()
         process.ready = True
         process.pid = loaded.pid
         process.stamps = self._stamps = loaded.stamps
+        self.asynchronous = frozenset((None, *loaded.asynchronous))
         self.loaded.append(loaded)
+
+    def _take_worn(self, process: RealizerProcess, report: Report) -> None:
+        """Whether it runs no other job, by its own word."""
+        if report.spoiled is not None:
+            self._replace(process, *report.spoiled)
+        if report.outgrown is not None:
+            self._outgrow(process, *report.outgrown)
 
     def _replace(self, process: RealizerProcess, name: str, what: str) -> None:
         """A job has changed its process for good; reported once for each job name."""
@@ -357,6 +386,15 @@ class Pool:
             self._spoilers.add(name)
             self._tell(RealizerReplaced(process.pid, name, what))
 
+    def _outgrow(self, process: RealizerProcess, name: str, size: int) -> None:
+        """A realizer has become too large for another job."""
+        if process.spoiled or self.memory_limit is None:
+            raise WireError("it has no limit to be beyond")
+        process.spoiled = True
+        outgrown = Outgrown(process.pid, name, size, self.memory_limit)
+        self.reported.outgrown(outgrown)
+        self._tell(RealizerOutgrown(*outgrown))
+
     def _reap(self, process: RealizerProcess) -> None:
         """Settle what a dead realizer had in flight."""
         self._full = False
@@ -364,6 +402,9 @@ class Pool:
         self._release(process)
         self.reported.forget(process)
         exit = process.reap()
+        job = process.jobs.get(exit.running)
+        if job is not None and exit.cost and not (process.ending and process.ending.is_orderly):
+            self.reported.spent(job, exit.cost)
         process.end_output()
         if not process.ready:
             self._starter.failed(exit.how, first=not (self.has_loaded or self.stopping))

@@ -12,10 +12,12 @@ import time
 from typing import TYPE_CHECKING
 
 from prokerja import signal_masks
+from prokerja.model.cost import COUNTED_SECONDS, Cost
 from prokerja.names import portable
+from prokerja.worker import memory
 from prokerja.worker.pool.descriptors import Descriptors
 from prokerja.worker.pool.ending import Ending
-from prokerja.worker.pool.exits import Cut, Exit, describe_exit
+from prokerja.worker.pool.exits import OOM, Cut, Exit, describe_exit
 from prokerja.worker.pool.family import signal_family, stop_family
 from prokerja.worker.pool.in_flight import LONG_JOB_SECONDS, InFlight
 from prokerja.worker.pool.launch import command
@@ -25,16 +27,18 @@ from prokerja.worker.service import Service
 from prokerja.worker.wire import journal
 from prokerja.worker.wire.channel import Channel
 from prokerja.worker.wire.messages import Launch, Report
-from prokerja.worker.wire.shared_page import IDLE, JOURNALLING
+from prokerja.worker.wire.shared_page import IDLE, JOURNALLING, OOM_KILLS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from prokerja.model.claim import Claimed, Extra
     from prokerja.verdicts import Ended
     from prokerja.worker.output.pump import Pump
     from prokerja.worker.wire.journal import Claim
 
+Run = tuple[int, "Claimed", float]
+"""A running job: its sequence number, the job, and when it began."""
 SILENT_SECONDS = 5.0
 """For which a realizer may have jobs, run none of them, and say nothing."""
 REVOKE_SETTLES_SECONDS = 0.002
@@ -62,7 +66,7 @@ class RealizerProcess:
         *,
         service: Service = Service(),  # noqa: B008  it is immutable
     ) -> None:
-        self._descriptors = descriptors = Descriptors(pump.add)
+        self._descriptors = descriptors = Descriptors(pump.add, service.concurrency)
         self.page = descriptors.page
         self.channel = Channel(descriptors.line, Report)
         self._pump = pump
@@ -71,7 +75,8 @@ class RealizerProcess:
             requests=descriptors.requests, mark=descriptors.tap.mark, lock=lock, ring=ring,
             jobs=portable(jobs), classes=list(classes),
             path=[portable(os.path.abspath(entry)) for entry in sys.path], tracing=tracing,
-            nice=service.nice,
+            nice=service.nice, memory_limit=service.memory_limit,
+            concurrency=service.concurrency,
         )  # fmt: skip
         with contextlib.ExitStack() as undo:
             undo.callback(descriptors.close)
@@ -91,6 +96,7 @@ class RealizerProcess:
         """The realizer's own, once it is ready; before, its reaper's, where there is one."""
         self.end = end_of(self._process.pid)
         """Becomes readable when the process ends, where the system has such a thing; else -1."""
+        self.page.cells[OOM_KILLS] = memory.oom_kills()
         self._lock = lock
         self.ring = ring
         """Which ring of the lock's file holds its journal."""
@@ -108,8 +114,8 @@ class RealizerProcess:
         """Why we end it, if we do."""
         self.fault = ""
         """The same in words, where they do not follow from how it ends."""
-        self.cut: Cut | None = None
-        """The running job that we end, if we do."""
+        self.cuts: dict[int, Cut] = {}
+        """The running jobs that we end, if we do."""
         self.spoiled = False
         """Whether a job has changed its process, so that no other may run there."""
         self.suspension = Suspension()
@@ -133,9 +139,8 @@ class RealizerProcess:
 
     def is_silent(self, now: float) -> bool:
         """Whether it has had jobs for a while, runs none, and does not say why."""
-        sequence, current, _ = self.current()
-        is_excused = current is not None or sequence == JOURNALLING or self.suspension.is_on
-        if not self.jobs or is_excused:
+        is_journalling = self.page.running()[0] == JOURNALLING
+        if not self.jobs or self.running() or is_journalling or self.suspension.is_on:
             self.silent_since = None
         elif self.silent_since is None:
             self.silent_since = now
@@ -143,11 +148,19 @@ class RealizerProcess:
 
     def has_room(self) -> bool:
         """Whether it may be sent jobs at all, just now."""
-        if not self.ready or self._revoked or self._long in self.jobs or self.kill_at is not None:
+        if not self.ready or self._revoked or self.is_held_up() or self.kill_at is not None:
             return False
         if self.in_flight.is_exhausted or self.spoiled or self.outdated or self.suspension.is_on:
             return False
         return self.in_flight.has_room
+
+    def is_held_up(self) -> bool:
+        """Whether what it was sent now would wait for a long job."""
+        return self._long in self.jobs
+
+    def is_to_revoke(self, long: Sequence[Run]) -> bool:
+        """Whether what waits there is to be taken back, since these jobs turned out to be long."""
+        return bool(long)
 
     def send(self, names: Mapping[int, str], extras: Mapping[Claim, Extra]) -> None:
         """Send the batch, with the jobs' names by lane, and what else they are given by claim."""
@@ -176,13 +189,22 @@ class RealizerProcess:
         began = since / 1e9 + self.suspension.seconds(sequence)
         return sequence, self.jobs.get(sequence), began
 
-    def newly_long(self) -> tuple[Claimed, float] | None:
-        """The running job and when it began, the first time it is seen to be long."""
+    def running(self) -> Sequence[Run]:
+        """The jobs that it runs: one, if any."""
+        sequence, job, since = self.current()
+        return () if job is None else ((sequence, job, since),)
+
+    def is_alone(self, sequence: int) -> bool:
+        """Whether this job, which it runs, may be ended by ending it."""
+        return not self.in_flight.behind(sequence)
+
+    def newly_long(self) -> Sequence[Run]:
+        """The jobs that it runs, the first time they are seen to be long."""
         sequence, job, since = self.current()
         if job is None or sequence == self._long or time.monotonic() - since < LONG_JOB_SECONDS:
-            return None
+            return ()
         self._long = sequence
-        return job, since
+        return ((sequence, job, since),)
 
     def request_report(self) -> None:
         """Have it report what has ended before the long job that it runs."""
@@ -244,8 +266,16 @@ class RealizerProcess:
     def cut_short(self, cut: Cut, seconds: float) -> None:
         """End a running job, and this realizer with it; it is killed after so many seconds."""
         self.end_for(Ending.CUT_SHORT)
-        self.cut = cut
+        self.cuts[cut.sequence] = cut
         self.terminate(seconds)
+
+    def end_cut(self) -> None:
+        """A job has ended that was cut short: what it has started may go on as well."""
+        self.kill()
+
+    def give_up(self, now: float, seconds: float) -> bool:
+        """End all, if a job does not heed that it was cut short; whether that was so."""
+        return False
 
     def terminate(self, seconds: float) -> None:
         """Ask the job to end; it is killed if it has not after so many seconds."""
@@ -260,8 +290,12 @@ class RealizerProcess:
         if self._process.returncode is None:
             self.suspension.begin(sequence)
             stop_family(self._process.pid)
-            if self.page.running()[0] != sequence:  # it has ended in the meantime
+            if sequence not in [one for one, *_ in self.running()]:  # it has ended meanwhile
                 self.resume()
+
+    def refuse_suspension(self, claims: Collection[Claim]) -> Sequence[Claimed]:
+        """Those of its jobs that are to stand still and cannot, as others run beside them."""
+        return ()
 
     def resume(self) -> None:
         """Have it go on, if it stands still."""
@@ -307,13 +341,28 @@ class RealizerProcess:
             self._signal(signal.SIGKILL)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 code = self._process.wait(KILL_AGAIN_SECONDS)
+        peak, spent = self.page.used()
+        oom_kills = self.page.cells[OOM_KILLS]
         if self.end >= 0:
             os.close(self.end)
         self._descriptors.close()
-        how = self.fault or describe_exit(code, killed=self.killed)
+        is_oom = not self.killed and memory.is_oom(code, oom_kills)
+        oom = memory.killed(peak) if is_oom else ""
+        how = self.fault or describe_exit(code, killed=self.killed, oom=oom)
         if self.loading and not self.ready:
             how = f"{self.loading}: {how}"
-        return Exit(how, running, since / 1e9, last_begun)
+        exit = Exit(how, running, since / 1e9, last_begun)
+        return exit._replace(kind=OOM if is_oom else exit.kind, cost=self._cost(exit, peak, spent))
+
+    def _cost(self, exit: Exit, peak: int, spent: int) -> Cost | None:
+        """What the job has used that it was running; `spent` is in ns."""
+        if exit.running < 1 or time.monotonic() - exit.began < COUNTED_SECONDS:
+            return None
+        return Cost(peak or None, spent / 1e9 or None) if peak or spent else None
+
+    def exit_for(self, sequence: int, exit: Exit) -> Exit:
+        """After its death: what that means for one of its jobs."""
+        return exit
 
     def journalled(self) -> dict[Claim, Ended]:
         """After its death: what has ended, by its journal."""

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from prokerja.model.claim import Reported
+from prokerja.model.cost import Cost
 from prokerja.model.progress import Progress
 from prokerja.model.step import MAX_STEP_BYTES
 from prokerja.terms import NAME
@@ -15,6 +16,7 @@ from prokerja.worker.wire.messages import WireError
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from prokerja.model.claim import Claimed, Outgrown
     from prokerja.worker.pool.process import RealizerProcess
     from prokerja.worker.wire.journal import Claim
     from prokerja.worker.wire.messages import Report
@@ -33,6 +35,9 @@ class ReportedSoFar:
         """Who waits for each of the steps that has come, and whose it is."""
         self._progress: dict[Claim, Progress] = {}
         self._descriptions: dict[Claim, str] = {}
+        self._costs: dict[Claim, Cost] = {}
+        """Of what is about to be settled."""
+        self._outgrown: list[Outgrown] = []
         self._written_at = 0.0
 
     @property
@@ -40,7 +45,7 @@ class ReportedSoFar:
         """When to write it, in monotonic seconds; None if there is nothing."""
         if self._steps or self._waiting:
             return 0.0
-        can_wait = self._progress or self._descriptions
+        can_wait = self._progress or self._descriptions or self._outgrown
         return self._written_at + INTERVAL_SECONDS if can_wait else None
 
     def is_due(self, now: float) -> bool:
@@ -50,10 +55,11 @@ class ReportedSoFar:
     @property
     def reported(self) -> Reported | None:
         """All that there is to write."""
-        if not (self._steps or self._progress or self._descriptions):
+        told = self._progress, self._descriptions, self._costs
+        if not (self._steps or self._outgrown or any(told)):
             return None
-        progress, descriptions = self._progress.items(), self._descriptions.items()
-        return Reported(self._steps, [*progress], [*descriptions])
+        progress, descriptions, costs = ([*one.items()] for one in told)
+        return Reported(self._steps, progress, descriptions, costs, self._outgrown)
 
     def take(self, process: RealizerProcess, report: Report) -> None:
         """Take in what a realizer tells; raises WireError for what no realizer says."""
@@ -74,6 +80,19 @@ class ReportedSoFar:
             if job is not None:
                 self._descriptions[job.token, job.id] = text
 
+        for sequence, peak, spent in report.costs:
+            job = process.jobs.get(sequence)
+            if job is not None:
+                self.spent(job, Cost(peak, spent))
+
+    def spent(self, job: Claimed, cost: Cost) -> None:
+        """A job that is about to be settled has used that."""
+        self._costs[job.token, job.id] = cost
+
+    def outgrown(self, realizer: Outgrown) -> None:
+        """A realizer is larger than it may be."""
+        self._outgrown.append(realizer)
+
     def forget(self, process: RealizerProcess) -> None:
         """It is dead, and waits for nothing."""
         self._waiting = [(one, claim) for one, claim in self._waiting if one is not process]
@@ -87,4 +106,5 @@ class ReportedSoFar:
             else:
                 process.confirm_step()
         self._steps, self._waiting, self._progress, self._descriptions = [], [], {}, {}
+        self._costs, self._outgrown = {}, []
         self._written_at = now

@@ -125,21 +125,22 @@ class Results:
             self._tell(RealizerDied(process.pid, how))
         if running < 1 and exit.last_begun in jobs:
             running, how = exit.last_begun, f"{how}, and never reported what came of the job"
-        cut = process.cut
-        if cut is not None and running == cut.sequence and running in jobs:
+        cut = process.cuts.get(running)
+        if cut is not None and running in jobs:
             exit = exit._replace(how=cut.error, running=running, advice=cut.advice, kind=cut.kind)
         else:
             excused = is_orderly or ending is Ending.CUT_SHORT
             kind = "interrupted" if excused else exit.kind
             exit = exit._replace(how=how, running=running, excused=excused, kind=kind)
         for sequence, job in jobs.items():
-            verdict = after_exit(sequence, exit)
+            own = process.exit_for(sequence, exit)
+            verdict = after_exit(sequence, own)
             if verdict is None:
                 self.unassigned.append(job)
             else:
-                if self.lost is not None and sequence == running:
+                if self.lost is not None and sequence == own.running:
                     extra = self.extras.get((job.token, job.id))
-                    self.lost(job, self.name(job), extra, exit, verdict)
+                    self.lost(job, self.name(job), extra, own, verdict)
                 self.settle(job, verdict)
 
     def _refuse(self, process: RealizerProcess, job: Claimed, refusal: Refusal) -> None:
@@ -156,12 +157,12 @@ class Results:
     def _settle_ended(
         self, process: RealizerProcess, sequence: int, job: Claimed, ended: Ended
     ) -> None:
-        if process.cut is not None and sequence == process.cut.sequence:
+        if (cut := process.cuts.get(sequence)) is not None:
             if getattr(ended, "told", None) == OWED:  # it had ended before
-                self._tell(HookFailed(job.id, self.name(job), "hooks", process.cut.error))
+                self._tell(HookFailed(job.id, self.name(job), "hooks", cut.error))
             else:
-                ended = process.cut.verdict(ended)
-            process.kill()  # what it has started may go on as well
+                ended = cut.verdict(ended)
+            process.end_cut()
         self.settle(job, ended)
 
     def _take_journalled(self, process: RealizerProcess) -> None:

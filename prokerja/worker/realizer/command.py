@@ -15,6 +15,8 @@ from prokerja import running, shell
 from prokerja.exit_codes import NEVER, NOT_EXECUTABLE, NOT_FOUND, in_words
 from prokerja.text import escaped, quoted
 from prokerja.verdicts import Advice
+from prokerja.worker import memory
+from prokerja.worker.realizer.costs import RSS_UNIT
 from prokerja.worker.realizer.outcome import Steered
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ class Command:
 
     def handle(self) -> int:
         """Run it to its end; returns its exit code, or raises Steered."""
+        kills = memory.oom_kills()
         with contextlib.ExitStack() as files:
             process = self._start(files)
         try:
@@ -63,7 +66,9 @@ class Command:
             advice = Advice.LATER
         elif code == NEVER:
             advice = Advice.NEVER
-        raise Steered(in_words(code), advice, code)
+        killed = memory.is_oom(code, kills)
+        peak = running.running("a command").peak_bytes
+        raise Steered(memory.killed(peak) if killed else in_words(code), advice, code)
 
     def _start(self, files: contextlib.ExitStack) -> subprocess.Popen[bytes]:
         source = self._open_stdin(files)
@@ -112,7 +117,7 @@ def _given(extra: Extra | None) -> dict[bytes, bytes]:
 
 def _wait(process: subprocess.Popen[bytes]) -> int:
     """The command's exit code, once it and what is left of its group have ended."""
-    code = process.wait()
+    code = _reap(process)
     give_up = time.monotonic() + LINGER_SECONDS
     with contextlib.suppress(ProcessLookupError, PermissionError):  # all have ended
         os.killpg(process.pid, signal.SIGTERM)
@@ -121,6 +126,17 @@ def _wait(process: subprocess.Popen[bytes]) -> int:
             time.sleep(LOOK_SECONDS)
         os.killpg(process.pid, signal.SIGKILL)
     return code
+
+
+def _reap(process: subprocess.Popen[bytes]) -> int:
+    """Wait for a command to end, and note the most memory that one of its processes has held."""
+    try:
+        _, status, used = os.wait4(process.pid, 0)
+    except ChildProcessError:  # the job was interrupted just when it had ended
+        return process.wait()
+    process.returncode = os.waitstatus_to_exitcode(status)
+    running.running("a command").peak_bytes = used.ru_maxrss * RSS_UNIT
+    return process.returncode
 
 
 def _as_bytes(variables: Mapping[str, str]) -> dict[bytes, bytes]:

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 CALLED_BY_LOOP = {"_weakrefset", "contextvars", "heapq", "selectors", "socket", "weakref"}
 """Modules that asyncio calls at its own work."""
+RUNS_LOOPS = "prokerja.worker."
+"""Begins the names of the modules that run loops, of which some are not written in Python."""
 
 
 def cancel_tasks(frame: FrameType | None) -> bool:
@@ -19,9 +21,7 @@ def cancel_tasks(frame: FrameType | None) -> bool:
     `asyncio.run` would then wait for that task for ever. asyncio's own handler of SIGINT cancels
     for this reason too. In the job's own code an exception is safe, and ends what blocks.
     """
-    while frame is not None and frame.f_globals.get("__name__") in CALLED_BY_LOOP:
-        frame = frame.f_back
-    if frame is None or not str(frame.f_globals.get("__name__")).startswith("asyncio."):
+    if not is_of_loop(frame) or "asyncio" not in sys.modules:
         return False
     asyncio = sys.modules["asyncio"]
     try:
@@ -32,3 +32,11 @@ def cancel_tasks(frame: FrameType | None) -> bool:
         task.cancel()
     loop.call_soon_threadsafe(lambda: None)  # wakes it
     return True
+
+
+def is_of_loop(frame: FrameType | None) -> bool:
+    """Whether an event loop is at work in `frame`, or what runs it, and no code of a job."""
+    while frame is not None and frame.f_globals.get("__name__") in CALLED_BY_LOOP:
+        frame = frame.f_back
+    name = "" if frame is None else str(frame.f_globals.get("__name__"))
+    return name.startswith(("asyncio.", RUNS_LOOPS))

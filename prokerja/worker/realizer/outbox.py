@@ -28,6 +28,8 @@ class Outbox:
         """What has come of jobs, by sequence number."""
         self.descriptions: deque[tuple[int, str]] = deque()
         """What jobs call themselves, by sequence number."""
+        self.costs: deque[tuple[int, int, float]] = deque()
+        """What jobs have used, by sequence number; put here before it is told that they ended."""
         self.tracing_errors: deque[str] = deque()
         """Why spans are not received."""
         self.report = Report()
@@ -62,5 +64,7 @@ class Outbox:
                 report.tracing_errors.append(self.tracing_errors.popleft())
             while self.ended:
                 report.ended.append(self.ended.popleft())
+            while self.costs:
+                report.costs.append(self.costs.popleft())
             if report != EMPTY:
                 self._channel.post(report)

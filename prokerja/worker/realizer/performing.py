@@ -16,7 +16,7 @@ from prokerja.worker.realizer.outcome import cut_result, format_error
 from prokerja.worker.wire.shared_page import RUNNING, SINCE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from prokerja.model.claim import Extra, Hooking
     from prokerja.running import Running
@@ -27,20 +27,26 @@ if TYPE_CHECKING:
     from prokerja.worker.wire.shared_page import SharedPage
 
 
+def names_of_hooks(classes: Mapping[str, Callable[..., Any]]) -> dict[str, Collection[str]]:
+    """Those that classes have, by job name."""
+    found = {name: hooks_of(cls) for name, cls in classes.items() if isinstance(cls, type)}
+    return {name: hooks for name, hooks in found.items() if hooks}
+
+
 class Performer:
     """The running job's hooks are called here, and what becomes of them is told."""
 
     def __init__(
         self,
-        classes: Mapping[str, Callable[..., Any]],
+        names: Mapping[str, Collection[str]],
         running: Running,
         page: SharedPage,
         outbox: Outbox,
         journal: Journal,
         interruption: Interruption,
     ) -> None:
-        found = {name: hooks_of(cls) for name, cls in classes.items() if isinstance(cls, type)}
-        self._names = {name: hooks for name, hooks in found.items() if hooks}
+        """`names` are those of the hooks that classes have, by job name."""
+        self._names = names
         self._running = running
         self._page = page
         self._outbox = outbox
@@ -87,12 +93,16 @@ class Performer:
                 ended.told = OWED  # type: ignore[union-attr]
             self._journal.add((claim, ended))
             self._journal.write()
-            self._page.cells[SINCE] = time.monotonic_ns()  # their own time limit begins
+            self._restart_clock()
             hooks.end(ended)
             self._interruption.exit_if_forked()
             if is_final:
                 ended.told = TOLD  # type: ignore[union-attr]
         return ended
+
+    def _restart_clock(self) -> None:
+        """The time limit of the hooks that hear of an end begins: it is their own."""
+        self._page.cells[SINCE] = time.monotonic_ns()
 
     def _tell_error(self, id: int, name: str, hook: str, error: BaseException) -> None:
         """Also how a hook learns that its time is over."""

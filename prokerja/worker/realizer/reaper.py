@@ -23,13 +23,18 @@ REAP_SECONDS = 2.0
 """How long to wait for killed processes to end: one that hangs in the kernel may never do so."""
 
 RETRY_SECONDS = 0.01
+USED_AT, CELL_BYTES = 7, 8
+"""Where in the shared page it is written what the realizer has used; see `shared_page.PEAK`."""
+RSS_UNIT = 1024
+"""Bytes, of what the kernel tells."""
 
 
 def divide(inherited: list[int], lock: int) -> None:
     """Fork: return in the child, which is to be the realizer; the parent reaps, and never returns.
 
-    `inherited` are the descriptors that are the realizer's alone; `lock`, the worker's lock (-1 for
-    none), stays open in both. The child leads a session of its own, without a terminal.
+    `inherited` are the descriptors that are the realizer's alone, but for its page, the second;
+    `lock`, the worker's lock (-1 for none), stays open in both. The child leads a session of its
+    own, without a terminal.
     """
     if sys.platform != "linux":
         return
@@ -47,13 +52,15 @@ def divide(inherited: list[int], lock: int) -> None:
 
 def _reap(realizer: int, inherited: list[int], lock: int) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    for descriptor in {0, 1, 2, *inherited} - {lock}:
+    page = inherited[1]
+    for descriptor in {0, 1, 2, *inherited} - {lock, page}:
         with contextlib.suppress(OSError):
             os.close(descriptor)
     ended, status = os.waitpid(-1, 0)
     while ended != realizer:
         ended, status = os.waitpid(-1, 0)
     _kill_children()
+    _tell_used(page)
     _end_like(os.waitstatus_to_exitcode(status))
 
 
@@ -73,6 +80,15 @@ def _signal_children() -> None:
     with contextlib.suppress(psutil.Error):
         for child in psutil.Process().children():
             child.kill()
+
+
+def _tell_used(page: int) -> None:
+    """Leave to the supervisor what the realizer, and what it has left, have used."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    figures = used.ru_maxrss * RSS_UNIT, int((used.ru_utime + used.ru_stime) * 1e9)
+    cells = b"".join(one.to_bytes(CELL_BYTES, sys.byteorder) for one in figures)
+    with contextlib.suppress(OSError):
+        os.pwrite(page, cells, USED_AT * CELL_BYTES)
 
 
 def _end_like(code: int) -> None:

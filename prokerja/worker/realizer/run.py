@@ -16,8 +16,11 @@ from msgspec.json import decode
 
 from prokerja import running
 from prokerja.job import FOLLOW_UPS
+from prokerja.model.cost import COUNTED_SECONDS
 from prokerja.model.result import MAX_RESULT_BYTES
 from prokerja.verdicts import Completed, Ended, Failed
+from prokerja.worker.realizer.coroutines import Coroutines, is_async
+from prokerja.worker.realizer.costs import Costs
 from prokerja.worker.realizer.interruption import Interrupted, Interruption
 from prokerja.worker.realizer.misfit import refusal
 from prokerja.worker.realizer.outbox import Outbox
@@ -26,7 +29,7 @@ from prokerja.worker.realizer.outcome import (
     encode_result,
     unfinished,
 )
-from prokerja.worker.realizer.performing import Performer
+from prokerja.worker.realizer.performing import Performer, names_of_hooks
 from prokerja.worker.realizer.process_state import ProcessState
 from prokerja.worker.realizer.progress import ProgressReports
 from prokerja.worker.realizer.running_job import RunningJob
@@ -58,6 +61,7 @@ REPORT_AFTER_NS, REPORT_AFTER_JOBS = 12_000_000, 500
 """After which results are reported, even if there is more to do."""
 JOURNAL_AFTER_NS = 10_000
 """Between two entries, at least: what takes longer by itself is written down at once."""
+COUNTED_NS = int(COUNTED_SECONDS * 1e9)
 LONG_JOB_NS = 5_000_000
 """Of a job after which it is looked at what it has changed in this process."""
 QUICK_JOB_NS = 200_000
@@ -68,6 +72,11 @@ LARGE_BYTES = 2**16
 
 class Realizer:
     """Runs jobs one after the other, in the order in which they come."""
+
+    _interruption_kind: type[Interruption] = Interruption
+    _running_kind: type[running.Running] = running.Running
+    _job_kind: type[RunningJob] = RunningJob
+    _steps_kind: type[Steps] = Steps
 
     def __init__(
         self,
@@ -88,16 +97,22 @@ class Realizer:
         self._follow_ups = follow_ups
         self._journal = journal
         self._outbox = outbox = Outbox(channel)
-        self._interruption = Interruption(self._page, self._flush)
-        self._running = running.current = running.Running()
-        job = RunningJob(self._running, self._page)
-        self._steps = Steps(job, self._page, outbox.send_step)
+        self._interruption = self._interruption_kind(self._page, self._flush)
+        self._running = running.current = self._running_kind()
+        self._costs = Costs(page, self._running)
+        job = self._job_kind(self._running, self._page)
+        self._steps = self._steps_kind(job, self._page, outbox.send_step)
         outbox.progress = ProgressReports(job, outbox.send_reportable)
         self._running.steps, self._running.progress = self._steps, outbox.progress
         self._performer = Performer(
-            classes, self._running, self._page, outbox, journal, self._interruption
+            names_of_hooks(classes), self._running, self._page, outbox, journal, self._interruption
         )
         self._perform = self._performer.perform
+        has_async = any(map(is_async, classes.values()))
+        self._coroutines = Coroutines() if has_async else None
+        self._encode: Callable[[Any], str | None] = encode_result
+        if self._coroutines is not None:
+            self._encode = self._coroutines.encode
         self._extras: dict[int, Extra] = {}
         """What some jobs are given beside their payloads, by sequence number."""
         self._jobs: deque[tuple[int, tuple[int, int], int, str, str]] = deque()
@@ -112,20 +127,30 @@ class Realizer:
 
     def run(self, requests: int) -> None:
         """Work until the supervisor hangs up; each byte of `requests` asks for a report."""
+        self._prepare(requests)
+        while self._read(wait=not self._jobs):
+            self._run_jobs()
+        self._finish()
+
+    def _prepare(self, requests: int) -> None:
         self._poll.register(self._channel.socket, select.POLLIN)
         threading.Thread(target=self._report_on_request, args=(requests,), daemon=True).start()
         self._interruption.install()
         self._state = ProcessState()
-        while self._read(wait=not self._jobs):
-            # Monotonic time orders what happens here; this turns it into the time of day.
-            self._epoch = time.time() - time.monotonic()
-            try:
-                self._work()
-            except Interrupted:  # a moment before or after the job itself
-                self._interruption.die()
-            self._outbox.send()
-            self._restore(self._name)
-            self._outbox.send()
+
+    def _run_jobs(self) -> None:
+        """Run what there is for a while, and tell what came of it."""
+        # Monotonic time orders what happens here; this turns it into the time of day.
+        self._epoch = time.time() - time.monotonic()
+        try:
+            self._work()
+        except Interrupted:  # a moment before or after the job itself
+            self._interruption.die()
+        self._outbox.send()
+        self._restore(self._name)
+        self._outbox.send()
+
+    def _finish(self) -> None:
         self._flush()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         self._channel.socket.detach()  # closed by this process's end, and not before
@@ -157,11 +182,13 @@ class Realizer:
         cells, jobs, unreported = self._page.cells, self._jobs, self._outbox.ended
         state, path, usual_path = self._state, sys.path, sys.path.copy()
         name, attempted, extras = self._name, self._running, self._extras
+        self._costs.mark()
         now = time.monotonic_ns()
         report_at, write_at = now + REPORT_AFTER_NS, now + JOURNAL_AFTER_NS
         while now < report_at and len(unreported) < REPORT_AFTER_JOBS and (jobs or self._more()):
             sequence, claim, attempt, name, payload = jobs.popleft()
             if name in self._slow:  # what has ended must not wait to be written down
+                self._costs.begin()
                 now = self._write_journal()
             cells[SINCE] = now
             cells[RUNNING] = sequence
@@ -202,7 +229,7 @@ class Realizer:
         try:
             self._running.job = job = self._classes[name](**fields(payload))
             value = job.handle() if extra is None else self._perform(claim, name, job, extra)
-            result = None if value is None else encode_result(value)
+            result = None if value is None else self._encode(value)
             if made := getattr(job, FOLLOW_UPS, None):
                 declared = self._follow_ups(made)
         except Interrupted:
@@ -230,14 +257,16 @@ class Realizer:
                 cut_result(ended)
         elif not ended.finished_at:
             ended.started_at, ended.finished_at = times
-        self._journal.add((claim, ended))
-        self._outbox.ended.append((sequence, ended))
-        if (result and len(result) > LARGE_BYTES) or (declared and _are_large(declared)):
-            self._outbox.send_reportable()
         if now - began > QUICK_JOB_NS:
             self._slow.add(name)
+            if now - began > COUNTED_NS:
+                self._outbox.costs.append((sequence, *self._costs.end()))
         else:
             self._slow.discard(name)
+        self._journal.add((claim, ended))
+        self._outbox.ended.append((sequence, ended))
+        if (result and len(result) > LARGE_BYTES) or (declared and are_large(declared)):
+            self._outbox.send_reportable()
         return now
 
     def _unfinished(self, error: BaseException) -> Ended:
@@ -279,7 +308,8 @@ class Realizer:
             self._outbox.send_reportable()
 
 
-def _are_large(declared: tuple[Declaration, ...]) -> bool:
+def are_large(declared: tuple[Declaration, ...]) -> bool:
+    """Whether follow-ups are to be reported by themselves."""
     return sum(len(one.payload) for one in declared) > LARGE_BYTES
 
 

@@ -19,7 +19,9 @@ from prokerja.hooks import hooks_of
 from prokerja.model.declaration import SHELL
 from prokerja.spec import Broken
 from prokerja.text import utf8
+from prokerja.worker import memory
 from prokerja.worker.output.capture import OutputCapture
+from prokerja.worker.realizer.coroutines import is_async
 from prokerja.worker.realizer.deafness import Deafness
 from prokerja.worker.realizer.niceness import be_nice
 from prokerja.worker.realizer.outcome import follow_ups
@@ -49,7 +51,7 @@ def start(given: str) -> None:
         be_nice(launch.nice)
     close_in_children([*launch.own, launch.lock])
     sys.path.extend(entry for entry in launch.path if entry not in sys.path)
-    output = OutputCapture(launch.mark)
+    output = _capture(launch)
     channel = Channel(socket.socket(fileno=launch.channel), Batch)
 
     def tell(path: str) -> None:
@@ -64,9 +66,13 @@ def start(given: str) -> None:
     jobs: dict[str, Callable[..., Any]] = {**catalog.classes, SHELL: partial(command, output)}
     declared = partial(follow_ups, launch.jobs, time.time)
     page = SharedPage(launch.page)
-    kind = _traced(launch.tracing) if launch.tracing else Realizer
+    asynchronous = [name for name, cls in catalog.classes.items() if is_async(cls)]
+    is_wide = launch.concurrency > 1 and bool(asynchronous)
+    kind = _kind(launch, is_wide=is_wide)
     realizer = kind(page, channel, journal, jobs, catalog.specs, output, declared)
-    channel.post(Report(loaded=_loaded(catalog)))
+    loaded = _loaded(catalog, memory.held(os.getpid()) if launch.memory_limit else 0)
+    loaded.asynchronous = asynchronous if is_wide else []
+    channel.post(Report(loaded=loaded))
     realizer.run(launch.requests)
     output.flush()
 
@@ -78,18 +84,50 @@ def command(output: OutputCapture, **payload: Any) -> Any:
     return Command(*output.speaker, **payload)
 
 
-def _traced(seed: str) -> Callable[..., Realizer]:
-    from prokerja.worker.realizer.traced import TracedRealizer
+def _capture(launch: Launch) -> OutputCapture:
+    """What is to take in what jobs print."""
+    if launch.concurrency < 2:
+        return OutputCapture(launch.mark)
+    from prokerja.worker.output.voices import VoiceCapture
 
-    return partial(TracedRealizer, seed)
+    return VoiceCapture(launch.mark)
 
 
-def _loaded(catalog: Catalog) -> Loaded:
+def _kind(launch: Launch, *, is_wide: bool) -> Callable[..., Realizer]:
+    """The realizer that does what was asked for, and looks at nothing else.
+
+    It runs several jobs at once if it `is_wide`.
+    """
+    kind: type[Realizer] = _wide_kind(launch) if is_wide else Realizer
+    if launch.tracing and not is_wide:
+        from prokerja.worker.realizer.traced import TracedRealizer
+
+        kind = TracedRealizer
+    if launch.memory_limit:
+        from prokerja.worker.realizer.memory_limit import limited
+
+        kind = limited(kind, launch.memory_limit)
+    given: list[object] = [launch.concurrency] if is_wide else []
+    make: Callable[..., Realizer] = kind
+    return partial(make, *given, *([launch.tracing] if launch.tracing else []))
+
+
+def _wide_kind(launch: Launch) -> type[Realizer]:
+    if launch.tracing:
+        from prokerja.worker.realizer.traced_concurrent import TracedConcurrentRealizer
+
+        return TracedConcurrentRealizer
+    from prokerja.worker.realizer.concurrent import ConcurrentRealizer
+
+    return ConcurrentRealizer
+
+
+def _loaded(catalog: Catalog, size: int) -> Loaded:
     broken = [Broken(one.file, utf8(one.error)) for one in catalog.broken]
     specs = [*catalog.specs.values(), *catalog.shadowed]
     found = {name: sorted(hooks_of(cls)) for name, cls in catalog.classes.items()}
     hooks = {name: names for name, names in found.items() if names}
-    return Loaded(os.getpid(), specs, broken, catalog.stamps, hooks)
+    return Loaded(os.getpid(), specs, broken, catalog.stamps, hooks, size)
 
 
 def close_in_children(descriptors: list[int]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
+from inspect import iscoroutinefunction
 from threading import Condition, Lock, RLock
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +14,8 @@ from prokerja.text import quoted
 from prokerja.worker.wire.shared_page import KEPT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import asyncio
+    from collections.abc import Callable, Coroutine
 
     from prokerja.worker.realizer.running_job import RunningJob
     from prokerja.worker.wire.shared_page import SharedPage
@@ -58,14 +61,21 @@ class Steps:
         self._book = Book(0, {})
         self._opening = Lock()
         self._kept = Condition()
+        self._awaited: list[tuple[int, asyncio.Future[None]]] = []
+        """What is to be resolved when so many steps are on the disk."""
 
     def step(
         self, job: object, name: str, function: Callable[..., Any], args: Any, kwargs: Any
     ) -> Any:
-        """What the function returned when the step was done, which it is now."""
+        """What the function returned when the step was done, which it is now.
+
+        Of an async function, what is to be awaited for that.
+        """
         if not NAME.fits(name):
             raise ValueError(f"step: {quoted(str(name))} does not fit; give {NAME.allowed}")
-        book = self._open(self._running.sequence(job, f"step {name!r}"))
+        book = self._open(self._running.sequence(job, f"step {name!r}"), job)
+        if iscoroutinefunction(function):
+            return self._do_later(job, book, name, function(*args, **kwargs))
         with book.lock(name):
             if name in book.doing:
                 raise RuntimeError(f"step {name!r} is a part of itself; give one another name")
@@ -81,28 +91,76 @@ class Steps:
         """The supervisor may have kept some."""
         with self._kept:
             self._kept.notify_all()
+            kept, awaited = self._page.cells[KEPT], self._awaited
+            self._awaited = [one for one in awaited if one[0] > kept]
+        for number, future in awaited:
+            if number <= kept:
+                with suppress(RuntimeError):  # its loop is closed
+                    future.get_loop().call_soon_threadsafe(_resolve, future)
 
-    def _open(self, sequence: int) -> Book:
+    def _open(self, sequence: int, job: object) -> Book:
         with self._opening:
             if self._book.sequence != sequence:
-                extra = self._running.attempt.extra
-                self._book = Book(sequence, dict((extra and extra.steps) or {}))
+                self._book = self._new_book(sequence, job)
             return self._book
 
+    def _new_book(self, sequence: int, job: object) -> Book:
+        extra = self._running.attempt.of(job).extra
+        return Book(sequence, dict((extra and extra.steps) or {}))
+
     def _do(self, job: object, book: Book, name: str, function: Callable[[], Any]) -> None:
-        text = _encoded(function(), name)
-        book.check_room(name, text)
-        self._check(job, book, name)
-        number = self._post(book.sequence, name, text)
+        text, number = self._send(job, book, name, function())
         with self._kept:
             self._kept.wait_for(lambda: self._page.cells[KEPT] >= number)
         self._check(job, book, name)
         book.results[name] = text
 
+    async def _do_later(
+        self, job: object, book: Book, name: str, coroutine: Coroutine[Any, Any, Any]
+    ) -> Any:
+        try:
+            if name in book.doing:
+                raise RuntimeError(f"step {name!r} is being done; give another one another name")
+            if name not in book.results:
+                book.doing.add(name)
+                try:
+                    text, number = self._send(job, book, name, await coroutine)
+                    await self._keep(number)
+                    self._check(job, book, name)
+                    book.results[name] = text
+                finally:
+                    book.doing.discard(name)
+        finally:
+            coroutine.close()
+        return json.loads(book.results[name])
+
+    async def _keep(self, number: int) -> None:
+        """Wait until so many steps are on the disk; the loop goes on meanwhile."""
+        import asyncio
+
+        future = asyncio.get_running_loop().create_future()
+        with self._kept:
+            if self._page.cells[KEPT] >= number:
+                return
+            self._awaited.append((number, future))
+        await future
+
+    def _send(self, job: object, book: Book, name: str, value: Any) -> tuple[str, int]:
+        """The value as JSON, and how many steps have been sent with this one."""
+        text = _encoded(value, name)
+        book.check_room(name, text)
+        self._check(job, book, name)
+        return text, self._post(book.sequence, name, text)
+
     def _check(self, job: object, book: Book, name: str) -> None:
         """Raise RuntimeError if the job has ended meanwhile, of which this is a thread."""
         if self._running.sequence(job, f"step {name!r}") != book.sequence:
             raise RuntimeError(f"step {name!r} is of a job that has ended")
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _encoded(value: Any, name: str) -> str:

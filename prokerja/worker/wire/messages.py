@@ -8,9 +8,12 @@ from msgspec import Meta, Struct
 
 from prokerja.model.claim import Extra
 from prokerja.spec import Broken, JobSpec
+from prokerja.times import MAX_SECONDS
 from prokerja.verdicts import Ended, Refusal
 
 Count = Annotated[int, Meta(ge=0, le=2**53)] | Annotated[float, Meta(ge=0, le=2**53)]
+Bytes = Annotated[int, Meta(ge=0, le=2**62)]
+Spent = Annotated[float, Meta(ge=0, le=MAX_SECONDS)]
 Told = tuple[Count, Count | None, Annotated[str, Meta(max_length=255)]]
 """How far a job has come: done, of how much, and in words."""
 
@@ -43,8 +46,12 @@ class Launch(Struct):
     """Where the supervisor imports from."""
     tracing: str = ""
     """The seed of the ids of attempts' spans; empty if they have none."""
+    concurrency: int = 1
+    """How many async jobs it may run at once."""
     nice: int = 0
     """What it adds to its niceness."""
+    memory_limit: int | None = None
+    """How large it may be before a job, in bytes; None for no limit."""
 
     @property
     def own(self) -> tuple[int, ...]:
@@ -64,6 +71,8 @@ class Batch(Struct, array_like=True):
     """What else some of them are given, by sequence number; parents' results are not in here."""
     results: dict[int, str] = {}
     """Those results by the parent's id, each once; "" stands for it in `extras`."""
+    cut: list[int] = []
+    """Async jobs that are to be cancelled, by sequence number."""
 
     def given(self) -> dict[int, Extra]:
         """The extras, with the parents' results in them."""
@@ -101,6 +110,10 @@ class Report(Struct, array_like=True, omit_defaults=True):
     """How far its jobs have come, by sequence number."""
     tracing_errors: list[str] = []
     """Why spans are not received."""
+    costs: list[tuple[int, Bytes | None, Spent | None]] = []
+    """What jobs have used, by sequence number: their peaks, and seconds of processor time."""
+    outgrown: tuple[str, Bytes] | None = None
+    """The job after which it is larger than it may be, and how large: it drops what it was sent."""
 
 
 class Loaded(Struct, array_like=True):
@@ -114,3 +127,7 @@ class Loaded(Struct, array_like=True):
     """Of the files, from before they were imported."""
     hooks: dict[str, list[str]] = {}
     """Of the jobs that have any, by name."""
+    bytes: Bytes = 0
+    """How large it is, if there is a limit to that."""
+    asynchronous: list[str] = []
+    """Names of the jobs of which it runs several at once."""

@@ -8,6 +8,16 @@ CREATE TABLE worker_note (
     PRIMARY KEY (worker, kind)
 ) STRICT, WITHOUT ROWID;
 
+-- What attempts have used that took longer than a moment; a row is written before its attempt is
+-- settled, in the same transaction.
+CREATE TABLE cost (
+    declaration INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    peak_bytes INTEGER,                      -- null: unknown
+    cpu_seconds REAL,                        -- null: unknown
+    PRIMARY KEY (declaration, attempt)
+) STRICT, WITHOUT ROWID;
+
 -- The door for one declaration: a single statement writes its row, queues it and counts it.
 -- The next migration closes it, and makes one with its own number.
 CREATE VIEW register_8 AS
