@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from contextlib import closing
 from functools import partial
 from typing import Annotated, Any
 
@@ -90,11 +91,22 @@ def run_safely(words: list[str]) -> int:
 
 def dispatch(words: list[str]) -> int:
     """Run what the words ask for; returns the exit code."""
-    if words and words[0] in COMMANDS:
-        if words[0] == WORKER:
-            from prokerja import signal_masks
+    return _start_worker(words) if words[:1] == [WORKER] else _dispatch(words)
 
-            signal_masks.hold(signal_masks.EARLY)
+
+def _start_worker(words: list[str]) -> int:
+    """Have signals wait until the worker is there; end what it has started if it never is."""
+    from prokerja import signal_masks
+
+    signal_masks.hold(signal_masks.EARLY)
+    from prokerja.worker.restart import of_this_process
+
+    with closing(of_this_process()):
+        return _dispatch(words)
+
+
+def _dispatch(words: list[str]) -> int:
+    if words and words[0] in COMMANDS:
         command = load(words[0])
         given = parse(command, words[1:])
         if given is not None:
@@ -107,12 +119,21 @@ def print_error(message: str, code: int, words: list[str]) -> int:
     from prokerja.text import escaped, shortened
 
     line = shortened(escaped(" ".join(message.split())), MAX_ERROR_CHARACTERS)
-    print(f"prokerja: {line}", file=sys.stderr)
+    print(f"{_error_mark()}prokerja: {line}", file=sys.stderr)
     if "--json" in words:
         import json
 
         print(json.dumps({"error": line, "exit_code": code}))
     return code
+
+
+def _error_mark() -> str:
+    """What makes it an error to systemd's journal, where stderr goes there."""
+    if "JOURNAL_STREAM" not in os.environ:
+        return ""
+    from prokerja.console.journal import ERROR, mark, on_journal
+
+    return mark(ERROR) if on_journal() else ""
 
 
 def run_with_typer(words: list[str]) -> int:

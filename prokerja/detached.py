@@ -75,7 +75,7 @@ def main(path: str, jobs: str | None = None) -> None:
         is_due, pending = True, -1
         while is_due:
             before = pending
-            reason = Worker(queue, jobs, until_empty=True, on_event=tell).run()
+            reason = Worker(queue, jobs, until_empty=True, on_event=tell, titles=True).run()
             summary = queue.summary()
             pending = summary.total.pending
             # What is due and was due before, and was not taken, is for another worker.

@@ -46,6 +46,11 @@ class StoreGone(StoreError):
 
     exit_code = 81
 
+    def __init__(self, what: str, hint: str) -> None:
+        super().__init__(f"{what}; {hint}")
+        self.what = what
+        """The same, without what to do next."""
+
 
 class Outdated(StoreError):
     """A newer program has migrated the file; this one may only end what it has begun."""

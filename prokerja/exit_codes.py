@@ -12,7 +12,7 @@ WORKER_CODES = {
     0: "stopped as asked, or its work is done",
     1: "it could not work: the file cannot be used, the jobs cannot be loaded",
     2: "the request was wrong: an option, a setting, the jobs directory",
-    LATER: "a newer version of prokerja has migrated the file",
+    LATER: "a newer version of prokerja has migrated the file; or it could not be written to",
     TOO_LARGE: "its own process has grown beyond the memory limit",
     STORE_GONE: "the file was replaced, deleted, damaged or made read-only",
     NEW_CODE: "prokerja, or a package that is installed, has changed",

@@ -12,12 +12,13 @@ def insist_on(module: str, extra: str, what: str, package: str = "") -> None:
 
     `package` is what brings it, where that has another name.
     """
-    if not _is_there(module):
+    if not is_there(module):
         package = package or module.replace("_", "-")
         raise ProkerjaError(f"{what} needs {package}: pip install 'prokerja[{extra}]'")
 
 
-def _is_there(module: str) -> bool:
+def is_there(module: str) -> bool:
+    """Whether a module could be imported."""
     try:
         return find_spec(module) is not None
     except ModuleNotFoundError:  # nor is the package that it lies in

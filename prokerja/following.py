@@ -30,7 +30,7 @@ def follow(
     Returns the job once it has ended; raises NotFound.
     """
     repository = queue.repository
-    with closing(repository.watch()) as watch:
+    with closing(repository.watch(guarded=True)) as watch:
         detail = queue.detail(id)
         number = attempt or max(detail.record.attempts + (detail.record.status not in ENDED), 1)
         reading: Reading | None = None
@@ -49,4 +49,5 @@ def follow(
                 watch.wait(LOOK_SECONDS if runs else MAX_SLEEP_SECONDS)
                 if runs:
                     time.sleep(LOOK_SECONDS / 5)  # a busy queue wakes us all the time
+            repository.refuse_gone()
             detail = queue.detail(id)

@@ -25,3 +25,11 @@ def size(text: str, what: str) -> int:
     if match is None:
         raise BadOption(f"{what}: {quoted(text)} is not a size; write 0, 64K, 1M or 2G")
     return int(match[1]) * UNITS[match[2].upper()]
+
+
+def rounded(size: int) -> str:
+    """Bytes for people, such as `64M`; never more than there are."""
+    for unit, bytes in (("G", 2**30), ("M", 2**20), ("K", 2**10)):
+        if size >= 10 * bytes or (size >= bytes and size % bytes == 0):
+            return f"{size // bytes}{unit}"
+    return f"{size}B"

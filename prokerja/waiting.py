@@ -30,7 +30,7 @@ def wait(
 ) -> dict[int, Status]:
     """The jobs' states as soon as all have ended; with `any`, of those that have when one has.
 
-    Raises NotFound, and WaitedTooLong after `timeout` seconds (None: never).
+    Raises NotFound, WaitedTooLong after `timeout` seconds (None: never), and StoreGone.
     """
     began = time.monotonic()
     patience = float("inf") if timeout is None else timeout
@@ -38,8 +38,11 @@ def wait(
     states = repository.statuses(ids)
     if are_enough(states, any=any):
         return ended_of(states)
-    with closing(repository.watch()) as watch:  # before the next look: no change escapes
+    with closing(
+        repository.watch(guarded=True)
+    ) as watch:  # before the next look: no change escapes
         while True:
+            repository.refuse_gone()
             late = states.keys() - ended_of(states).keys()
             states.update(repository.statuses(sorted(late)))
             if are_enough(states, any=any):

@@ -11,6 +11,17 @@ class WorkerStarted:
     realizers: int
     queues: tuple[str, ...]
     names: tuple[str, ...]
+    weights: tuple[int, ...] = ()
+    """Those of the queues, if they have any."""
+    watches: bool = False
+    """Whether it reads job files that come later."""
+
+
+@dataclass(frozen=True)
+class JobsChanged:
+    """The worker has other jobs than before."""
+
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -47,6 +58,15 @@ class JobStarted:
     id: int
     name: str
     attempt: int
+
+
+@dataclass(frozen=True)
+class JobCompleted:
+    """A job has completed that had been running for a while; short ones are only counted."""
+
+    id: int
+    name: str
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -167,6 +187,19 @@ class RealizerReplaced:
 
 
 @dataclass(frozen=True)
+class LeftBehind:
+    """A job has ended, and threads or processes that it has started have not."""
+
+    pid: int
+    """The realizer's."""
+    name: str
+    """The job's; reported once for each."""
+    what: str
+    stays: bool
+    """Whether the realizer is replaced for that; if not, it was ended."""
+
+
+@dataclass(frozen=True)
 class RealizerOutgrown:
     """A realizer has grown beyond the memory limit, and is replaced."""
 
@@ -184,6 +217,22 @@ class RealizerNotStarted:
     error: str
     retry_in: float
     """Seconds until then."""
+
+
+@dataclass(frozen=True)
+class CodeChanged:
+    """Files have changed that the realizers have loaded."""
+
+    files: tuple[str, ...]
+    error: str | None
+    """Why the new code could not be loaded, so that the realizers stay; None if they go."""
+
+
+@dataclass(frozen=True)
+class CodeUnwatched:
+    """The system does not tell of all changes to code, so the worker looks again and again."""
+
+    error: str
 
 
 @dataclass(frozen=True)
@@ -207,6 +256,24 @@ class StoreTroubled:
     """A turn could not be written; it is tried again."""
 
     error: str
+
+
+@dataclass(frozen=True)
+class ResultsKept:
+    """The worker leaves, and what has ended could not be written to the store."""
+
+    kept: int
+    """Jobs whose results stand beside it, for the next worker to write."""
+    lost: int
+    """Those that run again, since there was no room for that either."""
+
+
+@dataclass(frozen=True)
+class ClockJumped:
+    """The clock was set while the worker was running, or the machine has slept."""
+
+    seconds: float
+    """How far forward; below zero for back."""
 
 
 @dataclass(frozen=True)
@@ -324,10 +391,12 @@ class WorkerStopped:
 
 Event = (
     WorkerStarted
+    | JobsChanged
     | FileBroken
     | JobsRecovered
     | LockLeft
     | JobStarted
+    | JobCompleted
     | JobDescribed
     | JobCancelled
     | JobSuspended
@@ -341,11 +410,16 @@ Event = (
     | JobsSettled
     | RealizerDied
     | RealizerReplaced
+    | LeftBehind
     | RealizerOutgrown
     | RealizerNotStarted
+    | CodeChanged
+    | CodeUnwatched
     | ListenersEnded
     | FileUnwatched
     | StoreTroubled
+    | ResultsKept
+    | ClockJumped
     | TracingFailed
     | ClaimingHeld
     | ClaimingResumed

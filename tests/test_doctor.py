@@ -229,14 +229,14 @@ def test_a_full_disk_is_told_twice_as_it_is_and_as_a_write_finds_it(shell: Home)
     if not may_mount(small):
         pytest.skip("no disk can be mounted here")
     script = (
-        f"mount -t tmpfs -o size=3m tmpfs {small}\n"
+        f"mount -t tmpfs -o size=16m tmpfs {small}\n"
         f"export PROKERJA_DB={small}/q.db\n"
         "prokerja declare:job noop --in 1h >&2\n"
         "dd if=/dev/zero of=$PROKERJA_DB-ballast bs=1k 2>/dev/null\n"
         "truncate -s -$1k $PROKERJA_DB-ballast\n"
         "exec prokerja doctor --json"
     )
-    for free, names in (("2000", ["disk"]), ("80", ["writing", "disk"]), ("0", ["schema", "disk"])):
+    for free, names in (("600", ["disk"]), ("80", ["writing", "disk"]), ("0", ["schema", "disk"])):
         told = shell.execute(["unshare", "--mount", "sh", "-c", script, "sh", free])
         failed = [check for check in json.loads(told.out) if check["state"] == "failed"]
         assert (told.code, [check["name"] for check in failed]) == (1, names), failed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -18,6 +19,7 @@ import psutil
 import pytest
 
 from prokerja import shortage
+from prokerja.worker.descriptor_limit import EACH, OWN
 from tests.harness.waiting import SOON, wait_until
 
 if TYPE_CHECKING:
@@ -27,8 +29,18 @@ if TYPE_CHECKING:
     from tests.harness.worker import Worker
 
 ROOT = Path(__file__).parents[1]
-LIMITED = ("sh", "-c", 'ulimit -S -n 24 && exec "$@"', "sh")
-"""Runs a command with few descriptors."""
+SHORT = """
+import errno, os, subprocess
+start = subprocess.Popen.__init__
+
+def start_if_there_is_room(self, *given, **options):
+    if os.path.exists(os.environ["SHORT"]):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    start(self, *given, **options)
+
+subprocess.Popen.__init__ = start_if_there_is_room
+"""
+"""Has no process find room as long as a file is there."""
 
 
 STARTING = """
@@ -146,23 +158,74 @@ def test_a_start_that_fails_leaves_no_descriptor_behind_whatever_is_missing(home
     assert last == {"left": 0, "error": None}
 
 
-def test_a_worker_that_starts_without_free_descriptors_waits_for_some(home: Home) -> None:
+@pytest.fixture
+def short(home: Home) -> Path:
+    """A file; as long as it is there, there is no room for another process."""
+    (home.path / "short").mkdir()
+    (home.path / "short" / "sitecustomize.py").write_text(SHORT)
+    file = home.path / "shortage"
+    file.touch()
+    home.customize(home.path / "short")
+    home.in_environment({"SHORT": str(file)})
+    return file
+
+
+def test_a_worker_that_starts_without_free_descriptors_waits_for_some(
+    home: Home, short: Path
+) -> None:
     id = home.run("return 1")
-    home.launcher = LIMITED
     worker = home.worker()
     wait_until(lambda: "no realizer could be started, trying again in 2.00s" in worker.said())
     assert "started:" not in worker.said()
-    allow(worker, 1000)
+    short.unlink()
     home.wait(id)
 
 
-def test_a_worker_that_can_start_no_realizer_stops_when_it_is_told_to(home: Home) -> None:
-    home.launcher = LIMITED
+def test_a_worker_that_can_start_no_realizer_stops_when_it_is_told_to(
+    home: Home, short: Path
+) -> None:
     worker = home.worker()
     wait_until(lambda: "no realizer could be started" in worker.said())
     worker.send(signal.SIGTERM)
     assert worker.end() == 0
     assert worker.said().endswith("worker stopped: 0 attempts completed, 0 failed\n")
+
+
+def test_a_worker_that_may_not_have_what_its_realizers_need_says_so_at_once(home: Home) -> None:
+    home.launcher = ("sh", "-c", 'ulimit -n 64 && exec "$@"', "sh")
+    worker = home.worker("--realizers", "8")
+    assert worker.end() == 2
+    [line] = worker.said().splitlines()
+    assert re.match(r"prokerja: realizers: 8 need \d+ file descriptors, and this process may", line)
+    assert line.endswith(
+        "have 64; raise that (LimitNOFILE= in a unit, `ulimit -n` in a shell) or give fewer"
+    )
+
+
+def test_a_worker_raises_its_own_soft_limit_and_not_that_of_jobs(home: Home) -> None:
+    home.launcher = ("sh", "-c", 'ulimit -S -n 64 && exec "$@"', "sh")
+    worker = home.worker("--realizers", "8")
+    id = home.run("import resource; return resource.getrlimit(resource.RLIMIT_NOFILE)[0]")
+    assert home.wait(id)["result"] == 64
+    wait_until(lambda: len(worker.realizers()) == 8)
+    soft, _ = resource.prlimit(worker.pid, resource.RLIMIT_NOFILE)
+    assert len(descriptors(worker)) <= soft <= len(descriptors(worker)) + OWN + EACH
+    worker.send(signal.SIGTERM)
+    assert worker.end() == 0
+    assert "no realizer could be started" not in worker.said()
+
+
+def test_what_is_counted_for_a_realizer_is_what_it_takes(home: Home) -> None:
+    counts = []
+    for realizers in (1, 3):
+        worker = home.worker("--realizers", realizers).ready()
+        wait_until(lambda worker=worker, n=realizers: len(worker.realizers()) == n)  # type: ignore[misc]
+        counts.append(len(descriptors(worker)))
+        worker.send(signal.SIGTERM)
+        worker.end()
+    each = (counts[1] - counts[0]) // 2
+    assert each + 1 == EACH  # what its job prints goes to a file
+    assert counts[0] - each <= OWN + 3
 
 
 def test_a_command_without_a_free_descriptor_says_so_and_may_be_tried_again(home: Home) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-import psutil
 import pytest
 
 from prokerja import Worker
@@ -15,6 +15,7 @@ from prokerja.errors import BadOption
 from prokerja.exit_codes import WATCHDOG
 from prokerja.model.claim import Claimed
 from prokerja.repository.sqlite.watch import POLL_SECONDS
+from prokerja.worker.duties.writes import Writes
 from prokerja.worker.pool.in_flight import InFlight
 from prokerja.worker.pool.pool import Pool
 from tests.harness.processes import children, gone
@@ -185,6 +186,18 @@ def test_who_takes_jobs_meanwhile_finishes_when_the_other_is_killed(home: Home) 
     wait_until(lambda: gone(relief))
 
 
+def test_a_worker_whose_new_settings_are_wrong_leaves_nobody_behind(home: Home) -> None:
+    [first, second], worker = relieved(home, "--grace", "0s")
+    family = worker.family()
+    place = home.path / "home/.config/prokerja"
+    place.mkdir(parents=True)
+    (place / "prokerja.toml").write_text("keep_completed = 'for long'")
+    home.queue.cancel(first)
+    assert worker.end(10) == 2
+    assert all(map(gone, family))
+    assert home.statuses([second]) == ["pending"]
+
+
 def test_jobs_left_to_do_are_counted_across_a_fresh_start(home: Home) -> None:
     home.run_each(["pass"] * 2)
     worker = home.worker("--max-jobs", 5)
@@ -350,7 +363,8 @@ def test_a_realizer_that_is_used_up_does_not_keep_jobs_from_another() -> None:
     taken, full = pool.assign(map(job, (2, 3, 4)))
     assert [one.id for one in taken] == [2, 3, 4]
     assert not full
-    assert used_up.is_exhausted
+    [batch] = used_up.take_batches({job(2).lane: "job"}, {})
+    assert len(batch.jobs) == 1
 
 
 def job(id: int) -> Claimed:
@@ -384,10 +398,12 @@ def test_a_worker_that_waits_before_it_starts_leaves_at_once_when_it_is_told_to(
     assert "stopping: heard SIGTERM" in worker.said()
 
 
-def test_a_worker_that_cannot_watch_its_file_looks_at_different_times(home: Home) -> None:
-    home.elsewhere()
-    worker = home.worker("--sleep-jitter", "1h").ready()
-    wait_until(worker.asleep)
-    before = psutil.Process(worker.pid).num_ctx_switches().voluntary
-    look_around(worker)
-    assert psutil.Process(worker.pid).num_ctx_switches().voluntary < before + 1 / POLL_SECONDS
+def test_a_worker_that_cannot_watch_its_file_looks_at_different_times(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(random, "random", lambda: 0.5)
+    nothing: Any = SimpleNamespace(on_write=lambda now: None)
+    watch: Any = SimpleNamespace(pace=POLL_SECONDS, shortage="", drain=lambda: False)
+    writes = Writes(watch, nothing, nothing, nothing, nothing, lambda _: None, 10.0)
+    writes.run(100.0)
+    assert writes.due == 100.0 + POLL_SECONDS + 5.0

@@ -8,7 +8,7 @@ from typing import Annotated
 from prokerja.commandline import Option
 from prokerja.commands import Duration, Number, Place, Size
 from prokerja.console.background import BackgroundLog
-from prokerja.console.worker_log import ProgressLog, WorkerLog
+from prokerja.console.log_choice import FORMATS, TEXT, log_of
 from prokerja.errors import BadOption
 from prokerja.queue import Queue
 from prokerja.sizes import size
@@ -83,11 +83,15 @@ def run(
         bool, Option("Take a job only if as much memory is free as its kind has used.")
     ] = False,
     disk_free: Annotated[
-        str, Option("Take no jobs while less disk is free; default: 64M.", metavar=Size)
-    ] = "64M",
+        str | None,
+        Option("Take no jobs while less disk is free; default: 64M, at most 5 %.", metavar=Size),
+    ] = None,
     no_watch: Annotated[
         bool, Option("Do not replace realizers when the code of jobs changes.")
     ] = False,
+    log_format: Annotated[
+        str, Option("How stderr tells what happens: text or json; default: text.", metavar="FORMAT")
+    ] = TEXT,
     verbose: Annotated[bool, Option("Show what jobs print, too.", ("--verbose", "-v"))] = False,
     place: Place,
 ) -> int:
@@ -95,14 +99,20 @@ def run(
 
     Example: prokerja realization:start --queue urgent=5 --queue default=1 --realizers 4
     """
+    if log_format not in FORMATS:
+        known = " or ".join(FORMATS)
+        raise BadOption(f"--log-format: {quoted(log_format)} is not a format; give {known}")
+    log, others = log_of(log_format)
     patience = duration(grace, "--grace")
     if realizers > MAX_REALIZERS:
         raise BadOption(f"realizers: {realizers} are too many; give {MAX_REALIZERS} or fewer")
     queues = _queues(queue)
     source = Queue.of(place)
-    shows_progress = until_empty and sys.stderr.isatty()
-    talk = ProgressLog(_waiting(source, [*queues])) if shows_progress else WorkerLog()
-    background = BackgroundLog(talk)
+    if until_empty and log_format == TEXT and sys.stderr.isatty():
+        from prokerja.console.progress_log import ProgressLog
+
+        log = ProgressLog(_waiting(source, [*queues]))
+    background = BackgroundLog(log)
     worker = Worker(
         source,
         place.jobs if place.jobs_named else None,
@@ -124,18 +134,16 @@ def run(
         memory_limit=None if memory_limit is None else size(memory_limit, "--memory-limit"),
         memory_free=size(memory_free, "--memory-free"),
         memory_learn=memory_learn,
-        disk_free=size(disk_free, "--disk-free"),
+        disk_free=None if disk_free is None else size(disk_free, "--disk-free"),
         watch=not no_watch,
         systemd=True,
+        titles=True,
     )
     worker.restart = restart = of_this_process()
-    try:
-        with source, background:
-            worker.run()
-        if worker.restart_wanted:
-            restart.execute()
-    finally:
-        restart.close()
+    with source, others, background:
+        worker.run()
+    if worker.restart_wanted:
+        restart.execute()
     leave_if_unread(worker.exit_code)
     return worker.exit_code
 

@@ -6,11 +6,10 @@ import threading
 import time
 from contextlib import suppress
 from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from prokerja import signal_masks
-from prokerja.console import plural
 from prokerja.worker_events import JobsSettled
 
 if TYPE_CHECKING:
@@ -81,21 +80,28 @@ class BackgroundLog:
             self._lost += 1
             return
         if self._lost:
-            line = f"{plural(self._lost, 'line')} lost: nothing read them in time"
-            self._acts.put(partial(self._log.say, line))
+            self._acts.put(partial(self._log.say_lost, self._lost))
             self._lost = 0
-        size = LINE_BYTES + len(getattr(event, "error", ""))
+        size = LINE_BYTES + len(getattr(event, "error", None) or "")
         self._put_bytes += size
-        self._acts.put(partial(self._say, event, size))
+        self._acts.put(partial(self._say, event, time.time(), size))
 
-    def _say(self, event: Any, size: int) -> None:
+    def _say(self, event: Any, at: float, size: int) -> None:
         try:
-            self._log.tell(event)
+            self._log.tell(event, at)
         finally:
             self._said_bytes += size
 
     def _run(self) -> None:
         with suppress(OSError), self._log:
-            for act in iter(self._acts.get, None):
+            for act in iter(self._next, None):
                 with suppress(OSError, ValueError):  # the reader is gone
                     act()
+
+    def _next(self) -> Callable[[], object] | None:
+        """What to do next, once there is something."""
+        due = self._log.due
+        try:
+            return self._acts.get(timeout=None if due is None else max(due - time.monotonic(), 0.0))
+        except Empty:
+            return self._log.catch_up

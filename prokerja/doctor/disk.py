@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from prokerja import repository
 from prokerja.model.check import failed, ok, warning
-from prokerja.worker.service import DISK_FREE_BYTES
+from prokerja.sizes import rounded
+from prokerja.worker.service import disk_floor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +19,7 @@ LOW_BYTES = 512 * 2**20
 MIB = 2**20
 
 
-def check_disk(url: str, floor: int = DISK_FREE_BYTES, low: int = LOW_BYTES) -> Iterator[Check]:
+def check_disk(url: str, floor: int | None = None, low: int = LOW_BYTES) -> Iterator[Check]:
     """Look at the free space around a store; `floor` and `low` are bytes of it."""
     if not repository.is_path(url):
         return
@@ -31,12 +32,13 @@ def check_disk(url: str, floor: int = DISK_FREE_BYTES, low: int = LOW_BYTES) -> 
         yield failed("disk", f"{folder}: {error.strerror}", "check its permissions and its disk")
         return
     free = facts.f_bavail * facts.f_frsize
+    floor = disk_floor(facts.f_blocks * facts.f_frsize, floor)
     what = f"{free // MIB:,} MiB free at {folder}"
     more = "make room: `prokerja purge` and old backups are a beginning"
     if facts.f_files and not facts.f_favail:
         yield failed("disk", f"no file can be made at {folder}: no inode is free", "delete files")
     elif free < floor:
-        yield failed("disk", f"{what}; workers want {floor // MIB:,}", more)
+        yield failed("disk", f"{what}; workers want {rounded(floor)}", more)
     elif free < low:
         yield warning("disk", what, more)
     else:

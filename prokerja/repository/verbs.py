@@ -96,6 +96,10 @@ class Watch(Protocol):
     """Seconds between looks where nothing can wake us."""
     shortage: str
     """Why it cannot see all, if the system is short of something."""
+    sees_files: bool
+    """Whether it also wakes who waits when a file of the store is deleted, replaced or changed."""
+    suspects: bool
+    """Whether that may have happened, since somebody last said that it has not."""
 
     def fileno(self) -> int:
         """What to select on, or -1."""
@@ -226,6 +230,13 @@ class Repository(Protocol):
     def mend(self, now: float) -> None:
         """Let go on what has waited for declarations that an older program has ended."""
 
+    def clock_put_back(self, before: float, now: float) -> bool:
+        """The clock shows `now` where it has just shown `before`: have due what was due by it.
+
+        That is what was declared or put off by it; what was asked for at a moment waits for that.
+        Of many, only some; returns whether all are.
+        """
+
     def maintain(self) -> None:
         """Give back what room the store can do without, unless others are using it."""
 
@@ -304,6 +315,11 @@ class Repository(Protocol):
     def note(self, worker: int, notes: Sequence[WorkerNote]) -> None:
         """Remember these, and no others, as what a worker says of itself; they go with it."""
 
+    def code_changed(
+        self, worker: int, files: Sequence[str], error: str | None, now: float
+    ) -> None:
+        """Remember that files have changed which a worker has loaded; see `events.CodeChanged`."""
+
     def usual_peak(self, name: str) -> int | None:
         """What 95 in 100 of the last attempts of a job have used of memory; None if unknown."""
 
@@ -313,6 +329,15 @@ class Repository(Protocol):
     def leave(self, membership: Membership, now: float) -> None:
         """Strike a worker off that has settled all it held."""
 
+    def refuse_gone(self, worker: int | None = None) -> None:
+        """Raise StoreGone if what is open is not (any more) what the store's name stands for.
+
+        Given a worker that has joined, look closer: whether it is still known, and the store one.
+        """
+
+    def abandon(self) -> None:
+        """Once it is gone: save what only this object has, and have closing it change nothing."""
+
     def workers(self) -> list[WorkerRow]:
         """Every worker on the books, living or dead."""
 
@@ -320,7 +345,7 @@ class Repository(Protocol):
         """Those of these workers that are dead; and the living of which `watch` will tell."""
 
     def journals(self, worker: int) -> tuple[str, int]:
-        """The file in which a worker's realizers keep their journals, and how many there are."""
+        """The file in which a worker's realizers keep their journals, and how many there may be."""
 
     def recover(self, workers: Sequence[int], ended: Journalled, now: float) -> list[Recovered]:
         """Settle what dead workers had ended, by token and id, and put back the rest."""
@@ -390,8 +415,8 @@ class Repository(Protocol):
 
     # Itself
 
-    def watch(self) -> Watch:
-        """Something to wait on."""
+    def watch(self, *, guarded: bool = False) -> Watch:
+        """Something to wait on; `guarded`: also until a file of the store is not what it was."""
 
     def refuse_newer(self) -> None:
         """Raise Outdated if a newer program has changed the store."""

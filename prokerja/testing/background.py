@@ -11,8 +11,10 @@ from prokerja.errors import ProkerjaError
 from prokerja.worker_events import WorkerStarted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from typing import Any
 
+    from prokerja.console.log_line import Line
     from prokerja.queue import Queue
     from prokerja.worker.worker import Worker
     from prokerja.worker_events import Event
@@ -24,7 +26,7 @@ class BackgroundWorker(WorkerLog):
     """Keeps its log, and shows it to whoever has an error."""
 
     def __init__(self, queue: Queue) -> None:
-        super().__init__()
+        super().__init__(started_seconds=0.0)
         self._queue = queue
         self._lines: list[str] = []
         self._begun = threading.Event()
@@ -48,9 +50,9 @@ class BackgroundWorker(WorkerLog):
             thread.join()
         self._raise()
 
-    def say(self, line: str) -> None:
+    def say(self, said: Line, fields: Mapping[str, Any], at: float) -> None:
         """Keep it."""
-        self._lines.append(line)
+        self._lines += said.texts
 
     def note(self, event: Event) -> None:
         """Take in what happens in the worker's thread."""

@@ -6,6 +6,8 @@ from functools import partial
 from selectors import EVENT_READ, EVENT_WRITE
 from typing import TYPE_CHECKING
 
+from prokerja.extras import is_there
+from prokerja.worker.descriptor_limit import DescriptorLimit
 from prokerja.worker.pool.process import RealizerProcess
 
 if TYPE_CHECKING:
@@ -26,16 +28,20 @@ class Launcher:
         self._options = options
         self._pump = pump
         self._loop = loop
+        self._limit = DescriptorLimit(options.realizers, options.service.concurrency)
         self.lock = -1
         """The worker's, which its realizers hold with it."""
+        self._titles = options.service.titles and is_there("setproctitle")
 
     def start(self, ring: int) -> RealizerProcess:
         """A new realizer whose journal is in that ring of the lock; raises OSError for no room."""
         options = self._options
         process = self._kind()(
             options.jobs, options.classes, self.lock, ring,
-            self._pump, options.environment(), options.tracing, service=options.service,
+            self._pump, options.environment(), options.tracing,
+            service=options.service._replace(titles=self._titles),
         )  # fmt: skip
+        self._limit.keep_from(process.pid)
         try:
             receive = partial(self.pool.receive, process)
             self._loop.add_watched(process.channel, receive, partial(_interest_in, process))
@@ -53,6 +59,10 @@ class Launcher:
         from prokerja.worker.pool.wide import WideProcess
 
         return partial(WideProcess, self.pool.is_async)
+
+    def close(self) -> None:
+        """Start no more."""
+        self._limit.restore()
 
     def release(self, process: RealizerProcess) -> None:
         """Listen to it no more: it has ended."""

@@ -20,6 +20,8 @@ TELL_BUSY_SECONDS = 30.0
 """For which others may keep the store locked before it is worth a line."""
 BUSY_SECONDS = 0.001
 REFUSED_SECONDS = 1.0
+TELL_AGAIN_SECONDS = 60.0
+"""Before the same reason is worth another line."""
 
 
 class Refusals:
@@ -28,18 +30,22 @@ class Refusals:
     def __init__(self, tell: Callable[[Event], None]) -> None:
         self._tell = tell
         self._busy_since: float | None = None
+        self._told = ""
+        self._told_at = 0.0
 
     def pause(self, error: TryAgain) -> float:
         """A turn was refused; returns for how many seconds to wait."""
+        now, text = time.monotonic(), str(error)
         if isinstance(error, Busy):
-            now = time.monotonic()
             self._busy_since = self._busy_since or now
             if now - self._busy_since < TELL_BUSY_SECONDS:
                 return BUSY_SECONDS * (0.5 + random.random())
             self._busy_since = now
-        self._tell(StoreTroubled(str(error)))
+        if text != self._told or now - self._told_at >= TELL_AGAIN_SECONDS:
+            self._told, self._told_at = text, now
+            self._tell(StoreTroubled(text))
         return REFUSED_SECONDS
 
     def reset(self) -> None:
         """A turn went well."""
-        self._busy_since = None
+        self._busy_since, self._told = None, ""

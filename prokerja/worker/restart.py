@@ -11,11 +11,13 @@ import os
 import subprocess
 import sys
 from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from msgspec import Struct, json
+from msgspec import MsgspecError, Struct, json
 
 from prokerja import signal_masks
+from prokerja.errors import BadOption
 from prokerja.worker.duties.signals import HANDLED
 from prokerja.worker.options import OF_SYSTEMD
 
@@ -73,7 +75,7 @@ class Restart:
         self._command = command
         self._processes: list[subprocess.Popen[bytes]] = []
         given = os.environ.pop(VARIABLE, "")
-        self.given = json.decode(given, type=Handover) if given else Handover()
+        self.given = _read(given) if given else Handover()
         """What this process was told; nothing if it is neither a relief nor started afresh."""
         self.is_first = not given
         self.next = Handover()
@@ -120,6 +122,8 @@ class Restart:
 
     def execute(self) -> NoReturn:
         """Start afresh; raises OSError if the program is gone."""
+        if tracing := sys.modules.get("prokerja.tracing.provider"):
+            tracing.close()
         self.next.reliefs = self.reliefs
         for relief in self.reliefs:
             os.set_inheritable(relief.pipe, True)
@@ -133,9 +137,17 @@ class Restart:
             self.forget(relief)
 
 
+@cache
 def of_this_process() -> Restart:
-    """That of the program that runs here; called once."""
+    """That of the program that runs here; raises BadOption for what nobody should have told it."""
     return Restart([sys.executable, *sys.orig_argv[1:]])
+
+
+def _read(given: str) -> Handover:
+    try:
+        return json.decode(given, type=Handover)
+    except MsgspecError:
+        raise BadOption(f"{VARIABLE} is for prokerja's own use; unset it") from None
 
 
 def _environment(

@@ -9,7 +9,9 @@ from prokerja.errors import BadOption
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-DISK_FREE_BYTES = 64 * 2**20
+FREE_BYTES, FREE_SHARE = 64 * 2**20, 0.05
+"""What of a disk is to stay free unless the options say otherwise: the less of these, the second
+being a share of its size."""
 MAX_CONCURRENCY = 10_000
 """Jobs in flight in one realizer."""
 
@@ -23,8 +25,8 @@ class Service(NamedTuple):
     """No job is taken while less than this is free."""
     memory_learn: bool = False
     """Whether a job is taken only where as much is free as its kind has really used."""
-    disk_free: int = DISK_FREE_BYTES
-    """No job is taken while less than this is free where the file is."""
+    disk_free: int | None = None
+    """No job is taken while less than this is free where the file is; None for the usual."""
     watch: bool = True
     """Whether realizers are replaced when the code changes that they have loaded."""
     max_time: float | None = None
@@ -41,6 +43,8 @@ class Service(NamedTuple):
     """Where the file cannot be watched, a random part of this is added to each sleep."""
     concurrency: int = 1
     """How many async jobs one realizer has in flight."""
+    titles: bool = False
+    """Whether its processes, this one included, tell in their titles what they do."""
     systemd: bool = False
     """Whether it is the main process of a service, and tells systemd how it is doing."""
 
@@ -51,7 +55,7 @@ class ServiceTerms(TypedDict, total=False):
     memory_limit: int | None
     memory_free: int
     memory_learn: bool
-    disk_free: int
+    disk_free: int | None
     watch: bool
     max_time: float | None
     idle_exit: float | None
@@ -60,7 +64,13 @@ class ServiceTerms(TypedDict, total=False):
     jitter: float
     sleep_jitter: float
     concurrency: int
+    titles: bool
     systemd: bool
+
+
+def disk_floor(size: int, asked: int | None = None) -> int:
+    """How many bytes of a disk of that size are to stay free."""
+    return min(FREE_BYTES, int(size * FREE_SHARE)) if asked is None else asked
 
 
 AT_LEAST: dict[str, float] = {

@@ -10,16 +10,20 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from prokerja.errors import Busy, Outdated, StoreError, TryAgain
+from prokerja.errors import Busy, Outdated, StoreError, StoreGone, TryAgain
 from prokerja.exit_codes import LATER
+from prokerja.model.worker import SPARE_RINGS
 from prokerja.worker.duties.all import Duties, Parts
 from prokerja.worker.holds import Holds
 from prokerja.worker.known_jobs import KnownJobs
 from prokerja.worker.launching import Launcher
 from prokerja.worker.loop import EventLoop
+from prokerja.worker.own_code import OwnCode
 from prokerja.worker.pool.pool import Pool
 from prokerja.worker.refusals import Refusals
 from prokerja.worker.turns import Turns
+from prokerja.worker.unwritten import keep_unwritten
+from prokerja.worker.wire import journal
 from prokerja.worker_events import Event, QueueEmptied, StoreTroubled
 
 if TYPE_CHECKING:
@@ -37,6 +41,7 @@ MAX_SLEEP_SECONDS = 86400.0
 """The system's own limit is some weeks."""
 TURN_PATIENCE_SECONDS = 0.002
 """For which a turn waits for the write lock: as long as a declaration keeps it, and no more."""
+DAMAGED = "`prokerja doctor` tells more, `prokerja help moving` how to restore a backup"
 
 
 class Supervisor:
@@ -58,7 +63,11 @@ class Supervisor:
         self._tell = tell
         self._loop = EventLoop()
         self._launcher = launcher = Launcher(options, pump, self._loop)
-        self._pool = Pool(options.realizers, launcher.start, launcher.release, tell, options.grace)
+        self._own_code = OwnCode(requests)
+        self._pool = Pool(
+            options.realizers, launcher.start, launcher.release, tell, options.grace,
+            self._own_code.is_current,
+        )  # fmt: skip
         launcher.pool = self._pool
         self._pool.memory_limit = options.service.memory_limit
         if options.tracing:
@@ -67,6 +76,8 @@ class Supervisor:
             self._pool.results.lost = LostAttempts(options.tracing).tell
         self._refusals = Refusals(tell)
         self._idle = False
+        self._gone: StoreGone | None = None
+        """What has become of the store, once it is no longer ours to use."""
 
     def run(self) -> None:
         """Work until asked to stop, or until the work is done, and the realizers have left."""
@@ -76,6 +87,8 @@ class Supervisor:
                 self._step()
         finally:
             self._leave()
+        if self._gone is not None:
+            raise self._gone
 
     def _step(self) -> None:
         now = time.monotonic()
@@ -90,9 +103,12 @@ class Supervisor:
             self._stop_outdated(error)
             pause = 0.0
         except TryAgain as error:
-            if self._requests.forced and not isinstance(error, Busy):
-                raise  # waiting for room was ended by force; the next worker puts back what we hold
+            if self._is_given_up and not isinstance(error, Busy):
+                raise
             pause = self._refusals.pause(error)
+        except StoreError as error:
+            self._stop_gone(error)
+            pause = 0.0
         self._loop.wait(pause)
 
     def _join(self) -> None:
@@ -102,7 +118,8 @@ class Supervisor:
             os.getpid(), time.time(), options.realizers, options.taking(), options.notify
         )
         self._launcher.lock, worker = self._membership.lock, self._membership.worker
-        self._watch = repository.watch()
+        journal.reserve(self._launcher.lock, options.realizers + SPARE_RINGS + 1)
+        self._watch = repository.watch(guarded=True)
         holds = Holds(tell)
         self._jobs = KnownJobs(repository, worker, options, self._pool, tell)
         self._turns = Turns(repository, worker, options, self._pool, self._jobs, holds, tell)
@@ -110,6 +127,7 @@ class Supervisor:
             Parts(
                 repository, worker, options, self._requests, self._pool, self._turns, holds,
                 self._watch, self._loop, self._maintenance, after, self._is_done, tell,
+                self._own_code,
             )
         )  # fmt: skip
         # From here on, no other process's long write keeps this loop from its realizers.
@@ -120,8 +138,10 @@ class Supervisor:
 
     def _turn(self) -> None:
         """Settle, note what is running, and claim, in one transaction if there is a reason."""
-        self._jobs.learn()
         self._pool.reassign()
+        if self._gone is not None:
+            return
+        self._jobs.learn()
         if self._turns.is_due():
             self._turns.write()
             self._pool.send()
@@ -147,8 +167,9 @@ class Supervisor:
         if self._finished():
             return 0.0
         now = time.monotonic()
-        moments = [self._maintenance.due, self._pool.reported.due]
-        moments += [duty.due for duty in self._duties]
+        moments = [duty.due for duty in self._duties]
+        if self._gone is None:
+            moments += [self._maintenance.due, self._pool.reported.due]
         pauses = [moment - now for moment in moments if moment is not None]
         if self._turns.next_due is not None and self._turns.has_room:
             pauses.append(min(self._turns.next_due - time.time(), RECHECK_CLOCK_SECONDS))
@@ -158,9 +179,14 @@ class Supervisor:
 
     def _finished(self) -> bool:
         pool, left = self._pool, self._duties.are_left
-        return pool.stopping and not (
-            pool.processes or pool.busy or pool.results.settlements or left
-        )
+        is_owing = pool.results.settlements and self._gone is None
+        return pool.stopping and not (pool.processes or pool.busy or is_owing or left)
+
+    @property
+    def _is_given_up(self) -> bool:
+        """Whether what came back is to wait for room in the store no longer."""
+        is_over = self._duties.shutdown.is_over and not self._pool.processes
+        return is_over or self._requests.forced
 
     def _is_done(self) -> bool:
         """Whether the work is, and nothing is left to be written down."""
@@ -174,17 +200,34 @@ class Supervisor:
         self._maintenance.stop()
         self._requests.request(error.what, LATER)
 
+    def _stop_gone(self, error: StoreError) -> None:
+        """The store cannot be used any more: write nothing, and let what runs end."""
+        gone = error if isinstance(error, StoreGone) else StoreGone(str(error), DAMAGED)
+        self._gone, self._turns.deadline = gone, None
+        self._repository.abandon()
+        self._duties.leave_store()
+        self._requests.request(gone.what, gone.exit_code)
+
     def _leave(self) -> None:
         self._repository.patience = self._usual_patience
         self._pool.stopping = True
         self._pool.kill()
         self._pool.reassign()
+        if self._gone is not None or not self._has_left():
+            ring = self._options.realizers + SPARE_RINGS
+            keep_unwritten(self._membership.lock, ring, self._pool.results.settlements, self._tell)
+        self._duties.close(forced=self._requests.forced)
+        self._launcher.close()
+        self._loop.close()
+        self._watch.close()
+        self._tell(self._turns.totals.summary())
+
+    def _has_left(self) -> bool:
+        """Write the rest down, and leave the books; whether the store has taken that."""
         try:
             self._turns.write()
             self._repository.leave(self._membership, time.time())
         except StoreError as error:  # the next worker finds our lock free, and puts all back
             self._tell(StoreTroubled(str(error)))
-        self._duties.close(forced=self._requests.forced)
-        self._loop.close()
-        self._watch.close()
-        self._tell(self._turns.totals.summary())
+            return False
+        return True

@@ -6,12 +6,19 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from prokerja.verdicts import Completed, Failed, Parked, Postponed, Released
-from prokerja.worker_events import JobFailed, JobParked, JobPostponed, JobsSettled, WorkerStopped
+from prokerja.worker_events import (
+    JobCompleted,
+    JobFailed,
+    JobParked,
+    JobPostponed,
+    JobsSettled,
+    WorkerStopped,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from prokerja.model.claim import FailedAttempt
+    from prokerja.model.claim import Claimed, FailedAttempt
     from prokerja.verdicts import Settlement
     from prokerja.worker_events import Event
 
@@ -27,6 +34,12 @@ class Totals:
         self._names = names
         self._tell = tell
         self._totals: Counter[type] = Counter()
+        self._long: set[int] = set()
+        """The ids of jobs that run for a while."""
+
+    def began(self, started: Iterable[tuple[Claimed, float]]) -> None:
+        """These have been running for a while, or had been when they ended."""
+        self._long.update(job.id for job, _ in started)
 
     def record(
         self, settled: Sequence[Settlement], failed: Sequence[FailedAttempt], now: float
@@ -35,6 +48,8 @@ class Totals:
         counts = Counter(type(verdict) for _, _, verdict in settled)
         self._totals.update(counts)
         lost = 0
+        if self._long:
+            self._tell_of_long(settled)
         if counts[Parked] or counts[Postponed]:
             self._tell_of_open(settled, {attempt.id for attempt in failed})
         for attempt in failed:
@@ -44,6 +59,15 @@ class Totals:
             self._tell(JobFailed(attempt.id, name, attempt.number, attempt.error, again))
         if counts[Completed] or lost:
             self._tell(JobsSettled(counts[Completed], lost))
+
+    def _tell_of_long(self, settled: Sequence[Settlement]) -> None:
+        """Of those that have run for a while and have completed."""
+        for id, lane, verdict in settled:
+            if id in self._long:
+                self._long.discard(id)
+                if isinstance(verdict, Completed):
+                    seconds = verdict.finished_at - verdict.started_at
+                    self._tell(JobCompleted(id, self._names.get(lane, "?"), seconds))
 
     def _tell_of_open(self, settled: Sequence[Settlement], failed: set[int]) -> None:
         """Of attempts that are to go on, but for those that were not allowed to."""

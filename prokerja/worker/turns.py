@@ -66,16 +66,25 @@ class Turns:
         """Whether a job could be claimed."""
         return self._pool.has_room and self.left != 0 and not self._holds.is_holding
 
+    @property
+    def is_to_claim(self) -> bool:
+        """Whether there is room for jobs, and there may be some."""
+        due = self.next_due is not None and self.next_due <= time.time()
+        return self.has_room and (self.writes.woken or due)
+
+    def look_anew(self) -> None:
+        """Take a turn: no moment of which the store has told need be right."""
+        self.writes.woken, self.deadline = True, 0.0
+
     def is_due(self) -> bool:
         """Whether there is a reason for a turn."""
-        pool, results, now = self._pool, self._pool.results, time.time()
-        due = self.next_due is not None and self.next_due <= now
-        late = self.deadline is not None and self.deadline <= now
+        pool, results = self._pool, self._pool.results
+        late = self.deadline is not None and self.deadline <= time.time()
         return bool(
             results.settlements
             or results.started
             or late
-            or (self.has_room and (self.writes.woken or due))
+            or self.is_to_claim
             or pool.reported.is_due(time.monotonic())
         )
 
@@ -105,6 +114,7 @@ class Turns:
         settled = [*itertools.chain(*results.settlements.values())]
         if self.left is not None:  # what came back does not count as done
             self.left += sum(type(verdict) is Released for _, _, verdict in settled)
+        self.totals.began(results.started)
         self.totals.record(settled, turn.failed, now)
         if self.preflight is not None and want is not None:
             self.preflight.ended(time.monotonic())
@@ -114,7 +124,8 @@ class Turns:
         pool.reported.written(turn.lost, time.monotonic())
 
     def _want(self) -> Want:
-        names, traced = self._jobs.names, bool(self._options.tracing)
+        lacking, traced = self._pool.code.choose(self._pool.processes), bool(self._options.tracing)
+        names = self._jobs.names - lacking
         assign: Assign = self._assign
         if self.preflight is not None:
             names, assign = names - self.preflight.avoided, self.preflight.guard(assign)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from prokerja import repository, signal_masks
 from prokerja.catalog.trust import refuse_foreign
-from prokerja.errors import BadOption, CatalogError
+from prokerja.errors import BadOption, CatalogError, StoreGone
 from prokerja.job import file_of, home_of
 from prokerja.settings import UNREACHABLE, Settings, settings
 from prokerja.terms import WEIGHT
@@ -121,6 +121,9 @@ class Worker:
             listeners = self._listeners()
             try:
                 Supervisor(store, options, requests, pump, maintenance, tell).run()
+            except StoreGone:
+                self._queue.repository.abandon()
+                raise
             finally:
                 if listeners:
                     from prokerja.listening import stop_all

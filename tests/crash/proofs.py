@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from tests.crash import (
     batches,
+    clocks,
     contention,
     fuzz,
     hostile,
@@ -46,5 +47,6 @@ PROOFS: dict[str, Proof] = {
     "villains": Proof("no realizer brings its supervisor down", villains.prove),
     "upgrades": Proof("every schema opens; old programs let go of newer ones", upgrade.prove),
     "soak": Proof("a week of everything at once leaves each job as it says it should", soak.prove),
+    "clocks": Proof("a clock that is set loses no job and runs none before its time", clocks.prove),
     "contention": Proof("everybody at once meets no error", contention.prove),
 }

@@ -108,6 +108,11 @@ class Home:
         """Have all that is started from here on find these variables."""
         self.environment.update(variables)
 
+    def customize(self, place: Path) -> None:
+        """Have all that is started from here on run the `sitecustomize.py` of a directory."""
+        before = self.environment.get("PYTHONPATH")
+        self.environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(place), before)))
+
     def elsewhere(self) -> None:
         """Have all that is started from here on do without what only Linux has."""
         self._reapers = False
@@ -115,7 +120,7 @@ class Home:
         place.mkdir()
         first = "import psutil, subprocess, sys\n"  # these are built for the real system
         (place / "sitecustomize.py").write_text(f"{first}sys.platform = 'darwin'\n")
-        self.environment["PYTHONPATH"] = str(place)
+        self.customize(place)
 
     # The program, as a user calls it
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import sys
 import time
 from _thread import RLock  # `threading` imports more than a command needs
 from functools import cached_property
@@ -28,6 +29,8 @@ MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.0003, 0.002
 OVERDUE_SECONDS, HOPELESS_SECONDS = 0.02, 0.5
 """Seconds of waiting between which a write asks more often."""
 BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_abandoned: list[sqlite3.Connection] = []
+"""Connections that are never to be closed."""
 PASSING = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM, *BUSY}
 
 
@@ -139,6 +142,14 @@ class Database:
 
     def close(self) -> None:
         self.connection.close()
+
+    def abandon(self) -> None:
+        """Close it without the last one's duties: the log of that name may be another's by now."""
+        if sys.version_info >= (3, 12):
+            self.connection.setconfig(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, True)
+            self.connection.close()
+        else:
+            _abandoned.append(self.connection)
 
 
 class Transaction:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from prokerja.repository.sqlite.fresh_starts import FreshStarts
     from prokerja.repository.sqlite.history import History
     from prokerja.repository.sqlite.hooks import Hooks
+    from prokerja.repository.sqlite.open_files import OpenFiles
     from prokerja.repository.sqlite.purging import Purging
     from prokerja.repository.sqlite.queue_rules import QueueRules
     from prokerja.repository.sqlite.retention import Retention
@@ -53,6 +54,13 @@ class Nouns:
         self.refuse_newer = self.database.meet_newer
         self.maintain = self.database.shorten_log
         self.close = self.database.close
+
+    @cached_property
+    def files(self) -> OpenFiles:
+        """What is open, as it was when this was first asked for."""
+        from prokerja.repository.sqlite.open_files import OpenFiles
+
+        return OpenFiles(self.path if self.is_shared else "")
 
     @cached_property
     def catalog(self) -> Catalog:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from prokerja.errors import StoreError
 from prokerja.model.claim import Requests
 from prokerja.model.declaration import Status
 from prokerja.repository.sqlite.answers import Answers
@@ -111,6 +113,12 @@ class SQLiteRepository(Answers):
         more_at = self.retention.purge_old(keep, now, seconds)
         return now if self.folding.fold(now, seconds) else more_at
 
+    def clock_put_back(self, before: float, now: float) -> bool:
+        """See the protocol."""
+        from prokerja.repository.sqlite.clock import Clock
+
+        return Clock(self.database).put_back(before, now)
+
     def pause_queue(
         self, queue: str, now: float, by: str, why: str | None, until: float | None
     ) -> tuple[QueueRule, QueueRule | None]:
@@ -143,7 +151,13 @@ class SQLiteRepository(Answers):
         self.database.durable(False)
         with self.database.reading():
             self.claims.notices.load(wanted=bool(rules))
-        return self.registry.register(pid, now, realizers, taking, rules)
+        membership = self.registry.register(pid, now, realizers, taking, rules)
+        if self.is_shared:
+            from prokerja.repository.sqlite.open_files import OpenFiles
+
+            self.files = OpenFiles(self.path, [self.registry.lock_path(membership.worker)])
+            self.files.check_header()
+        return membership
 
     def learn(self, worker: int, names: Sequence[str], told: Collection[str] = ()) -> None:
         """See the protocol."""
@@ -161,6 +175,7 @@ class SQLiteRepository(Answers):
         reported: Reported | None = None,
     ) -> Turn:
         """See the protocol."""
+        self.files.check_often(now)
         turn = self.claims.turn
         if reported is None or not reported.steps:
             return turn(worker, settlements, started, want, now, reported, leaving=leaving)
@@ -170,6 +185,12 @@ class SQLiteRepository(Answers):
     def note(self, worker: int, notes: Sequence[WorkerNote]) -> None:
         """See the protocol."""
         self.registry.set_notes(worker, notes)
+
+    def code_changed(
+        self, worker: int, files: Sequence[str], error: str | None, now: float
+    ) -> None:
+        """See the protocol."""
+        self.registry.add_code_change(worker, files, error, now)
 
     def usual_peak(self, name: str) -> int | None:
         """See the protocol."""
@@ -190,6 +211,21 @@ class SQLiteRepository(Answers):
         """See the protocol."""
         self.registry.unregister(membership, now)
 
+    def refuse_gone(self, worker: int | None = None) -> None:
+        """See the protocol."""
+        self.files.check()
+        if worker is not None:
+            self.files.check_header()
+            with self.database.reading():
+                self.registry.refuse_unknown(worker)
+
+    def abandon(self) -> None:
+        """See the protocol."""
+        if self.files.has_lost_log():
+            with suppress(StoreError):
+                self.database.shorten_log()
+        self.close = self.database.abandon
+
     def workers(self) -> list[WorkerRow]:
         """See the protocol."""
         with self.database.reading():
@@ -202,7 +238,7 @@ class SQLiteRepository(Answers):
     def journals(self, worker: int) -> tuple[str, int]:
         """See the protocol."""
         with self.database.reading():
-            return self.registry.lock_path(worker), self.registry.realizers(worker)
+            return self.registry.lock_path(worker), self.registry.rings(worker)
 
     def recover(self, workers: Sequence[int], ended: Journalled, now: float) -> list[Recovered]:
         """See the protocol."""
@@ -229,8 +265,9 @@ class SQLiteRepository(Answers):
         """See the protocol."""
         self.catalog.record(directory, read, gone, specs)
 
-    def watch(self) -> Watch:
+    def watch(self, *, guarded: bool = False) -> Watch:
         """See the protocol."""
         from prokerja.repository.sqlite.watch import Watch
 
-        return Watch(self.path, self.database.on_commit)
+        names = self.files.names if guarded else ()
+        return Watch(self.path, self.database.on_commit, names)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.1
 """Between looks where nothing can wake us."""
+CHANGED = 0x4 | 0x400 | 0x800
+"""IN_ATTRIB, which a file has also when a name of it goes, IN_DELETE_SELF and IN_MOVE_SELF."""
 
 
 class Watch:
@@ -29,14 +31,24 @@ class Watch:
     seconds.
     """
 
-    def __init__(self, path: str, on_commit: list[Callable[[], None]] | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        on_commit: list[Callable[[], None]] | None = None,
+        guarded: Iterable[str] = (),
+    ) -> None:
+        """`guarded` are files of which it also tells when they go, or change."""
         self._on_commit = on_commit if on_commit is not None else []
         self._locks: dict[int, str] = {}
+        self._database = -1
+        """The descriptor of the watch on the database itself, if that is guarded."""
         self._inotify: INotify | None = None
         self._pipe: tuple[int, int] | None = None
         self.pace: float | None = None
         self.shortage = ""
         """Why it cannot see all, if the system is short of something; a waiter looks again."""
+        self.sees_files = False
+        self.suspects = False
         if not is_path(path):
             self._pipe = os.pipe()
             for end in self._pipe:
@@ -46,6 +58,8 @@ class Watch:
             self._watch(f"{path}-wal")
         else:
             self.pace = POLL_SECONDS
+        if self._inotify is not None and guarded:
+            self._guard(self._inotify, path, guarded)
 
     def fileno(self) -> int:
         """What to select on, or -1."""
@@ -89,6 +103,9 @@ class Watch:
         let_go = bool(self.shortage)
         while events := self._inotify.read(timeout=0):
             let_go = let_go or any(event.wd in self._locks for event in events)
+            self.suspects = self.suspects or any(
+                event.mask & CHANGED or event.wd == self._database for event in events
+            )
         return let_go
 
     def wait(self, timeout: float) -> None:
@@ -111,6 +128,17 @@ class Watch:
             else:
                 self._inotify = inotify
                 undo.pop_all()
+
+    def _guard(self, inotify: INotify, path: str, names: Iterable[str]) -> None:
+        from inotify_simple import flags
+
+        with contextlib.suppress(OSError):  # short of watches, or a file is gone already
+            for name in names:
+                watched = inotify.add_watch(name, CHANGED | flags.MODIFY)
+                if name == path:
+                    self._database = watched
+            inotify.add_watch(os.path.dirname(path), CHANGED)
+            self.sees_files = True
 
     def close(self) -> None:
         """Watch no more."""

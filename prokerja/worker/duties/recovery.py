@@ -107,7 +107,7 @@ class Recovery:
         self._on_recovered()
 
     def _journalled(self, worker: int) -> dict[Claim, Ended]:
-        """What a dead worker's realizers have written down, but for what none could."""
+        """What a dead worker and its realizers have written down, but for what none could."""
         path, rings = self._repository.journals(worker)
-        ended = journal.read_all(path, rings)
+        ended = journal.read_all(path, rings + 1)
         return {claim: end for claim, end in ended.items() if from_journal(end) is not None}

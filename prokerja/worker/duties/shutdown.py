@@ -37,6 +37,8 @@ class Shutdown:
         self._told = Urgency.NONE
         """The request that was last told of."""
         self._grace_ends: float | None = None
+        self.is_over = False
+        """Whether the grace time has passed."""
 
     @property
     def due(self) -> float | None:
@@ -58,7 +60,7 @@ class Shutdown:
         if requests.forced:
             pool.kill()
         elif self._grace_ends is not None and now >= self._grace_ends:
-            self._grace_ends = None
+            self._grace_ends, self.is_over = None, True
             pool.terminate()
 
     def _take_note(self, now: float) -> None:

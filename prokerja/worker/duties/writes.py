@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from prokerja.repository.verbs import Watch
+    from prokerja.worker.duties.file_check import FileCheck
     from prokerja.worker.duties.recovery import Recovery
     from prokerja.worker.duties.requests import RequestCheck
     from prokerja.worker.duties.upgrade import UpgradeCheck
@@ -28,6 +29,7 @@ class Writes:
         recovery: Recovery,
         upgrade: UpgradeCheck,
         requests: RequestCheck,
+        files: FileCheck,
         tell: Callable[[Event], None],
         jitter: float = 0.0,
     ) -> None:
@@ -40,6 +42,7 @@ class Writes:
         self._recovery = recovery
         self._upgrade = upgrade
         self._requests = requests
+        self._files = files
         self._tell = tell
         self._reported = ""
         """The shortage last reported."""
@@ -92,3 +95,4 @@ class Writes:
         self._recovery.on_write(now)
         self._upgrade.on_write(now)
         self._requests.on_write(now)
+        self._files.on_write()

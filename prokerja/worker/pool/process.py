@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from prokerja.verdicts import Ended
     from prokerja.worker.output.pump import Pump
     from prokerja.worker.wire.journal import Claim
+    from prokerja.worker.wire.messages import Loaded
 
 Run = tuple[int, "Claimed", float]
 """A running job: its sequence number, the job, and when it began."""
@@ -54,6 +55,13 @@ class RealizerProcess:
     Raises OSError if the system has no room for it, and leaves nothing behind then.
     """
 
+    loaded: Loaded | None = None
+    """What it has loaded, once it is ready; its files, until now."""
+    lacks: frozenset[str] = frozenset()
+    """Names of jobs that others have, and that it could not load."""
+    spare = False
+    """Whether it is one more than there are places, and takes no jobs."""
+
     def __init__(
         self,
         jobs: str,
@@ -69,14 +77,15 @@ class RealizerProcess:
         self._descriptors = descriptors = Descriptors(pump.add, service.concurrency)
         self.page = descriptors.page
         self.channel = Channel(descriptors.line, Report)
-        self._pump = pump
+        self._pump, self._titles = pump, service.titles
         launch = Launch(
             channel=descriptors.channel, page=self.page.descriptor, alive=descriptors.alive,
             requests=descriptors.requests, mark=descriptors.tap.mark, lock=lock, ring=ring,
             jobs=portable(jobs), classes=list(classes),
             path=[portable(os.path.abspath(entry)) for entry in sys.path], tracing=tracing,
-            nice=service.nice, memory_limit=service.memory_limit,
+            nice=service.nice, memory_limit=service.memory_limit, titles=service.titles,
             concurrency=service.concurrency,
+            watch=service.watch and bool(jobs or classes),
         )  # fmt: skip
         with contextlib.ExitStack() as undo:
             undo.callback(descriptors.close)
@@ -122,7 +131,7 @@ class RealizerProcess:
         self.stamps: dict[str, str] = {}
         """Of the job files that it has loaded."""
         self.outdated = False
-        """Whether it has turned out to lack what a later realizer may have loaded."""
+        """Whether another has newer code, or it lacks what a later realizer may have loaded."""
         self.silent_since: float | None = None
         """When it was first seen to have jobs and to run none, since it last spoke."""
         self._long = 0
@@ -136,6 +145,11 @@ class RealizerProcess:
     def jobs(self) -> dict[int, Claimed]:
         """What it was sent and has not reported, by sequence number."""
         return self.in_flight.jobs
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """The user's files that it has loaded until now, and their stamps."""
+        return self.loaded.files if self.loaded is not None else {}
 
     def is_silent(self, now: float) -> bool:
         """Whether it has had jobs for a while, runs none, and does not say why."""
@@ -151,6 +165,8 @@ class RealizerProcess:
         if not self.ready or self._revoked or self.is_held_up() or self.kill_at is not None:
             return False
         if self.in_flight.is_exhausted or self.spoiled or self.outdated or self.suspension.is_on:
+            return False
+        if self.spare:
             return False
         return self.in_flight.has_room
 
@@ -211,6 +227,14 @@ class RealizerProcess:
         sequence, _, _ = self.current()
         if sequence == self._long and next(iter(self.jobs), sequence) < sequence:
             self._poke()
+
+    def show_title(self, run: Run, name: str) -> None:
+        """Have it tell in its title, if it has one, that it runs this job, which has this name."""
+        if self._titles:
+            sequence, job, _ = run
+            others = len(self.running()) - 1
+            more = f" and {others:,} more" if others > 0 else ""
+            self._poke(f"\n{sequence} {name} {job.id}{more}\n".encode())
 
     def confirm_step(self) -> None:
         """Tell it that one more of its steps, in the order in which they came, is on the disk."""
@@ -374,10 +398,10 @@ class RealizerProcess:
             self.check_at = None
         return jobs
 
-    def _poke(self) -> None:
+    def _poke(self, request: bytes = b".") -> None:
         """Have it look up, unless it is yet to look up for the last time."""
         with contextlib.suppress(BrokenPipeError, BlockingIOError):
-            os.write(self._descriptors.request, b".")
+            os.write(self._descriptors.request, request)
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process.returncode is None:

@@ -35,8 +35,11 @@ class Coroutines:
     It is asyncio's own: uvloop takes longer to begin and to stop than a short job.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tell_left: Callable[[list[str]], None]) -> None:
+        """`tell_left` is called with the names of tasks that the running job has left."""
         import asyncio
+
+        self._tell_left = tell_left
 
         self._asyncio = asyncio
         self._runner: asyncio.Runner | None = None
@@ -67,6 +70,8 @@ class Coroutines:
             return loop.run_until_complete(self._asyncio.Task(coroutine, loop=loop))
         finally:
             if self._tasks or threading.active_count() > threads:
+                if left := [task.get_name() for task in self._tasks if not task.done()]:
+                    self._tell_left(left)
                 self.close()
                 self._tasks.clear()
 

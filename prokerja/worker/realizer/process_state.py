@@ -17,7 +17,10 @@ import sys
 import warnings
 from contextlib import suppress
 from functools import partial, wraps
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from prokerja.worker.realizer.leftovers import Leftovers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,17 +29,21 @@ EVENTS = frozenset(
     ("import", "os.chdir", "os.putenv", "os.unsetenv", "resource.setrlimit", "resource.prlimit")
 )
 """Audit events of changes, and of an import, which may make any."""
+STARTS = frozenset(("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system"))
+"""Those of a process that starts."""
 FUNCTIONS = {
     "faulthandler": ("dump_traceback_later",),
     "gc": ("enable", "disable"),
     "locale": ("setlocale",),
     "logging": ("disable",),
     "logging.Logger": ("addHandler", "removeHandler", "setLevel"),
+    "multiprocessing.process.BaseProcess": ("start",),
     "os": ("chroot", "nice", "sched_setaffinity", "setegid", "seteuid", "setgid", "setgroups",
            "setpriority", "setuid", "umask"),
     "signal": ("alarm", "pthread_sigmask", "set_wakeup_fd", "setitimer", "signal"),
     "socket": ("setdefaulttimeout",),
     "sys": ("setprofile", "setrecursionlimit", "settrace"),
+    "threading.Thread": ("start",),
     "time": ("tzset",),
     "warnings": ("filterwarnings", "resetwarnings", "simplefilter"),
 }  # fmt: skip
@@ -67,6 +74,7 @@ class ProcessState:
         self._overheard: set[str] = set()
         self._saved = [(part, part.read()) for part in _parts()]
         self._overhear_calls()
+        self.leftovers = Leftovers()
         sys.addaudithook(self._on_event)
 
     def restore(self) -> list[str]:
@@ -100,6 +108,8 @@ class ProcessState:
             self.touched = True
             if event in ("os.putenv", "os.unsetenv"):
                 self._variables.add(given[0])
+        elif event in STARTS:
+            self.touched = self.leftovers.has_started = True
 
     def _overhear_calls(self) -> None:
         """Put ourselves before the functions of modules that have been imported since."""
@@ -107,7 +117,7 @@ class ProcessState:
             module, _, inside = place.partition(".")
             if found := sys.modules.get(module):
                 self._overheard.add(place)
-                owner = getattr(found, inside) if inside else found
+                owner = attrgetter(inside)(found) if inside else found
                 for name in FUNCTIONS[place]:
                     if function := getattr(owner, name, None):
                         setattr(owner, name, self._overhearing(function))

@@ -54,7 +54,9 @@ class ProgressReports:
     def _wake(self) -> None:
         with self._starting:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, daemon=True)
+                self._thread = threading.Thread(
+                    target=self._run, name="prokerja-progress", daemon=True
+                )
                 self._thread.start()
         self._asked.set()
 

@@ -22,6 +22,7 @@ from prokerja.verdicts import Completed, Ended, Failed
 from prokerja.worker.realizer.coroutines import Coroutines, is_async
 from prokerja.worker.realizer.costs import Costs
 from prokerja.worker.realizer.interruption import Interrupted, Interruption
+from prokerja.worker.realizer.leftovers import counted, leave_without_threads
 from prokerja.worker.realizer.misfit import refusal
 from prokerja.worker.realizer.outbox import Outbox
 from prokerja.worker.realizer.outcome import (
@@ -51,7 +52,9 @@ if TYPE_CHECKING:
     from prokerja.model.declaration import Declaration
     from prokerja.spec import JobSpec
     from prokerja.worker.output.capture import OutputCapture
+    from prokerja.worker.realizer.loaded_files import LoadedFiles
     from prokerja.worker.realizer.outcome import FollowUp
+    from prokerja.worker.realizer.titles import Titles
     from prokerja.worker.wire.channel import Channel
     from prokerja.worker.wire.journal import Journal
     from prokerja.worker.wire.messages import Batch
@@ -66,6 +69,7 @@ LONG_JOB_NS = 5_000_000
 """Of a job after which it is looked at what it has changed in this process."""
 QUICK_JOB_NS = 200_000
 """A job slower than this may start processes, so it is announced beforehand."""
+MAX_REQUESTS_BYTES = 2**12
 LARGE_BYTES = 2**16
 """A result, or follow-ups, of more than this are reported by themselves: frames stay small."""
 
@@ -109,7 +113,7 @@ class Realizer:
         )
         self._perform = self._performer.perform
         has_async = any(map(is_async, classes.values()))
-        self._coroutines = Coroutines() if has_async else None
+        self._coroutines = Coroutines(self._tell_tasks) if has_async else None
         self._encode: Callable[[Any], str | None] = encode_result
         if self._coroutines is not None:
             self._encode = self._coroutines.encode
@@ -122,11 +126,15 @@ class Realizer:
         self._epoch = 0.0
         self._name = ""
         """Of the last job that was run."""
+        self.titles: Titles | None = None
+        """What shows in its title which long job it runs, if it has one."""
         self._spoiled = False
         """Whether it was changed for good, so that it has to be replaced."""
+        self.files: LoadedFiles | None = None
+        """Knows which files have been loaded, if anybody wants to hear of it."""
 
     def run(self, requests: int) -> None:
-        """Work until the supervisor hangs up; each byte of `requests` asks for a report."""
+        """Work until the supervisor hangs up; what comes in `requests` asks for a report."""
         self._prepare(requests)
         while self._read(wait=not self._jobs):
             self._run_jobs()
@@ -141,19 +149,28 @@ class Realizer:
     def _run_jobs(self) -> None:
         """Run what there is for a while, and tell what came of it."""
         # Monotonic time orders what happens here; this turns it into the time of day.
-        self._epoch = time.time() - time.monotonic()
+        began = time.time()
+        self._epoch = began - time.monotonic()
         try:
             self._work()
         except Interrupted:  # a moment before or after the job itself
             self._interruption.die()
         self._outbox.send()
         self._restore(self._name)
+        self._note_files(began)
         self._outbox.send()
+
+    def _note_files(self, since: float) -> None:
+        """Have those told of that have been loaded since then."""
+        if self.files is not None and (new := self.files.new(since)):
+            self._outbox.report.files.update(new)
 
     def _finish(self) -> None:
         self._flush()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         self._channel.socket.detach()  # closed by this process's end, and not before
+        if self._state.leftovers.has_threads:
+            leave_without_threads()
 
     def _flush(self) -> None:
         """Before the process ends: nothing is to be lost with it."""
@@ -281,10 +298,38 @@ class Realizer:
 
     def _restore(self, name: str) -> None:
         """Put back what this job has changed in this process, or have it replaced."""
-        if not self._spoiled and (lost := self._state.restore()):
-            self._spoiled = True
-            self._outbox.report.spoiled = (name, ", ".join(lost))
-            self._drop_all()
+        if self.titles is not None:
+            self.titles.clear()
+        if self._spoiled:
+            return
+        if self._has_leftovers():
+            self._end_leftovers(name)
+        elif lost := self._state.restore():
+            self._spoil(name, ", ".join(lost))
+
+    def _has_leftovers(self) -> bool:
+        return self._state.leftovers.is_there()
+
+    def _end_leftovers(self, name: str) -> None:
+        """End what this job has left, once it has been reported what came of it."""
+        self._outbox.send()
+        left = self._state.leftovers.end()
+        self._outbox.report.left += [(name, *one) for one in left]
+        lost = self._state.restore()
+        if lost or self._state.leftovers.has_threads:
+            self._spoil(name, ", ".join(lost))
+
+    def _tell_tasks(self, names: list[str]) -> None:
+        """The running job has left these tasks, which are being cancelled."""
+        job = type(self._running.job)
+        name = next(name for name, cls in self._classes.items() if cls is job)
+        self._outbox.report.left.append((name, counted("task", names), False))
+
+    def _spoil(self, name: str, what: str) -> None:
+        """Run nothing more here; `what` has been lost, if no more has to be told of that."""
+        self._spoiled = True
+        self._outbox.report.spoiled = (name, what)
+        self._drop_all()
 
     def _drop_all(self) -> None:
         """Give back what may not be run in this process any more."""
@@ -303,9 +348,11 @@ class Realizer:
 
     def _report_on_request(self, requests: int) -> None:
         """Report what has ended while the running job goes on: the supervisor asks for it."""
-        while os.read(requests, 64):
+        while asked := os.read(requests, MAX_REQUESTS_BYTES):
             self._steps.wake()
             self._outbox.send_reportable()
+            if self.titles is not None:
+                self.titles.take(asked)
 
 
 def are_large(declared: tuple[Declaration, ...]) -> bool:

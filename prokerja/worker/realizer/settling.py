@@ -19,6 +19,7 @@ from prokerja.worker.realizer.attempts import (
     identity,
 )
 from prokerja.worker.realizer.coroutines import loop_factory
+from prokerja.worker.realizer.leftovers import counted
 from prokerja.worker.realizer.misfit import refusal
 from prokerja.worker.realizer.outcome import cut_result, encode_result, unfinished
 from prokerja.worker.realizer.performing import names_of_hooks
@@ -149,8 +150,8 @@ class SettlingRealizer(Realizer):
         if hooks is not None and attempt.performer is not None:
             ended = attempt.performer.end(attempt.claim, attempt.name, hooks, ended, times)
         self._interruption.exit_if_forked()
-        for part in tuple(attempt.parts):
-            part.cancel()
+        if attempt.parts:
+            self._end_parts(attempt)
         self._output.end_voice(attempt)
         now = time.monotonic_ns()
         if unfit is not None:
@@ -159,6 +160,9 @@ class SettlingRealizer(Realizer):
             self._note(attempt, ended, times, now)
         if self._state.touched:
             self._restore(attempt.name)
+        if self.files is not None and self.files.may_be_new:
+            began = min(one.began for one in (attempt, *self.in_flight.values()))
+            self._note_files(self._epoch + began / 1e9)
         if now - attempt.began > QUICK_JOB_NS:
             self._slow.add(attempt.name)
         else:
@@ -167,6 +171,19 @@ class SettlingRealizer(Realizer):
         self._page.leave(attempt.slot)
         self._free.append(attempt.slot)
         self._go_on()
+
+    def _has_leftovers(self) -> bool:
+        """Only where no other job could have started what is there."""
+        return not self.in_flight and super()._has_leftovers()
+
+    def _end_parts(self, attempt: Attempt) -> None:
+        """Cancel the tasks that it has left."""
+        left = [part for part in attempt.parts if not part.done()]
+        for part in left:
+            part.cancel()
+        if left and not attempt.is_cut:
+            names = [part.get_name() for part in left]
+            self._outbox.report.left.append((attempt.name, counted("task", names), False))
 
     def _note(self, attempt: Attempt, ended: Ended, times: tuple[float, float], now: int) -> None:
         """Write it down, and keep it to be reported."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from prokerja.worker.realizer.event_loop import is_of_loop
 from prokerja.worker.realizer.interruption import Interrupted, Interruption
+from prokerja.worker.realizer.leftovers import OURS
 from prokerja.worker.wire.shared_page import LAST, RUNNING
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 class ContextExecutor(ThreadPoolExecutor):
     """Its threads know whose they are, as those of `asyncio.to_thread` do."""
+
+    def __init__(self) -> None:
+        super().__init__(thread_name_prefix=f"{OURS}async")
 
     def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
         return super().submit(copy_context().run, function, *args, **kwargs)

@@ -4,10 +4,13 @@ Results reach the store within about 20 ms, and a kill -9 would take with it wha
 a realizer writes how each job ended to a ring of its own. Its supervisor, or another worker that
 finds it dead, reads them there and settles those jobs instead of repeating them.
 
+A worker that leaves while the store cannot be written to leaves there, too, in the ring behind
+those of its realizers, what it could not write.
+
 It is for processes that die, not for machines: nothing here is synced. It is a favour, not a
-promise: there is none without a file, on a full disk, or for a result that is larger than a ring,
-and a ring keeps the newest. Entries are never trusted: one settles nothing but what the claim it
-names still holds.
+promise: there is none without a file, or for a result that is larger than a ring, and a ring keeps
+the newest, on a full disk no more than it has room for already. Entries are never trusted: one
+settles nothing but what the claim it names still holds.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import os
 import struct
+import sys
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -27,6 +31,8 @@ if TYPE_CHECKING:
 
 RING_BYTES = 2**18
 """For each realizer: several times what one has in flight, unless results are long."""
+RESERVED_BYTES = 2**14
+"""Of each ring, the disk holds from the start on, for when it is full."""
 MARK = b"note"
 _HEADER = struct.Struct("<4sII")
 """The mark, and length and checksum of what follows: old entries lie torn between new ones."""
@@ -64,11 +70,19 @@ class Journal:
             return
         if self._at + len(frame) > RING_BYTES:
             self._at = 0
-        try:
-            os.pwrite(self._descriptor, frame, self._start + self._at)
-        except OSError:
-            return
-        self._at += len(frame)
+        for at in (self._at, 0):  # on a full disk there is room where something stands already
+            with contextlib.suppress(OSError):
+                if os.pwrite(self._descriptor, frame, self._start + at) == len(frame):
+                    self._at = at + len(frame)
+                    return
+
+
+def reserve(descriptor: int, rings: int) -> None:
+    """Have the disk keep some room for the first `rings` rings, if it has any."""
+    if sys.platform == "linux" and descriptor >= 0:
+        with contextlib.suppress(OSError):
+            for ring in range(rings):
+                os.posix_fallocate(descriptor, ring * RING_BYTES, RESERVED_BYTES)
 
 
 def read(descriptor: int, ring: int) -> dict[Claim, Ended]:

@@ -31,7 +31,7 @@ class Launch(Struct):
     alive: int
     """Closed at the other end when the supervisor dies."""
     requests: int
-    """Each byte asks for a report."""
+    """Whatever comes there asks for a report; a line with a job's number and a text, to show it."""
     mark: str
     """What it announces in its output who speaks with."""
     lock: int
@@ -46,12 +46,16 @@ class Launch(Struct):
     """Where the supervisor imports from."""
     tracing: str = ""
     """The seed of the ids of attempts' spans; empty if they have none."""
+    titles: bool = False
+    """Whether its title is to say what it runs."""
     concurrency: int = 1
     """How many async jobs it may run at once."""
     nice: int = 0
     """What it adds to its niceness."""
     memory_limit: int | None = None
     """How large it may be before a job, in bytes; None for no limit."""
+    watch: bool = False
+    """Whether it is to tell which files it has loaded."""
 
     @property
     def own(self) -> tuple[int, ...]:
@@ -103,7 +107,11 @@ class Report(Struct, array_like=True, omit_defaults=True):
     hook_errors: list[tuple[int, str, str, str]] = []
     """The declaration's id, the job's name, the hook's, and what went wrong in it."""
     spoiled: tuple[str, str] | None = None
-    """The job that has changed its process for good, and what: it drops what it was sent."""
+    """The job that has changed its process for good, and what: it drops what it was sent.
+
+    Nothing if that is in `left`."""
+    left: list[tuple[str, str, bool]] = []
+    """What jobs have left running: the job's name, what, and whether it still runs."""
     steps: list[tuple[int, str, str]] = []
     """Steps that its jobs have done: by sequence number, the name, the value as JSON."""
     progress: list[tuple[int, Told]] = []
@@ -114,6 +122,8 @@ class Report(Struct, array_like=True, omit_defaults=True):
     """What jobs have used, by sequence number: their peaks, and seconds of processor time."""
     outgrown: tuple[str, Bytes] | None = None
     """The job after which it is larger than it may be, and how large: it drops what it was sent."""
+    files: dict[str, str] = {}
+    """The user's files that its jobs have had imported, and their stamps."""
 
 
 class Loaded(Struct, array_like=True):
@@ -131,3 +141,5 @@ class Loaded(Struct, array_like=True):
     """How large it is, if there is a limit to that."""
     asynchronous: list[str] = []
     """Names of the jobs of which it runs several at once."""
+    files: dict[str, str] = {}
+    """The user's files that it has loaded, whole or not, and their stamps (see `file_stamps`)."""
