@@ -362,19 +362,22 @@ def test_a_worker_whose_own_package_changes_finishes_and_leaves(home: Home) -> N
     assert changes(home) == [(["job.py"], None)]
 
 
-def test_an_old_worker_starts_no_realizer_of_a_new_package(home: Home) -> None:
-    package = own_copy(home)
-    worker = home.worker("--no-watch").ready()
+@pytest.mark.parametrize("is_killed", [True, False])
+def test_an_old_worker_starts_no_realizer_of_a_new_package(home: Home, *, is_killed: bool) -> None:
+    package, trace = own_copy(home), home.path / "started"
+    worker = home.worker("--no-watch", "--realizer-jobs", "1").ready()
     slow = which(home, slow=True)
     wait_until(home.ledger)
-    trace = home.path / "started"
     start = f"def start(given): open({str(trace)!r}, 'w')\n"
     (package / "worker" / "realizer" / "start.py").write_text(start)
-    [realizer] = worker.realizers()
-    realizer.kill()
+    if is_killed:
+        [realizer] = worker.realizers()
+        realizer.kill()
+    home.open("gate")
     assert worker.end() == NEW_CODE
     job = home.job(slow)
-    assert (job["status"], job["attempts"]) == ("pending", 0)
+    assert job["status"] == ("pending" if is_killed else "completed")
+    assert job["attempts"] == (0 if is_killed else 1)
     assert not trace.exists()
 
 
@@ -466,3 +469,13 @@ def test_where_no_watch_is_left_one_looks_for_changes_and_says_so(
     watch.watch("jobs", [str(home.db)], [])
     assert watch.pace is None
     watch.close()
+
+
+def test_async_jobs_tell_of_what_they_import_as_well(home: Home) -> None:
+    source = WHICH.replace("Which", "Async").replace("def handle", "async def handle")
+    home.write("which.py", source)
+    worker = home.worker("--concurrency", "2").ready()
+    assert home.wait(home.declare_job("async"))["result"] == FIRST
+    replace(home.path / "late.py", "late 1", "late 2")
+    news(worker)
+    assert home.wait(home.declare_job("async"))["result"][3] == "late 2"

@@ -1195,7 +1195,7 @@ MUTATIONS = (
              "if not self.lost(loaded) or self._accepted is None or not self._whole():", "if True:",
              "test_reload.py -k meanwhile"),
     Mutation("no candidate runs jobs beside all others", f"{POOL}renewal.py",
-             "self.waiting[: self.free_places]", "self.waiting",
+             "            candidate.spare = True", "            candidate.spare = False",
              "test_reload.py -k more_jobs_at_once"),
     Mutation("journals of candidates are read", f"{SQLITE}workers.py",
              "return row[0] + SPARE_RINGS if row else 0", "return row[0] if row else 0",
