@@ -9,6 +9,8 @@ from typing import Any
 from prokerja import events, sizes
 from prokerja.times import human, iso
 
+MAX_FILES = 3
+"""How many are named."""
 MOMENTS = ("at", "retry_at", "due_at", "until")
 
 
@@ -89,6 +91,13 @@ def _(event: events.WorkerStarted) -> str:
 @in_words.register
 def _(event: events.WorkerStopped) -> str:
     return f"worker {event.worker}{' died' if event.died else ''}"
+
+
+@in_words.register
+def _(event: events.CodeChanged) -> str:
+    more = f" and {len(event.files) - MAX_FILES} more" if len(event.files) > MAX_FILES else ""
+    error = f", does not load: {event.error}" if event.error else ""
+    return f"worker {event.worker}: {', '.join(event.files[:MAX_FILES])}{more}{error}"
 
 
 @in_words.register

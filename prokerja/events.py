@@ -182,6 +182,20 @@ class WorkerStopped(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CodeChanged(Event):
+    """Code has changed that a worker has loaded.
+
+    Its realizers are replaced; or it leaves, if a package has changed.
+    """
+
+    worker: int
+    files: tuple[str, ...]
+    """Those that are new, changed or gone; the first hundred."""
+    error: str | None
+    """Why the new code could not be loaded, so that the older runs on; None if it was."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class MemoryExceeded(Event):
     """A realizer has grown beyond its worker's memory limit, and is replaced."""
 
@@ -199,7 +213,7 @@ KINDS: dict[str, type[Event]] = {
     for kind in (
         Declared, Started, Progressed, Completed, Failed, Postponed, Retried, Interrupted,
         Recovered, Awaiting, Resolved, Cancelled, Expired, Paused, Resumed, WorkerStarted,
-        WorkerStopped, MemoryExceeded,
+        WorkerStopped, CodeChanged, MemoryExceeded,
     )
 }  # fmt: skip
 """Every kind of event by its name, such as `worker_started`."""

@@ -13,6 +13,15 @@ class WorkerStarted:
     names: tuple[str, ...]
     weights: tuple[int, ...] = ()
     """Those of the queues, if they have any."""
+    watches: bool = False
+    """Whether it reads job files that come later."""
+
+
+@dataclass(frozen=True)
+class JobsChanged:
+    """The worker has other jobs than before."""
+
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -211,6 +220,22 @@ class RealizerNotStarted:
 
 
 @dataclass(frozen=True)
+class CodeChanged:
+    """Files have changed that the realizers have loaded."""
+
+    files: tuple[str, ...]
+    error: str | None
+    """Why the new code could not be loaded, so that the realizers stay; None if they go."""
+
+
+@dataclass(frozen=True)
+class CodeUnwatched:
+    """The system does not tell of all changes to code, so the worker looks again and again."""
+
+    error: str
+
+
+@dataclass(frozen=True)
 class ListenersEnded:
     """The process that runs the functions of `listeners.py` has ended, and not in good order."""
 
@@ -366,6 +391,7 @@ class WorkerStopped:
 
 Event = (
     WorkerStarted
+    | JobsChanged
     | FileBroken
     | JobsRecovered
     | LockLeft
@@ -387,6 +413,8 @@ Event = (
     | LeftBehind
     | RealizerOutgrown
     | RealizerNotStarted
+    | CodeChanged
+    | CodeUnwatched
     | ListenersEnded
     | FileUnwatched
     | StoreTroubled

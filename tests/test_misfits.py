@@ -45,7 +45,7 @@ def test_a_job_with_a_field_that_the_worker_does_not_know_waits_for_one_that_doe
     home: Home,
 ) -> None:
     write_thumb(home)
-    old = home.worker().ready()
+    old = home.worker("--no-watch").ready()
     write_thumb(home, "size: int = 0")
     id = thumb(home, "size=3")
     wait_until(lambda: OLDER in why(home, id))
@@ -55,14 +55,14 @@ def test_a_job_with_a_field_that_the_worker_does_not_know_waits_for_one_that_doe
     assert f"not running: worker 1 {OLDER}; restart it" in home.cli("report:job", id)
     said = f"job {id} thumb: goes back, and others like it are left alone: this worker {OLDER}"
     assert said in old.said()
-    home.worker()
+    home.worker("--no-watch")
     assert home.wait(id)["result"] == ["path", "size"]
     assert home.job(id)["attempts"] == 1
 
 
 def test_others_of_its_name_are_run_and_those_like_it_are_not_tried_again(home: Home) -> None:
     write_thumb(home)
-    worker = home.worker().ready()
+    worker = home.worker("--no-watch").ready()
     home.wait(thumb(home))
     write_thumb(home, "size: int = 0")
     ids = [thumb(home, f"size={n}") for n in range(5)]
@@ -78,7 +78,7 @@ def test_others_of_its_name_are_run_and_those_like_it_are_not_tried_again(home: 
 
 def test_a_worker_with_nothing_but_misfits_sleeps(home: Home) -> None:
     write_thumb(home)
-    worker = home.worker().ready()
+    worker = home.worker("--no-watch").ready()
     write_thumb(home, "size: int = 0")
     id = thumb(home, "size=3")
     wait_until(lambda: OLDER in why(home, id))
@@ -97,7 +97,7 @@ def cpu(pid: int) -> float:
 
 def test_a_worker_that_leaves_when_all_is_done_does_not_wait_for_misfits(home: Home) -> None:
     write_thumb(home)
-    worker = home.worker("--until-empty", "--max-jobs", "2").ready()
+    worker = home.worker("--no-watch", "--until-empty", "--max-jobs", "2").ready()
     worker.end()
     write_thumb(home, "size: int = 0")
     id = thumb(home, "size=3")
@@ -110,11 +110,11 @@ def test_a_job_that_lacks_what_a_newer_class_needs_waits_for_another(home: Home)
     write_thumb(home)
     id = thumb(home)
     write_thumb(home, "size: int")
-    home.worker()
+    home.worker("--no-watch")
     newer = "has a newer thumb, which needs 'size', so give that a default"
     wait_until(lambda: newer in why(home, id))
     write_thumb(home, "size: int = 0")
-    home.worker()
+    home.worker("--no-watch")
     home.wait(id)
 
 
@@ -122,14 +122,14 @@ def test_a_job_with_a_renamed_field_says_both(home: Home) -> None:
     write_thumb(home, "size: int")
     id = thumb(home, "size=3")
     write_thumb(home, "length: int")
-    home.worker()
+    home.worker("--no-watch")
     both = "worker 1 has another thumb, which takes no 'size' and needs 'length'; restart it"
     wait_until(lambda: why(home, id) == both)
 
 
 def test_a_job_whose_class_is_gone_from_a_realizer_waits_for_another_worker(home: Home) -> None:
     write_thumb(home)
-    worker = home.worker().ready()
+    worker = home.worker("--no-watch").ready()
     os.unlink(home.jobs / "thumb.py")
     [realizer] = worker.realizers()
     realizer.kill()
@@ -137,7 +137,7 @@ def test_a_job_whose_class_is_gone_from_a_realizer_waits_for_another_worker(home
     write_thumb(home)
     id = thumb(home)
     wait_until(lambda: "no living worker knows the job thumb" in why(home, id))
-    home.worker()
+    home.worker("--no-watch")
     home.wait(id)
 
 
@@ -146,7 +146,7 @@ def test_of_two_realizers_the_one_that_loaded_older_files_is_replaced(
     home: Home, name: str
 ) -> None:
     write_thumb(home)
-    worker = home.worker("--realizers", "2").ready()
+    worker = home.worker("--no-watch", "--realizers", "2").ready()
     wait_until(lambda: len(worker.realizers()) == 2)
     one, _ = worker.realizers()
     write_thumb(home, "size: int = 0")
@@ -179,14 +179,14 @@ def test_a_type_error_of_the_jobs_own_fails_it(home: Home) -> None:
         """,
     )
     first, second = home.declare("own", "n=1")[0], home.declare("own")[0]
-    home.worker()
+    home.worker("--no-watch")
     assert home.wait(first, "failed")["error"] == "TypeError: mine"
     assert "NoneType" in home.wait(second, "failed")["error"]
 
 
 def test_it_can_be_cancelled_listed_and_purged_as_any_pending_job(home: Home) -> None:
     write_thumb(home)
-    home.worker().ready()
+    home.worker("--no-watch").ready()
     write_thumb(home, "size: int = 0")
     one, other = thumb(home, "size=3"), thumb(home, "size=4")
     wait_until(lambda: OLDER in why(home, one) and OLDER in why(home, other))

@@ -404,6 +404,6 @@ def test_a_worker_that_cannot_watch_its_file_looks_at_different_times(
     monkeypatch.setattr(random, "random", lambda: 0.5)
     nothing: Any = SimpleNamespace(on_write=lambda now: None)
     watch: Any = SimpleNamespace(pace=POLL_SECONDS, shortage="", drain=lambda: False)
-    writes = Writes(watch, nothing, nothing, nothing, lambda _: None, 10.0)
+    writes = Writes(watch, nothing, nothing, nothing, nothing, lambda _: None, 10.0)
     writes.run(100.0)
     assert writes.due == 100.0 + POLL_SECONDS + 5.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from prokerja.errors import CatalogError
@@ -56,7 +57,24 @@ def has_listeners(directory: str) -> bool:
     return bool(directory) and os.path.isfile(os.path.join(directory, LISTENERS))
 
 
+def folders(directory: str) -> list[str]:
+    """The directories in which `scan` looks, as far as they can be read."""
+    found = []
+    with suppress(OSError):
+        for path, _ in _folders(os.path.abspath(directory)):
+            found.append(path)
+    return found or [directory]
+
+
 def _files(root: str) -> Iterator[tuple[str, Stamp]]:
+    for _, entries in _folders(root):
+        for entry in entries:
+            if _kind(entry) == "file" and (status := _status(entry.path)):
+                yield entry.path, _stamp(status)
+
+
+def _folders(root: str) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
+    """Each of them, by one way, and what is in it."""
     os.stat(root)
     waiting, seen = {"folder": [root], "link": list[str]()}, set[tuple[int, int]]()
     while paths := waiting["folder"] or waiting["link"]:  # a folder goes by its own name first
@@ -65,12 +83,12 @@ def _files(root: str) -> Iterator[tuple[str, Stamp]]:
         if status is None or (status.st_dev, status.st_ino) in seen:
             continue
         seen.add((status.st_dev, status.st_ino))
-        for entry in _entries(folder):
+        entries = _entries(folder)
+        yield folder, entries
+        for entry in entries:
             kind = _kind(entry)
             if kind in waiting:
                 waiting[kind].append(entry.path)
-            elif kind == "file" and (status := _status(entry.path)):
-                yield entry.path, _stamp(status)
 
 
 def _entries(folder: str) -> list[os.DirEntry[str]]:

@@ -40,6 +40,8 @@ class Loaded(NamedTuple):
     """Jobs whose names an earlier file has taken."""
     stamps: dict[str, Stamp]
     """Of the files, from before they were imported."""
+    faults: list[BaseException]
+    """What the broken files have raised."""
 
 
 def load(directory: str, on_file: Callable[[str], object] = lambda _: None) -> Loaded:
@@ -51,14 +53,14 @@ def load(directory: str, on_file: Callable[[str], object] = lambda _: None) -> L
     root = os.path.abspath(directory)
     stamps = scan(root)
     install(root)
-    loaded = Loaded({}, {}, [], [], stamps)
+    loaded = Loaded({}, {}, [], [], stamps, [])
     modules: dict[str, ModuleType] = {}
     for path in sorted(stamps, key=lambda path: path != os.path.join(root, "__init__.py")):
         on_file(path)
-        with _blaming(path, loaded.broken):
+        with _blaming(path, loaded):
             modules[path] = import_file(path, root)
     for path, module in modules.items():  # what one file does to another's classes counts, too
-        with _blaming(path, loaded.broken):
+        with _blaming(path, loaded):
             for cls in _job_classes(module):
                 _add(loaded, cls, path)
     return loaded
@@ -66,7 +68,7 @@ def load(directory: str, on_file: Callable[[str], object] = lambda _: None) -> L
 
 def load_classes(classes: Iterable[type]) -> Loaded:
     """The same of classes that are imported already."""
-    loaded = Loaded({}, {}, [], [], {})
+    loaded = Loaded({}, {}, [], [], {}, [])
     for cls in classes:
         _add(loaded, cls, file_of(cls))
     return loaded
@@ -124,7 +126,7 @@ def _is_job(cls: type) -> bool:
 
 
 def _add(loaded: Loaded, cls: type, path: str) -> None:
-    with _blaming(path, loaded.broken):
+    with _blaming(path, loaded):
         spec = spec_of(cls)
         if first := loaded.specs.get(spec.name):
             loaded.shadowed.append(spec)
@@ -133,13 +135,14 @@ def _add(loaded: Loaded, cls: type, path: str) -> None:
 
 
 @contextmanager
-def _blaming(file: str, broken: list[Broken]) -> Iterator[None]:
+def _blaming(file: str, loaded: Loaded) -> Iterator[None]:
     try:
         yield
     except CatalogError as error:
-        broken.append(Broken(file, str(error)))
+        loaded.broken.append(Broken(file, str(error)))
     except BaseException as error:  # noqa: BLE001  a file that exits is broken like any other
-        broken.append(Broken(file, _describe(error, file)))
+        loaded.broken.append(Broken(file, _describe(error, file)))
+        loaded.faults.append(error)
 
 
 def _job_classes(module: ModuleType) -> list[type]:

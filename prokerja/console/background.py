@@ -82,7 +82,7 @@ class BackgroundLog:
         if self._lost:
             self._acts.put(partial(self._log.say_lost, self._lost))
             self._lost = 0
-        size = LINE_BYTES + len(getattr(event, "error", ""))
+        size = LINE_BYTES + len(getattr(event, "error", None) or "")
         self._put_bytes += size
         self._acts.put(partial(self._say, event, time.time(), size))
 

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+MAX_FILES = 3
+"""That are named when code has changed."""
+
+
 def line(event: Any, called: str = "") -> Line | None:
     """What to say of an event; None where there is nothing to say.
 
@@ -38,6 +42,11 @@ def _(event: events.WorkerStarted) -> Line:
         f"worker {event.worker} started: {plural(event.realizers, 'realizer')},"
         f" queues: {_queues(event)}, jobs: {', '.join(event.names) or 'none'}",
     )
+
+
+@_line.register
+def _(event: events.JobsChanged) -> Line:
+    return Line(INFO, f"its jobs are now: {', '.join(event.names) or 'none'}")
 
 
 @_line.register
@@ -95,6 +104,22 @@ def _(event: events.RealizerNotStarted) -> Line:
     again = human(event.retry_in)
     text = f"no realizer could be started, trying again in {again}: {cut(event.error)}"
     return Line(ERROR, text)
+
+
+@_line.register
+def _(event: events.CodeChanged) -> Line:
+    if event.error is not None:
+        text = f"new code does not load, so older code runs on: {cut(event.error)}"
+        return Line(ERROR, text)
+    files = ", ".join(event.files[:MAX_FILES])
+    more = f" and {len(event.files) - MAX_FILES} more" if len(event.files) > MAX_FILES else ""
+    return Line(INFO, f"new code is in use: {files}{more}")
+
+
+@_line.register
+def _(event: events.CodeUnwatched) -> Line:
+    text = f"code cannot be watched, looking again and again instead: {cut(event.error)}"
+    return Line(WARNING, text)
 
 
 @_line.register

@@ -26,7 +26,8 @@ STARTED_SECONDS = 1.0
 """A job that has ended by then leaves no line of its own, unless it has failed."""
 MAX_DESCRIBED = 1000
 """Of the latest jobs it is known what they call themselves."""
-NO_JOBS = "no job file was found, so only commands run; restart it after adding one"
+NO_JOBS = "no job file was found, so only commands run"
+UNTIL_THEN, RESTART = " until there is one", "; restart it after adding one"
 
 
 class WorkerLog:
@@ -133,7 +134,8 @@ class WorkerLog:
         fields = self._written.fields(event)
         self.say(said, {**fields, "description": called} if called else fields, at)
         if isinstance(event, events.WorkerStarted) and not event.names:
-            self.say(Line(INFO, NO_JOBS), {"event": "no_jobs"}, at)
+            then = UNTIL_THEN if event.watches else RESTART
+            self.say(Line(INFO, f"{NO_JOBS}{then}"), {"event": "no_jobs"}, at)
 
     def _describe(self, event: events.JobDescribed) -> None:
         self._described[event.id] = event.description

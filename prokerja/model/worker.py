@@ -7,6 +7,9 @@ from typing import NamedTuple
 from prokerja.model.declaration import NOTIFY, SHELL, Lane
 from prokerja.model.flow import Resources
 
+SPARE_RINGS = 2
+"""Journals of a worker beside one for each realizer: of those that load new code meanwhile."""
+
 
 class Taking(NamedTuple):
     """What a worker takes: the one rule that decides it, for claiming as for telling why not."""

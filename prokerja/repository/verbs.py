@@ -315,6 +315,11 @@ class Repository(Protocol):
     def note(self, worker: int, notes: Sequence[WorkerNote]) -> None:
         """Remember these, and no others, as what a worker says of itself; they go with it."""
 
+    def code_changed(
+        self, worker: int, files: Sequence[str], error: str | None, now: float
+    ) -> None:
+        """Remember that files have changed which a worker has loaded; see `events.CodeChanged`."""
+
     def usual_peak(self, name: str) -> int | None:
         """What 95 in 100 of the last attempts of a job have used of memory; None if unknown."""
 
@@ -340,7 +345,7 @@ class Repository(Protocol):
         """Those of these workers that are dead; and the living of which `watch` will tell."""
 
     def journals(self, worker: int) -> tuple[str, int]:
-        """The file in which a worker's realizers keep their journals, and how many there are."""
+        """The file in which a worker's realizers keep their journals, and how many there may be."""
 
     def recover(self, workers: Sequence[int], ended: Journalled, now: float) -> list[Recovered]:
         """Settle what dead workers had ended, by token and id, and put back the rest."""

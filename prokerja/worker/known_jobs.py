@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from prokerja.catalog.refresh import record, record_classes
 from prokerja.hooks import ENDING
-from prokerja.worker_events import Event, FileBroken, WorkerStarted
+from prokerja.worker_events import Event, FileBroken, JobsChanged, WorkerStarted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from prokerja.repository.verbs import Repository
+    from prokerja.spec import Broken, JobSpec
     from prokerja.worker.options import WorkerOptions
     from prokerja.worker.pool.pool import Pool
     from prokerja.worker.wire.messages import Loaded
@@ -36,6 +37,8 @@ class KnownJobs:
         self.names: set[str] = set()
         self.hooks: dict[str, list[str]] = {}
         """Of those that have any."""
+        self._specs: list[JobSpec] = []
+        self._broken: list[Broken] = []
 
     def learn(self) -> None:
         """Take note of the jobs that new realizers have loaded; raises StoreError."""
@@ -43,21 +46,31 @@ class KnownJobs:
         while pool.loaded:
             loaded = pool.loaded[0]
             names = {spec.name for spec in loaded.specs}
-            if names != self.names or not pool.has_loaded:
+            if not pool.has_loaded or (self._specs, self.hooks) != (loaded.specs, loaded.hooks):
                 self.hooks = loaded.hooks
                 self._repository.learn(self._worker, sorted(names), self._told)
                 self._record(loaded)
-                for broken in loaded.broken:
-                    self._tell(FileBroken(broken.file, broken.error))
-                options = self._options
-                started = self._worker, options.realizers, options.queues
-                self._tell(WorkerStarted(*started, tuple(sorted(names)), options.weights))
+                self._specs = loaded.specs
             elif pool.results.refused:  # it may have what the others lacked
                 self._repository.learn(self._worker, sorted(names), self._told)
+            self._tell_of(loaded, names)
             self.names = names
             pool.results.refused.clear()
             pool.has_loaded = True
             del pool.loaded[0]
+
+    def _tell_of(self, loaded: Loaded, names: set[str]) -> None:
+        for broken in loaded.broken:
+            if broken not in self._broken:
+                self._tell(FileBroken(broken.file, broken.error))
+        self._broken = loaded.broken
+        options = self._options
+        if not self._pool.has_loaded:
+            started = self._worker, options.realizers, options.queues, tuple(sorted(names))
+            watches = options.service.watch and bool(options.jobs)
+            self._tell(WorkerStarted(*started, options.weights, watches))
+        elif names != self.names:
+            self._tell(JobsChanged(tuple(sorted(names))))
 
     @property
     def _told(self) -> list[str]:

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 
 from prokerja.errors import Busy, Outdated, StoreError, StoreGone, TryAgain
 from prokerja.exit_codes import LATER
+from prokerja.model.worker import SPARE_RINGS
 from prokerja.worker.duties.all import Duties, Parts
 from prokerja.worker.holds import Holds
 from prokerja.worker.known_jobs import KnownJobs
 from prokerja.worker.launching import Launcher
 from prokerja.worker.loop import EventLoop
+from prokerja.worker.own_code import OwnCode
 from prokerja.worker.pool.pool import Pool
 from prokerja.worker.refusals import Refusals
 from prokerja.worker.turns import Turns
@@ -61,7 +63,11 @@ class Supervisor:
         self._tell = tell
         self._loop = EventLoop()
         self._launcher = launcher = Launcher(options, pump, self._loop)
-        self._pool = Pool(options.realizers, launcher.start, launcher.release, tell, options.grace)
+        self._own_code = OwnCode(requests)
+        self._pool = Pool(
+            options.realizers, launcher.start, launcher.release, tell, options.grace,
+            self._own_code.is_current,
+        )  # fmt: skip
         launcher.pool = self._pool
         self._pool.memory_limit = options.service.memory_limit
         if options.tracing:
@@ -112,7 +118,7 @@ class Supervisor:
             os.getpid(), time.time(), options.realizers, options.taking(), options.notify
         )
         self._launcher.lock, worker = self._membership.lock, self._membership.worker
-        journal.reserve(self._launcher.lock, options.realizers + 1)
+        journal.reserve(self._launcher.lock, options.realizers + SPARE_RINGS + 1)
         self._watch = repository.watch(guarded=True)
         holds = Holds(tell)
         self._jobs = KnownJobs(repository, worker, options, self._pool, tell)
@@ -121,6 +127,7 @@ class Supervisor:
             Parts(
                 repository, worker, options, self._requests, self._pool, self._turns, holds,
                 self._watch, self._loop, self._maintenance, after, self._is_done, tell,
+                self._own_code,
             )
         )  # fmt: skip
         # From here on, no other process's long write keeps this loop from its realizers.
@@ -207,7 +214,7 @@ class Supervisor:
         self._pool.kill()
         self._pool.reassign()
         if self._gone is not None or not self._has_left():
-            ring = self._options.realizers
+            ring = self._options.realizers + SPARE_RINGS
             keep_unwritten(self._membership.lock, ring, self._pool.results.settlements, self._tell)
         self._duties.close(forced=self._requests.forced)
         self._launcher.close()

@@ -124,7 +124,8 @@ class Turns:
         pool.reported.written(turn.lost, time.monotonic())
 
     def _want(self) -> Want:
-        names, traced = self._jobs.names, bool(self._options.tracing)
+        lacking, traced = self._pool.code.choose(self._pool.processes), bool(self._options.tracing)
+        names = self._jobs.names - lacking
         assign: Assign = self._assign
         if self.preflight is not None:
             names, assign = names - self.preflight.avoided, self.preflight.guard(assign)

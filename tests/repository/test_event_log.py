@@ -12,6 +12,7 @@ from prokerja.errors import NotFound
 from prokerja.events import (
     Awaiting,
     Cancelled,
+    CodeChanged,
     Completed,
     Declared,
     Event,
@@ -246,6 +247,18 @@ def test_pauses_of_queues_are_told(store: Store) -> None:
     assert (type(paused), type(resumed), type(over)) == (Paused, Resumed, Resumed)
     assert facts(resumed) == {"at": START, "queue": "mail", "by": "bob"}
     assert facts(over) == {"at": store.now, "queue": "mail", "by": None}
+
+
+def test_changes_of_code_are_told(store: Store) -> None:
+    store.repository.code_changed(store.worker, ["a.py", "b.py"], None, store.now)
+    store.repository.code_changed(store.worker, ["a.py"] * 101, "no" * 200, store.now)
+    good, ill = told(store)
+    assert type(good) is CodeChanged
+    assert facts(good) == {
+        "at": START, "worker": store.worker, "files": ("a.py", "b.py"), "error": None,
+    }  # fmt: skip
+    assert len(facts(ill)["files"]) == 100
+    assert len(facts(ill)["error"]) == 300
 
 
 def test_a_transaction_that_fails_tells_nothing(store: Store) -> None:

@@ -50,6 +50,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "resumed": ("queue", "by"),
     "worker_started": ("worker", "pid", "realizers", "queues"),
     "worker_stopped": ("worker", "died"),
+    "code_changed": ("worker", "files", "error"),
     "memory_exceeded": ("worker", "pid", "job", "bytes", "limit"),
 }
 """What an item holds, after the id and the lane if it is a job's; see `EventLog`. `began` is there
@@ -130,8 +131,9 @@ class EventReader:
         began = given.pop("began", None)
         if began is not None:
             yield _start(began, given["attempt"], given)
-        if "queues" in given:
-            given["queues"] = tuple(given["queues"])
+        for name in ("queues", "files"):
+            if name in given:
+                given[name] = tuple(given[name])
         given = {name: given[name] for name in given if name in made.__dataclass_fields__}
         yield lambda cursor: made(cursor=cursor, **given)
 

@@ -186,6 +186,12 @@ class SQLiteRepository(Answers):
         """See the protocol."""
         self.registry.set_notes(worker, notes)
 
+    def code_changed(
+        self, worker: int, files: Sequence[str], error: str | None, now: float
+    ) -> None:
+        """See the protocol."""
+        self.registry.add_code_change(worker, files, error, now)
+
     def usual_peak(self, name: str) -> int | None:
         """See the protocol."""
         from prokerja.model.cost import usual
@@ -232,7 +238,7 @@ class SQLiteRepository(Answers):
     def journals(self, worker: int) -> tuple[str, int]:
         """See the protocol."""
         with self.database.reading():
-            return self.registry.lock_path(worker), self.registry.realizers(worker)
+            return self.registry.lock_path(worker), self.registry.rings(worker)
 
     def recover(self, workers: Sequence[int], ended: Journalled, now: float) -> list[Recovered]:
         """See the protocol."""

@@ -7,9 +7,10 @@ import os
 from typing import TYPE_CHECKING
 
 from prokerja.errors import StoreGone
-from prokerja.model.worker import Taking, WorkerNote, WorkerRow
+from prokerja.model.worker import SPARE_RINGS, Taking, WorkerNote, WorkerRow
 from prokerja.repository import is_path
 from prokerja.repository.sqlite import lock
+from prokerja.text import brief
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from prokerja.repository.sqlite.database import Database
     from prokerja.repository.verbs import Membership
 
+MAX_FILES = 100
+MAX_ERROR_CHARACTERS = 300
 FORGET = "DELETE FROM refusal WHERE worker = ?"
 FORGET_NOTES = "DELETE FROM worker_note WHERE worker = ?"
 CLOCK_SLACK_SECONDS = 60.0
@@ -84,6 +87,12 @@ class Workers:
                 SELECT id, ?, ?, ?, ? FROM worker WHERE id = ?"""
             self._database.executemany(insert, ((*note, id) for note in notes))
 
+    def add_code_change(self, id: int, files: Sequence[str], error: str | None, now: float) -> None:
+        """Remember that code has changed that a worker has loaded."""
+        error = None if error is None else brief(error, MAX_ERROR_CHARACTERS)
+        with self._database.writing(draining=True):
+            self._database.log.add("code_changed", now, (id, files[:MAX_FILES], error))
+
     def unregister(self, membership: Membership, now: float) -> None:
         """Strike a worker off, its lock file with it."""
         with self._database.writing(draining=True):
@@ -145,11 +154,11 @@ class Workers:
             notes.setdefault(id, []).append(WorkerNote(kind, since, text, bool(holds)))
         return [row._replace(notes=tuple(notes.get(row.id, ()))) for row in rows]
 
-    def realizers(self, id: int) -> int:
-        """How many realizers a worker has; none if it is not on the books."""
+    def rings(self, id: int) -> int:
+        """How many journals a worker may have; none if it is not on the books."""
         query = "SELECT realizers FROM worker WHERE id = ?"
-        [count] = self._database.execute(query, (id,)).fetchone() or (0,)
-        return int(count)
+        row = self._database.execute(query, (id,)).fetchone()
+        return row[0] + SPARE_RINGS if row else 0
 
     def living(self) -> list[WorkerRow]:
         """Every worker that is alive."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from prokerja.events import Position
     from prokerja.repository.verbs import Repository, Watch
     from prokerja.worker.duties import Duty
+    from prokerja.worker.duties.code import CodeDuties
     from prokerja.worker.duties.disk_space import DiskSpace
     from prokerja.worker.duties.lifespan import Lifespan
     from prokerja.worker.duties.listeners import Listeners
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from prokerja.worker.holds import Holds
     from prokerja.worker.loop import EventLoop
     from prokerja.worker.options import WorkerOptions
+    from prokerja.worker.own_code import OwnCode
     from prokerja.worker.pool.pool import Pool
     from prokerja.worker.turns import Turns
     from prokerja.worker_events import Event
@@ -59,6 +61,7 @@ class Parts(NamedTuple):
     is_done: Callable[[], bool]
     """Whether its work is."""
     tell: Callable[[Event], None]
+    own_code: OwnCode
 
 
 class Duties:
@@ -122,6 +125,9 @@ class Duties:
         without: tuple[Duty | None, ...] = (self.systemd, self.shutdown, pool, state, self._reliefs)
         self._without_store = [duty for duty in without if duty is not None]
         """Those that need no store."""
+        self._code = _code_of(parts)
+        if self._code:
+            self._all += self._code.all
 
     def __iter__(self) -> Iterator[Duty]:
         return iter(self._all)
@@ -149,6 +155,8 @@ class Duties:
             self._reliefs.close()
         if self.systemd is not None:
             self.systemd.close()
+        if self._code is not None:
+            self._code.close()
 
     def _hear_of_deadline(self, moment: float | None) -> None:
         """Others may have declared what expires soon, though no realizer is free."""
@@ -224,3 +232,11 @@ def _lifespan_of(parts: Parts) -> Lifespan | None:
     if restart is not None:
         restart.next.ends_at = ends_at
     return Lifespan(parts.requests, parts.maintenance, ends_at, idle_seconds)
+
+
+def _code_of(parts: Parts) -> CodeDuties | None:
+    if not parts.options.service.watch:
+        return None
+    from prokerja.worker.duties.code import CodeDuties
+
+    return CodeDuties(parts)

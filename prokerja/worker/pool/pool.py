@@ -11,6 +11,8 @@ from prokerja.worker.pool.complaints import Complaints
 from prokerja.worker.pool.durations import SECONDS_PER_BYTE
 from prokerja.worker.pool.ending import Ending
 from prokerja.worker.pool.exits import Cut, too_long, too_low
+from prokerja.worker.pool.known_code import KnownCode
+from prokerja.worker.pool.renewal import Renewal
 from prokerja.worker.pool.reported import ReportedSoFar
 from prokerja.worker.pool.results import Results
 from prokerja.worker.pool.starter import Starter
@@ -48,7 +50,8 @@ class Pool:
     """Sends jobs to realizers; what comes of them gathers in `results`.
 
     `start` starts a realizer, given the ring for its journal; `release` hears of its end; `tell`
-    takes events; `grace` is how long one may take to leave, in seconds.
+    takes events; `grace` is how long one may take to leave, in seconds. `is_current` tells whether
+    this package is still what this process has loaded; else no realizer would understand it.
     """
 
     def __init__(
@@ -58,15 +61,18 @@ class Pool:
         release: Callable[[RealizerProcess], None],
         tell: Callable[[Event], None],
         grace: float,
+        is_current: Callable[[], bool] = lambda: True,
     ) -> None:
-        self._size = size
         self._grace = grace
         self._release = release
         self._tell = tell
+        self._is_current = is_current
         self._starter = Starter(start, tell)
         self._full = False
         """Whether the next job in the queue was found to be too much for any realizer."""
         self.processes: list[RealizerProcess] = []
+        self.renewal = Renewal(size, self.processes, self._starter, grace)
+        self.code = KnownCode(self.renewal)
         self.results = Results(tell)
         self.reported = ReportedSoFar()
         self.loaded: list[Loaded] = []
@@ -102,8 +108,8 @@ class Pool:
     def due(self) -> float | None:
         """When `run` has something to do by itself, in monotonic seconds."""
         checks = [one.check_at for one in self.processes if one.check_at is not None]
-        if not self.stopping and self._free_rings():
-            checks.append(self._starter.due)
+        if not self.stopping and self.renewal.free_places > 0:
+            checks.append(0.0 if self.renewal.waiting else self._starter.due)
         return min(checks, default=None)
 
     def run(self, now: float) -> None:
@@ -111,16 +117,20 @@ class Pool:
 
         Raises JobsNotLoaded if the first realizer cannot load the jobs.
         """
-        while not self.stopping and now >= self._starter.due and (free := self._free_rings()):
-            process = self._starter.start(min(free))
-            self.processes += [process] if process else []
+        self.renewal.take_places()
+        while not self.stopping and now >= self._starter.due and self.renewal.free_places > 0:
+            if not self._is_current():
+                break
+            process = self._starter.start(self.renewal.free_rings()[0])
+            self.processes += [process] if process else []  # in place: others hold on to it
         for process in self.processes:
             if process.check_at is not None and now >= process.check_at:
                 self._check(process, now)
 
     def assign(self, offered: Iterator[Claimed]) -> tuple[list[Claimed], bool]:
         """Put jobs into the realizers' next batches; returns them, and whether all are full."""
-        fitting = [process for process in self.processes if process.has_room()]
+        may_take = self.code.may_take
+        fitting = [one for one in self.processes if one.has_room() and may_take(one)]
         cost = self.results.durations.costs()
         taken: list[Claimed] = []
         self._full = not fitting
@@ -137,7 +147,10 @@ class Pool:
                 if not fitting:
                     self._full = True
                     break
-        return taken, self._full
+        is_full = self._full
+        if is_full and self.code.pass_on():
+            self._full = False
+        return taken, is_full
 
     def send(self) -> None:
         """Send all that was assigned, now that its claims are written down."""
@@ -160,6 +173,17 @@ class Pool:
             names.clear()  # others hold on to it
             names.update(kept)
 
+    def accept(self, loaded: Loaded) -> None:
+        """What there is to run from now on, for the supervisor to take note of."""
+        self._stamps = loaded.stamps
+        self.asynchronous = frozenset((None, *loaded.asynchronous))
+        self.code.accept(loaded)
+        self.loaded.append(loaded)
+
+    def hurry(self) -> None:
+        """Start at once what realizers are missing: what kept them from loading may be mended."""
+        self._starter.due = 0.0
+
     def reassign(self) -> None:
         """Find another realizer for what was taken back, or release it."""
         results = self.results
@@ -167,6 +191,7 @@ class Pool:
         for job in jobs:
             is_wanted = not self.stopping and (job.token, job.id) not in self._cancelled
             fitting = [p for p in self.processes if p.has_room()] if is_wanted else []
+            fitting = [p for p in fitting if results.name(job) not in p.lacks]
             cost = results.durations.costs()[job.lane]
             if not any(process.in_flight.assign(job, cost) for process in fitting):
                 results.settle(job, Released(counted=False))
@@ -203,7 +228,8 @@ class Pool:
             for report in reports or ():
                 self._take_report(process, report)
         except WireError as error:
-            process.end_for(Ending.FAULTY, f"it sent invalid data and was killed: {error}")
+            ending = Ending.FAULTY if self._is_current() else Ending.STOPPED
+            process.end_for(ending, f"it sent invalid data and was killed: {error}")
             process.kill()
             reports = None
         if reports is None:
@@ -267,11 +293,6 @@ class Pool:
         """Whether realizers run several such at once."""
         return self.results.job_names.get(job.lane) in self.asynchronous
 
-    def _free_rings(self) -> set[int]:
-        """One for each realizer that is missing; one that leaves has nothing to write any more."""
-        staying = [one for one in self.processes if one.ending is None or not one.ending.is_orderly]
-        return set(range(self._size)) - {process.ring for process in staying}
-
     def _check(self, process: RealizerProcess, now: float) -> None:
         long = process.newly_long()
         for _, job, since in long:
@@ -325,7 +346,7 @@ class Pool:
         return cuts
 
     def _take_report(self, process: RealizerProcess, report: Report) -> None:
-        self._full = False
+        self._look_again()
         process.silent_since = None
         if report.loading and not process.ready:
             process.loading = report.loading
@@ -337,6 +358,7 @@ class Pool:
             process.drain_output(sequence for sequence, _ in report.ended)
         self.reported.take(process, report)
         self._take_descriptions(process, report)
+        self.renewal.take_files(process, report.files)
         for told in report.hook_errors:
             self._tell(HookFailed(*told))
         for error in report.tracing_errors:
@@ -346,7 +368,7 @@ class Pool:
         if report.outgrown is not None:
             self._outgrow(process, *report.outgrown)
         if report.unfit or report.unknown:
-            process.outdated = process.stamps != self._stamps
+            process.outdated = process.outdated or process.stamps != self._stamps
         self.results.take_refused(process, report)
         is_used_up = process.in_flight.is_exhausted or process.spoiled or process.outdated
         is_leaving = self.stopping or is_used_up
@@ -364,14 +386,23 @@ class Pool:
     def _take_loaded(self, process: RealizerProcess, loaded: Loaded) -> None:
         if process.ready:
             raise WireError("it has loaded the jobs before")
+        if not self._is_current():
+            return  # it may be of another version, and goes with the worker
         if self.memory_limit and loaded.bytes > self.memory_limit and not self.has_loaded:
             raise too_low(self.memory_limit, loaded.bytes)
         self._starter.succeeded()
         process.ready = True
         process.pid = loaded.pid
-        process.stamps = self._stamps = loaded.stamps
-        self.asynchronous = frozenset((None, *loaded.asynchronous))
-        self.loaded.append(loaded)
+        process.loaded = loaded
+        process.stamps = loaded.stamps
+        self.renewal.changed = True
+        if not process.spare and self.code.is_whole(process, loaded):
+            self.accept(loaded)
+
+    def _look_again(self) -> None:
+        """A realizer may have room again."""
+        self._full = False
+        self.code.look_again()
 
     def _outgrow(self, process: RealizerProcess, name: str, size: int) -> None:
         """A realizer has become too large for another job."""
@@ -384,7 +415,7 @@ class Pool:
 
     def _reap(self, process: RealizerProcess) -> None:
         """Settle what a dead realizer had in flight."""
-        self._full = False
+        self._look_again()
         self.processes.remove(process)
         self._release(process)
         self.reported.forget(process)
@@ -393,6 +424,14 @@ class Pool:
         if job is not None and exit.cost and not (process.ending and process.ending.is_orderly):
             self.reported.spent(job, exit.cost)
         process.end_output()
+        self.renewal.forget(process, exit.how)
+        if process.spare:
+            return
         if not process.ready:
-            self._starter.failed(exit.how, first=not (self.has_loaded or self.stopping))
+            is_first = not (self.has_loaded or self.stopping) and self._is_current()
+            self._starter.failed(exit.how, first=is_first)
+        elif process.ending is None and not self._is_current():
+            process.end_for(Ending.STOPPED, exit.how)  # it may be the fault of the other version
         self.results.take_exit(process, exit)
+        if (loaded := self.code.promote()) is not None:
+            self.accept(loaded)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from prokerja.verdicts import Ended
     from prokerja.worker.output.pump import Pump
     from prokerja.worker.wire.journal import Claim
+    from prokerja.worker.wire.messages import Loaded
 
 Run = tuple[int, "Claimed", float]
 """A running job: its sequence number, the job, and when it began."""
@@ -53,6 +54,13 @@ class RealizerProcess:
 
     Raises OSError if the system has no room for it, and leaves nothing behind then.
     """
+
+    loaded: Loaded | None = None
+    """What it has loaded, once it is ready; its files, until now."""
+    lacks: frozenset[str] = frozenset()
+    """Names of jobs that others have, and that it could not load."""
+    spare = False
+    """Whether it is one more than there are places, and takes no jobs."""
 
     def __init__(
         self,
@@ -77,6 +85,7 @@ class RealizerProcess:
             path=[portable(os.path.abspath(entry)) for entry in sys.path], tracing=tracing,
             nice=service.nice, memory_limit=service.memory_limit, titles=service.titles,
             concurrency=service.concurrency,
+            watch=service.watch and bool(jobs or classes),
         )  # fmt: skip
         with contextlib.ExitStack() as undo:
             undo.callback(descriptors.close)
@@ -122,7 +131,7 @@ class RealizerProcess:
         self.stamps: dict[str, str] = {}
         """Of the job files that it has loaded."""
         self.outdated = False
-        """Whether it has turned out to lack what a later realizer may have loaded."""
+        """Whether another has newer code, or it lacks what a later realizer may have loaded."""
         self.silent_since: float | None = None
         """When it was first seen to have jobs and to run none, since it last spoke."""
         self._long = 0
@@ -136,6 +145,11 @@ class RealizerProcess:
     def jobs(self) -> dict[int, Claimed]:
         """What it was sent and has not reported, by sequence number."""
         return self.in_flight.jobs
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """The user's files that it has loaded until now, and their stamps."""
+        return self.loaded.files if self.loaded is not None else {}
 
     def is_silent(self, now: float) -> bool:
         """Whether it has had jobs for a while, runs none, and does not say why."""
@@ -151,6 +165,8 @@ class RealizerProcess:
         if not self.ready or self._revoked or self.is_held_up() or self.kill_at is not None:
             return False
         if self.in_flight.is_exhausted or self.spoiled or self.outdated or self.suspension.is_on:
+            return False
+        if self.spare:
             return False
         return self.in_flight.has_room
 

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from prokerja.model.declaration import Declaration
     from prokerja.spec import JobSpec
     from prokerja.worker.output.capture import OutputCapture
+    from prokerja.worker.realizer.loaded_files import LoadedFiles
     from prokerja.worker.realizer.outcome import FollowUp
     from prokerja.worker.realizer.titles import Titles
     from prokerja.worker.wire.channel import Channel
@@ -129,6 +130,8 @@ class Realizer:
         """What shows in its title which long job it runs, if it has one."""
         self._spoiled = False
         """Whether it was changed for good, so that it has to be replaced."""
+        self.files: LoadedFiles | None = None
+        """Knows which files have been loaded, if anybody wants to hear of it."""
 
     def run(self, requests: int) -> None:
         """Work until the supervisor hangs up; what comes in `requests` asks for a report."""
@@ -146,14 +149,21 @@ class Realizer:
     def _run_jobs(self) -> None:
         """Run what there is for a while, and tell what came of it."""
         # Monotonic time orders what happens here; this turns it into the time of day.
-        self._epoch = time.time() - time.monotonic()
+        began = time.time()
+        self._epoch = began - time.monotonic()
         try:
             self._work()
         except Interrupted:  # a moment before or after the job itself
             self._interruption.die()
         self._outbox.send()
         self._restore(self._name)
+        self._note_files(began)
         self._outbox.send()
+
+    def _note_files(self, since: float) -> None:
+        """Have those told of that have been loaded since then."""
+        if self.files is not None and (new := self.files.new(since)):
+            self._outbox.report.files.update(new)
 
     def _finish(self) -> None:
         self._flush()

@@ -160,6 +160,9 @@ class SettlingRealizer(Realizer):
             self._note(attempt, ended, times, now)
         if self._state.touched:
             self._restore(attempt.name)
+        if self.files is not None and self.files.may_be_new:
+            began = min(one.began for one in (attempt, *self.in_flight.values()))
+            self._note_files(self._epoch + began / 1e9)
         if now - attempt.began > QUICK_JOB_NS:
             self._slow.add(attempt.name)
         else:

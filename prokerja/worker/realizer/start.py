@@ -15,6 +15,8 @@ from msgspec import json
 
 from prokerja.catalog.loading import load, load_classes
 from prokerja.catalog.package import install_in_pools
+from prokerja.catalog.young_sources import keep_no_bytecode
+from prokerja.file_stamps import stamp_since
 from prokerja.hooks import hooks_of
 from prokerja.model.declaration import SHELL
 from prokerja.spec import Broken
@@ -23,6 +25,7 @@ from prokerja.worker import memory
 from prokerja.worker.output.capture import OutputCapture
 from prokerja.worker.realizer.coroutines import is_async
 from prokerja.worker.realizer.deafness import Deafness
+from prokerja.worker.realizer.loaded_files import LoadedFiles, places_of
 from prokerja.worker.realizer.niceness import be_nice
 from prokerja.worker.realizer.outcome import follow_ups
 from prokerja.worker.realizer.parent_death import die_with_parent
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
 
 def start(given: str) -> None:
     """Load the jobs, say so, and work; `given` is a Launch as JSON."""
+    began = time.time()
     Deafness()
     launch = json.decode(given, type=Launch)
     if launch.lock >= 0:  # the journal is written there
@@ -59,6 +63,7 @@ def start(given: str) -> None:
         channel.post(Report(loading=utf8(path)))
 
     install_in_pools()
+    keep_no_bytecode()
     classes = map(import_class, launch.classes)
     by_name = launch.classes or not launch.jobs
     catalog = load_classes(classes) if by_name else load(launch.jobs, tell)
@@ -74,6 +79,15 @@ def start(given: str) -> None:
     realizer.titles = _titles(page, launch.concurrency if is_wide else 0) if launch.titles else None
     loaded = _loaded(catalog, memory.held(os.getpid()) if launch.memory_limit else 0)
     loaded.asynchronous = asynchronous if is_wide else []
+    if launch.watch:
+        places = places_of(
+            "" if by_name else os.path.abspath(launch.jobs), catalog.classes.values()
+        )
+        realizer.files = LoadedFiles(places)
+        loaded.files = {path: stamp_since(path, began) for path in catalog.stamps}
+        loaded.files |= realizer.files.new(began)
+        loaded.files |= realizer.files.of_faults(catalog.faults, began)
+    catalog.faults.clear()  # they hold on to what was loaded
     channel.post(Report(loaded=loaded))
     realizer.run(launch.requests)
     output.flush()

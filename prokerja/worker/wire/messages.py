@@ -54,6 +54,8 @@ class Launch(Struct):
     """What it adds to its niceness."""
     memory_limit: int | None = None
     """How large it may be before a job, in bytes; None for no limit."""
+    watch: bool = False
+    """Whether it is to tell which files it has loaded."""
 
     @property
     def own(self) -> tuple[int, ...]:
@@ -120,6 +122,8 @@ class Report(Struct, array_like=True, omit_defaults=True):
     """What jobs have used, by sequence number: their peaks, and seconds of processor time."""
     outgrown: tuple[str, Bytes] | None = None
     """The job after which it is larger than it may be, and how large: it drops what it was sent."""
+    files: dict[str, str] = {}
+    """The user's files that its jobs have had imported, and their stamps."""
 
 
 class Loaded(Struct, array_like=True):
@@ -137,3 +141,5 @@ class Loaded(Struct, array_like=True):
     """How large it is, if there is a limit to that."""
     asynchronous: list[str] = []
     """Names of the jobs of which it runs several at once."""
+    files: dict[str, str] = {}
+    """The user's files that it has loaded, whole or not, and their stamps (see `file_stamps`)."""
