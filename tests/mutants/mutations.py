@@ -1160,6 +1160,10 @@ MUTATIONS = (
     Mutation("gathered notices do not wait for a clock", f"{SQLITE}clock.py",
              "            if is_done:\n", "            if False:\n",
              "test_clock.py -k gathered"),
+    Mutation("a worker whose terminal is closed stops", "worker/duties/signals.py",
+             "elif heard is signal.SIGHUP and self._has_terminal and not terminal_is_there():",
+             "elif False:",
+             "test_stalled.py -k goes_away"),
     # New code
     Mutation("realizers tell of what their jobs import later", f"{REALIZER}run.py",
              "if self.files is not None and (new := self.files.new(since)):", "if new := None:",
