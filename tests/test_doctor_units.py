@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,6 @@ import pytest
 from prokerja.doctor.unit import read_unit
 from prokerja.doctor.units import DATA, check_units
 from prokerja.model.check import State
-from tests.documents import PAGES, blocks
 from tests.harness.home import PROGRAM
 
 if TYPE_CHECKING:
@@ -158,17 +156,9 @@ def test_the_home_directory_is_put_in_its_place_and_what_else_differs_is_left(
     assert state(system, str(Path.home() / "q.db")) is State.OK
 
 
-def test_the_units_of_the_guide_are_read(
-    system: Path, users: Path, shell: Home, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PATH", os.path.dirname(PROGRAM), prepend=os.pathsep)
-    of_user, of_system = (block.text for block in blocks(PAGES["service"], "ini")[:2])
-    (users / "prokerja.service").write_text(of_user)
-    (system / "prokerja.service").write_text(
-        of_system.replace("/opt/prokerja/bin/prokerja", sys.executable)
-    )
-    assert state(system, "/var/lib/prokerja/prokerja.sqlite3") is State.OK
-    assert state(system, str(Path.home() / DATA)) is State.OK
+def test_our_own_units_are_read(system: Path, users: Path, shell: Home) -> None:
+    (users / "prokerja.service").write_text(shell.cli("systemd:unit", "--user"))
+    assert state(system, str(shell.db)) is State.OK
     home = shell.path / "home" / ".config" / "systemd" / "user"
     home.mkdir(parents=True, exist_ok=True)
     (home / "prokerja.service").write_text("[Service]\nExecStart=/not/there\n")

@@ -119,7 +119,7 @@ def test_files_may_come_go_and_be_replaced(home: Home) -> None:
     assert home.wait(home.declare_job("other"))["result"] == FIRST
     (home.jobs / "new.py").unlink()
     news(worker, count=2)
-    assert "its jobs are now: run, which" in worker.said()
+    wait_until(lambda: "its jobs are now: run, which" in worker.said())
     (home.path / "other").write_text("VALUE = 'deep 2'\n")
     (home.path / "other").rename(home.path / "deep.py")
     news(worker, count=3)

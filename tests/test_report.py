@@ -244,7 +244,7 @@ def test_a_job_on_a_queue_that_no_worker_takes_from_says_so(shell: Home) -> None
 
 
 def test_a_job_that_no_worker_knows_says_so(shell: Home) -> None:
-    shell.worker().ready()
+    shell.worker("--no-watch").ready()
     shell.write(
         "new.py", "class New:\n    def handle(self): pass\n    def payload(self): return {}\n"
     )

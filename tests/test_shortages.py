@@ -285,7 +285,7 @@ def test_without_a_further_inotify_watch_a_worker_still_notices_when_another_die
     home: Home,
 ) -> None:
     home.launcher = without("max_inotify_watches", 1)
-    worker = home.worker().ready()
+    worker = home.worker("--no-watch").ready()
     assert "cannot be watched" not in worker.said()
     busy = home.run("wait_for('gate')")
     wait_until(lambda: home.running(busy))

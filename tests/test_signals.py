@@ -402,7 +402,7 @@ def test_a_worker_that_cannot_watch_its_file_looks_at_different_times(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(random, "random", lambda: 0.5)
-    nothing: Any = SimpleNamespace(on_write=lambda now: None)
+    nothing: Any = SimpleNamespace(on_write=lambda *_: None)
     watch: Any = SimpleNamespace(pace=POLL_SECONDS, shortage="", drain=lambda: False)
     writes = Writes(watch, nothing, nothing, nothing, nothing, lambda _: None, 10.0)
     writes.run(100.0)

@@ -200,16 +200,35 @@ def test_one_thread_waits_for_another_that_does_the_same_step(home: Home) -> Non
     assert home.ledger() == ["slow"]
 
 
+KEEPER = """
+import queue
+import threading
+
+TODO = queue.SimpleQueue()
+
+
+def serve():
+    while True:
+        TODO.get()()
+
+
+threading.Thread(target=serve, daemon=True).start()
+"""
+"""A thread that all jobs share: one that a job starts has no job beside it."""
+
+
 def test_a_thread_that_outlives_its_job_does_no_step_of_another(home: Home) -> None:
+    home.write("keeper.py", KEEPER)
     home.run(
         """
+        from jobs.keeper import TODO
         def late():
             wait_for("gate")
             try:
                 self.step("late", note, "late")
             except RuntimeError as error:
                 note(error)
-        threading.Thread(target=late, daemon=True).start()
+        TODO.put(late)
         """
     )
     id = home.run("note('second'); open(HOME + '/gate', 'w').close(); wait_for('end')")

@@ -269,7 +269,7 @@ def test_without_inotify_it_is_noticed_as_well(home: Home) -> None:
 
 def test_with_too_few_inotify_watches_it_is_noticed_as_well(home: Home) -> None:
     home.launcher = without("max_inotify_watches", 2)
-    worker = home.worker().ready()
+    worker = home.worker("--no-watch").ready()
     assert "cannot be watched" not in worker.said()
     moved(home)
     assert worker.end(2 * SOON) == GONE

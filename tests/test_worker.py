@@ -689,7 +689,7 @@ def test_a_job_that_deletes_its_own_file_completes(home: Home) -> None:
 def test_a_job_file_that_kills_its_realizer_is_reported_and_starts_no_worker(home: Home) -> None:
     home.write("deadly.py", "import os; os._exit(7)")
     worker = home.worker("--realizers", 2)
-    assert worker.end() == 2
+    assert worker.end() == 1
     assert "exit status 7" in worker.said()
     assert "Traceback" not in worker.said()
 

@@ -42,7 +42,7 @@ LIMIT = 120.0
 """Seconds after which a command hangs: in a process of its own, and in one for all."""
 SLOW = 10.0
 """Seconds that no command may take over so small a file."""
-CODES = {0, 1, 2, 75, 124}
+CODES = {0, 1, 2, 75, 81, 124}
 BATCH = '{"job": "noop", "payload": {"n": 2}}\n'
 
 
