@@ -128,6 +128,7 @@ def test_without_a_free_descriptor_the_other_realizers_go_on_and_a_new_one_comes
 ) -> None:
     worker = home.worker("--realizers", "2").ready()
     wait_until(lambda: len(worker.realizers()) == 2)
+    home.warm(worker)
     long = home.run("wait_for('gate')")
     wait_until(lambda: home.running(long))
     usual = len(descriptors(worker))
