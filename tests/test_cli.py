@@ -759,6 +759,8 @@ def test_every_answer_is_json_if_asked_for(shell: Home) -> None:
         ("result", "1"): dict,
         ("jobs",): dict,
         ("doctor",): list,
+        ("systemd:unit", "--user"): dict,
+        ("systemd:install", "--user", "--root", str(shell.path)): dict,
     }
     assert {words[0] for words in answers} == set(NAMES) - {
         "realization:start",

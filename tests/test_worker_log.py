@@ -7,18 +7,21 @@ import os
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 
+from prokerja.console import job_lines, worker_lines
 from prokerja.console.background import BackgroundLog
 from prokerja.console.worker_log import WorkerLog
 from prokerja.worker_events import (
+    Event,
     JobCompleted,
     JobDescribed,
     JobFailed,
     JobsSettled,
     JobStarted,
+    QueueEmptied,
     WorkerStopped,
 )
 from tests.harness.waiting import wait_until
@@ -216,3 +219,11 @@ def test_at_a_terminal_counts_come_each_second(home: Home) -> None:
             assert worker.wait(30) == 0
     finally:
         os.close(ours)
+
+
+def test_every_event_has_a_line_but_those_that_are_counted_or_kept() -> None:
+    silent = {JobsSettled, JobDescribed, QueueEmptied}
+    for kind in get_args(Event):
+        is_of_a_job = "id" in kind.__dataclass_fields__
+        texts = job_lines._line if is_of_a_job else worker_lines._line
+        assert (texts.dispatch(kind) is texts.dispatch(object)) == (kind in silent), kind

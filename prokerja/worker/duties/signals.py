@@ -61,6 +61,7 @@ class StopRequests:
         self.state_wanted = False
         """Whether somebody wants to know what the worker is at."""
         self._interrupted = False
+        self._has_terminal = terminal_is_there()
         self._readable, self._writable = os.pipe()
         os.set_blocking(self._readable, False)
         os.set_blocking(self._writable, False)
@@ -151,6 +152,8 @@ class StopRequests:
             self.request(reason, STOPPING[heard])
         elif heard is signal.SIGINT:
             self.interrupt(reason)
+        elif heard is signal.SIGHUP and self._has_terminal and not terminal_is_there():
+            self.request("its terminal is gone")
         elif heard is signal.SIGHUP:
             self.ask(Urgency.AFRESH, reason)
         elif heard is signal.SIGUSR1:
@@ -158,3 +161,12 @@ class StopRequests:
         else:
             self.state_wanted = True
         self.wake()
+
+
+def terminal_is_there() -> bool:
+    """Whether this process has a controlling terminal; one that was closed is none any more."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
