@@ -24,7 +24,7 @@ from prokerja.worker.duties.packages import PackageCheck
 from prokerja.worker.duties.signals import StopRequests
 from prokerja.worker.file_watch import FileWatch
 from prokerja.worker.own_code import OwnCode
-from prokerja.worker.wire.journal import RING_BYTES
+from prokerja.worker.wire.journal import read_all
 from tests.harness.processes import gone, has_open
 from tests.harness.waiting import wait_until
 
@@ -263,8 +263,7 @@ def test_what_has_ended_in_a_new_realizer_is_not_repeated_when_its_worker_dies(h
     wait_until(lambda: home.running(slow))
     worker.send(signal.SIGSTOP)
     home.open("gate")
-    lock = Path(f"{home.db}-worker-1")
-    wait_until(lambda: lock.stat().st_size > RING_BYTES)
+    wait_until(lambda: read_all(f"{home.db}-worker-1", 2))
     worker.kill()
     home.work()
     assert home.ledger() == ["slow"]
