@@ -185,7 +185,7 @@ def app() -> Any:
 
 def _epilog(name: str) -> str | None:
     """What the help of a command ends with: a worker has exit codes of its own."""
-    if name != "realization:start":
+    if name != WORKER:
         return None
     from prokerja.exit_codes import WORKER_CODES
 

@@ -343,18 +343,24 @@ class ReliefEnded:
 
 
 @dataclass(frozen=True)
-class RealizerState:
-    """What a realizer is at, when somebody asks."""
+class RunningJob:
+    """A job that runs, when somebody asks."""
 
-    pid: int
-    memory: int | None
-    """In bytes; None if the system does not tell."""
-    id: int | None
-    """The job that it runs; None for none."""
+    id: int
     name: str
     attempt: int
     seconds: float
     """For how long it has been running."""
+
+
+@dataclass(frozen=True)
+class RealizerState:
+    """What a realizer is at, when somebody asks."""
+
+    pid: int
+    memory: int
+    """In bytes; 0 if the system does not tell."""
+    running: list[RunningJob]
     waiting: int
     """Jobs that it has been sent, and has not started."""
 
@@ -365,7 +371,7 @@ class WorkerState:
 
     worker: int
     pid: int
-    memory: int | None
+    memory: int
     """Of its supervisor, in bytes."""
     seconds: float
     """For how long it has been there."""

@@ -147,6 +147,28 @@ def test_what_was_due_by_a_clock_that_was_ahead_is_due_and_what_was_asked_for_is
     assert after[delayed] == START + 60
 
 
+def test_a_retry_that_was_not_due_yet_does_not_wait_for_the_jump(home: Home) -> None:
+    repository = inside(home.queue)
+    now = START - HOUR
+    repository.declarations.add([asked()._replace(retries=3) for _ in range(3)], now - 1.0)
+    claimed = take(repository, 1)
+    with repository.database.writing():
+        settlements = [
+            (job.id, job.lane, Failed(start, start, "no", None, retry_in=delay))
+            for job, start, delay in zip(
+                claimed, (START, START, now - 0.5), (60.0, 2 * HOUR, 1.5 * HOUR), strict=True
+            )
+        ]
+        repository.claims.settle(1, settlements, START, lambda: 0.5)
+    soon, late, rightly = (job.id for job in claimed)
+    before = dues(repository)
+    assert repository.clock_put_back(START + 1, now)
+    after = dues(repository)
+    assert after[soon] == now
+    assert after[late] == before[late]  # it would be early by more than the jump
+    assert after[rightly] == before[rightly]
+
+
 def test_of_many_some_are_corrected_at_a_time(home: Home) -> None:
     repository = inside(home.queue)
     ids = repository.declarations.add([asked() for _ in range(700)], START)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from prokerja import sizes
 from prokerja.console import plural
 from prokerja.times import human
 
@@ -22,14 +23,16 @@ def state_lines(state: WorkerState) -> Iterator[str]:
         f" {state.failed:,} failed, {state.returned:,} put back{stops}"
     )
     for one in state.realizers:
-        job = f"job {one.id} {one.name}, attempt {one.attempt}, for {human(one.seconds)}"
+        runs = "; ".join(
+            f"job {job.id} {job.name}, attempt {job.attempt}, for {human(job.seconds)}"
+            for job in one.running
+        )
         waiting = f", {one.waiting:,} more waiting" if one.waiting else ""
-        runs = "nothing" if one.id is None else job
-        yield f"realizer {one.pid}{_memory(one.memory)}: runs {runs}{waiting}"
+        yield f"realizer {one.pid}{_memory(one.memory)}: runs {runs or 'nothing'}{waiting}"
     yield from state.notes
     if state.due_in is not None:
         yield f"the next job is due in {human(max(0.0, state.due_in))}"
 
 
-def _memory(size: int | None) -> str:
-    return "" if size is None else f", {size / 2**20:,.0f} MiB"
+def _memory(size: int) -> str:
+    return f", {sizes.human(size)}" if size else ""

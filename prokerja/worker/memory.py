@@ -17,7 +17,9 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 def free() -> int:
     """Bytes that may still be used, of the machine or of this process's control group."""
-    machine = _available()
+    import psutil
+
+    machine = int(psutil.virtual_memory().available)
     group = cgroups.own()
     left = None if group is None else group.free()
     return machine if left is None else min(machine, left)
@@ -41,9 +43,10 @@ def oom_kills_in(text: bytes) -> int:
 
 def held(pid: int) -> int:
     """Bytes that a process holds; 0 if it is gone."""
-    if sys.platform == "linux":
-        return max((int(line.split()[1]) * PAGE_BYTES for line in _lines(f"/proc/{pid}/statm")),
-                   default=0)  # fmt: skip
+    if sys.platform == "linux":  # psutil would make a realizer larger that asks for itself
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/statm", "rb") as file:
+            return int(file.read().split()[1]) * PAGE_BYTES
+        return 0
     import psutil
 
     with contextlib.suppress(psutil.Error):
@@ -63,19 +66,3 @@ def killed(peak_bytes: int) -> str:
     """What is to be said of a process that was; 0 for a peak that is not known."""
     peak = f", peak {sizes.human(peak_bytes)}" if peak_bytes else ""
     return f"killed by the kernel: out of memory{peak}"
-
-
-def _available() -> int:
-    for line in _lines("/proc/meminfo"):
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    import psutil
-
-    return int(psutil.virtual_memory().available)
-
-
-def _lines(path: str) -> list[str]:
-    """Of a file of `/proc`; none if it is not there."""
-    with contextlib.suppress(OSError), open(path, "rb") as file:
-        return file.read().decode().splitlines()
-    return []

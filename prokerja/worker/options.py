@@ -6,6 +6,7 @@ import os
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
+from prokerja.catalog.files import has_listeners
 from prokerja.model.worker import Taking
 from prokerja.settings import UNREACHABLE
 from prokerja.worker.service import Service
@@ -55,6 +56,11 @@ class WorkerOptions(NamedTuple):
     def is_limited(self) -> bool:
         """Whether it leaves by itself, after some jobs, some time, or all there is to do."""
         return self.until_empty or self.max_jobs is not None or self.service.max_time is not None
+
+    @property
+    def listens(self) -> bool:
+        """Whether there are functions that want to hear of events."""
+        return not self.classes and self.db != UNREACHABLE and has_listeners(self.jobs)
 
     def taking(self, names: Collection[str] = ()) -> Taking:
         """What the worker takes, if those are the jobs that it knows."""

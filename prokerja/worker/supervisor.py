@@ -113,7 +113,8 @@ class Supervisor:
 
     def _join(self) -> None:
         repository, options, tell = self._repository, self._options, self._tell
-        after = repository.event_position(None)  # listeners hear of all that begins here
+        # Listeners hear of all that begins here.
+        after = repository.event_position(None) if options.listens else None
         self._membership = repository.join(
             os.getpid(), time.time(), options.realizers, options.taking(), options.notify
         )

@@ -46,8 +46,10 @@ WARM_SECONDS = 5.0
 """After which the veteran's belongings are counted for the first time."""
 PAUSE_SECONDS = 0.1
 """Between two happenings, at most."""
-SETTLE_SECONDS = 120.0
+SETTLE_SECONDS = 60.0
 """For which all that is left may take at the end."""
+REST_SECONDS = 30.0
+"""For which a worker may take to have nothing left of what has happened."""
 JUMP_SECONDS = 7200.0
 ENDS = {
     "done": "completed", "flaky": "completed", "dies": "completed", "slow": "completed",
@@ -60,9 +62,11 @@ MOSTLY = {"done": 20, "slow": 3, "hangs": 0.3, "dies": 0.5}
 MEMORY_SLACK = 1.25, 16 * 2**20
 """By how much a worker may have grown: so many times, and so many bytes."""
 SENT = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGUSR2)
-LEAVES = {0, 1, 130, -signal.SIGKILL, *(-number for number in SENT)}
+LEAVES = {0, 1, 75, 82, 130, -signal.SIGKILL, *(-number for number in SENT)}
 """How a worker that is not the veteran may end here: by a signal before it could hear of them; with
-1 if its first realizer was killed while it loaded the jobs."""
+1 if its first realizer was killed while it loaded the jobs, with 75 if the disk was full when its
+grace time was over, with 82 if the clock jumped over the age of its files when it began."""
+REALIZERS = 2
 
 
 class Belongings(NamedTuple):
@@ -105,8 +109,13 @@ class Soak:
         self._version = 0
         self._mortals: list[subprocess.Popen[bytes]] = []
         with closing(Queue(site.db)):
-            self._veteran = self._start("--realizers", "2")
+            self._veteran = self._start("--realizers", str(REALIZERS))
         site.until(lambda: "started:" in site.said())
+        with closing(Queue(site.db)) as queue:
+            first = queue.declare(SoakJob("done", 0))
+            site.until(lambda: queue.job(first).status == "completed")
+        site.until(self._is_at_rest)
+        self._before = Belongings.of(self._veteran.pid)
 
     def run(self, seconds: float) -> None:
         """Let things happen for so long."""
@@ -116,7 +125,7 @@ class Soak:
             self._fill: 1, self._new_code: 1, self._broken_code: 0.5, self._signal: 3,
             self._kill: 2, self._kill_realizer: 2, self._hold_claiming: 1, self._ask: 2,
         }  # fmt: skip
-        end, warm, before = time.monotonic() + seconds, False, None
+        warm, end = time.monotonic() + min(WARM_SECONDS, seconds / 2), time.monotonic() + seconds
         with closing(Queue(self._site.db)) as queue:
             while time.monotonic() < end:
                 self._keep_up()
@@ -124,13 +133,13 @@ class Soak:
                 happening(queue)
                 self._ledger.count(happening.__name__.strip("_").replace("_", " "))
                 time.sleep(self._random.random() * PAUSE_SECONDS)
-                if not warm and time.monotonic() > end - seconds + min(WARM_SECONDS, seconds / 2):
-                    warm, before = True, Belongings.of(self._veteran.pid)
+                if time.monotonic() < warm:
+                    memory = Belongings.of(self._veteran.pid).memory
+                    self._before = self._before._replace(memory=memory)
             self._heal(queue)
             self._await_ends(queue)
             self._balance(queue)
-        assert before is not None
-        self._compare(before)
+        self._compare()
         self._leave()
 
     # What happens
@@ -213,8 +222,10 @@ class Soak:
 
     def _signal(self, queue: Queue) -> None:
         if self._mortals:
-            worker = self._random.choice(self._mortals)
-            worker.send_signal(self._random.choice(SENT))
+            worker, number = self._random.choice(self._mortals), self._random.choice(SENT)
+            known = [one.pid for one in queue.summary().workers]
+            if number != signal.SIGINT or worker.pid in known:  # else it interrupts Python's start
+                worker.send_signal(number)
 
     def _hold_claiming(self, queue: Queue) -> None:
         """Pause the veteran's claiming by a signal, and resume it."""
@@ -317,16 +328,30 @@ class Soak:
             raise Broken(f"job {id} was to end {wanted}, and has {status}: {error}")
         self._ledger.count("jobs that ended as they should", int(wanted is not None))
 
-    def _compare(self, before: Belongings) -> None:
-        """The veteran's belongings then and now, once its children are complete again."""
-        times, more = MEMORY_SLACK
-        self._site.until(lambda: Belongings.of(self._veteran.pid)[:3] == before[:3], 30.0)
-        after = Belongings.of(self._veteran.pid)
-        self._ledger.require(
-            "the worker that was there all the while has not grown", otherwise=f"{before}, {after}",
-            holds=after.memory < before.memory * times + more,
-        )  # fmt: skip
-        self._ledger.note(f"memory of its supervisor: {before.memory} bytes, then {after.memory}")
+    def _compare(self) -> None:
+        """The veteran's belongings then and now, once it is at rest again."""
+        give_up = time.monotonic() + REST_SECONDS
+        while more := self._more_than_before():
+            if time.monotonic() > give_up:
+                raise Broken(f"the veteran has more than at the start: {more}")
+            time.sleep(0.1)
+        times, most = MEMORY_SLACK
+        before, after = self._before.memory, Belongings.of(self._veteran.pid).memory
+        self._ledger.require("the veteran has not grown", otherwise=f"{before}, {after} bytes",
+                             holds=after < before * times + most)  # fmt: skip
+        self._ledger.note(f"memory of its supervisor: {before} bytes, then {after}")
+
+    def _more_than_before(self) -> list[str]:
+        before, after = self._before, Belongings.of(self._veteran.pid)
+        if not self._is_at_rest():
+            return [f"{after.children} children"]
+        return [
+            f"{after}, {before}, {_files(self._veteran.pid)}"
+        ] * (after.descriptors > before.descriptors or after.threads > before.threads)  # fmt: skip
+
+    def _is_at_rest(self) -> bool:
+        """Whether the veteran has its realizers, each with its reaper, and nothing else."""
+        return Belongings.of(self._veteran.pid).children == 2 * REALIZERS
 
     def _leave(self) -> None:
         for worker in [self._veteran, *self._mortals]:
@@ -367,6 +392,12 @@ class Soak:
         with open(f"{path}.new", "w", encoding="utf-8") as file:
             file.write(text)
         os.replace(f"{path}.new", path)
+
+
+def _files(pid: int) -> dict[str, str]:
+    """What a process has open, by descriptor."""
+    folder = f"/proc/{pid}/fd"
+    return {name: os.readlink(f"{folder}/{name}") for name in os.listdir(folder)}
 
 
 def prove(seed: int, ledger: Ledger, *, short: bool) -> None:

@@ -13,10 +13,19 @@ WAS_DUE = f"""
     SELECT pending.lane, pending.due_at, declaration.id
     FROM lane CROSS JOIN pending ON pending.lane = lane.id
     CROSS JOIN declaration ON declaration.id = pending.declaration
-    WHERE lane.pending > 0 AND pending.due_at > :now AND pending.due_at <= :before
-    AND (declaration.declared_at > :now OR declaration.attempt > 0 OR declaration.postponed > 0)
+    WHERE lane.pending > 0 AND pending.due_at > :now AND pending.due_at <= :latest AND (
+        pending.due_at <= :before AND (
+            declaration.declared_at > :now OR declaration.attempt > 0 OR declaration.postponed > 0
+        ) OR EXISTS (
+            SELECT 1 FROM attempt WHERE attempt.declaration = declaration.id AND finished_at > :now
+        )
+    )
     ORDER BY pending.due_at, declaration.id LIMIT {SLICE_ROWS}"""
-"""What somebody has asked for at a moment that has not come is left to that."""
+"""What somebody has asked for at a moment that has not come is left to that.
+
+A retry of an attempt that ended by that clock is due now even if it was not by then, but no earlier
+by more than the jump.
+"""
 DUE_NOW = "UPDATE pending SET due_at = ? WHERE lane = ? AND due_at = ? AND declaration = ?"
 GATHERINGS = """
     UPDATE gathering SET until = max(:now, until - (:before - :now)) WHERE until > :now"""
@@ -30,7 +39,7 @@ class Clock:
 
     def put_back(self, before: float, now: float) -> bool:
         """See `Repository.clock_put_back`."""
-        given = {"before": before, "now": now}
+        given = {"before": before, "now": now, "latest": before + (before - now)}
         with self._database.writing():
             found = self._database.execute(WAS_DUE, given).fetchall()
             rows = [(now, *place) for place in found]

@@ -6,8 +6,6 @@ import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from prokerja.catalog.files import has_listeners
-from prokerja.settings import UNREACHABLE
 from prokerja.worker.duties.clock import ClockCheck
 from prokerja.worker.duties.file_check import FileCheck
 from prokerja.worker.duties.notes import Notes
@@ -30,8 +28,10 @@ if TYPE_CHECKING:
     from prokerja.worker.duties.lifespan import Lifespan
     from prokerja.worker.duties.listeners import Listeners
     from prokerja.worker.duties.maintenance import Maintenance
+    from prokerja.worker.duties.preflight import Preflight
     from prokerja.worker.duties.relief import Reliefs
     from prokerja.worker.duties.signals import StopRequests
+    from prokerja.worker.duties.size import OwnSize
     from prokerja.worker.duties.systemd import Systemd
     from prokerja.worker.duties.titles import Titles
     from prokerja.worker.holds import Holds
@@ -56,8 +56,8 @@ class Parts(NamedTuple):
     watch: Watch
     loop: EventLoop
     maintenance: Maintenance
-    after: Position
-    """What has happened until the worker began."""
+    after: Position | None
+    """What has happened until the worker began; None if no listeners want to know."""
     is_done: Callable[[], bool]
     """Whether its work is."""
     tell: Callable[[Event], None]
@@ -69,65 +69,35 @@ class Duties:
 
     def __init__(self, parts: Parts) -> None:
         repository, worker, options, requests, pool, turns, *_ = parts
+        self._turns = turns
         self._recovery = Recovery(
             repository, worker, parts.watch, parts.tell, self._look_for_deadlines
         )
         self._upgrade = UpgradeCheck(repository, lambda: not turns.has_room)
-        self._turns = turns
+        self._clock = ClockCheck(repository, turns, parts.tell)
         asked = RequestCheck(repository, worker, pool, self._hear_of_deadline)
         files = FileCheck(repository, worker, parts.watch)
         self.writes = turns.writes = Writes(
-            parts.watch,
-            self._recovery,
-            self._upgrade,
-            asked,
-            files,
-            parts.tell,
+            parts.watch, self._recovery, self._upgrade, asked, files, parts.tell,
             options.service.sleep_jitter,
-        )
-        self._listeners = _listeners_of(parts)
+        )  # fmt: skip
         self.shutdown = Shutdown(requests, pool, options.grace, parts.is_done, parts.tell)
-        self._clock = ClockCheck(repository, turns, parts.tell)
-        notes = Notes(repository, worker, parts.holds)
         pause = Pause(requests, parts.holds)
         state = StateOnRequest(worker, requests, pool, turns, parts.holds, parts.tell)
-        self.systemd = _systemd_of(parts)
-        # It comes first: what keeps the others from working is no reason to start again.
-        self._all: list[Duty] = [self.systemd] if self.systemd else []
-        self._all += [
-            self.writes, self.shutdown, pool, asked, self._recovery, self._upgrade, pause, state,
-            notes, self._clock,
-        ]  # fmt: skip
-        if repository.is_shared:
-            self._all.append(files)
-        if self._listeners:
-            self._all.append(self._listeners)
-        if titles := _titles_of(parts):
-            self._all.append(titles)
+        notes = Notes(repository, worker, parts.holds)
+        self._systemd = _systemd_of(parts)
+        self._listeners = _listeners_of(parts)
         self._reliefs = _reliefs_of(parts)
-        if self._reliefs:
-            self._all.append(self._reliefs)
-        if (lifespan := _lifespan_of(parts)) is not None:
-            self._all.append(lifespan)
-        if (disk := _disk_space_of(parts)) is not None:
-            self._all.append(disk)
-        service = options.service
-        if service.memory_limit:
-            from prokerja.worker.duties.size import OwnSize
-
-            self._all.append(OwnSize(service.memory_limit, requests, lambda: pool.busy))
-        if service.memory_free or service.memory_learn:
-            from prokerja.worker.duties.preflight import Preflight
-
-            look = self.writes.look
-            turns.preflight = Preflight(service, pool, parts.holds, repository.usual_peak, look)
-            self._all.append(turns.preflight)
-        without: tuple[Duty | None, ...] = (self.systemd, self.shutdown, pool, state, self._reliefs)
-        self._without_store = [duty for duty in without if duty is not None]
-        """Those that need no store."""
         self._code = _code_of(parts)
-        if self._code:
-            self._all += self._code.all
+        # Systemd comes first: what keeps the others from working is no reason to start again.
+        self._all: list[Duty] = _there(
+            self._systemd, self.writes, self.shutdown, pool, asked, self._recovery, self._upgrade,
+            pause, state, notes, self._clock, files if repository.is_shared else None,
+            self._listeners, self._reliefs, *(make(parts) for make in OPTIONAL),
+            *(self._code.all if self._code else ()),
+        )  # fmt: skip
+        self._without_store = _there(self._systemd, self.shutdown, pool, state, self._reliefs)
+        """Those that need no store."""
 
     def __iter__(self) -> Iterator[Duty]:
         return iter(self._all)
@@ -153,8 +123,8 @@ class Duties:
             self._listeners.close(forced=forced)
         if self._reliefs is not None:
             self._reliefs.close()
-        if self.systemd is not None:
-            self.systemd.close()
+        if self._systemd is not None:
+            self._systemd.close()
         if self._code is not None:
             self._code.close()
 
@@ -165,6 +135,10 @@ class Duties:
     def _look_for_deadlines(self) -> None:
         """Those of a dead worker's jobs are nobody's but ours."""
         self._turns.deadline = 0.0
+
+
+def _there(*duties: Duty | None) -> list[Duty]:
+    return [duty for duty in duties if duty is not None]
 
 
 def _systemd_of(parts: Parts) -> Systemd | None:
@@ -185,13 +159,13 @@ def _disk_space_of(parts: Parts) -> DiskSpace | None:
 
 
 def _listeners_of(parts: Parts) -> Listeners | None:
-    options = parts.options
-    if options.classes or options.db == UNREACHABLE or not has_listeners(options.jobs):
+    options, after = parts.options, parts.after
+    if after is None:
         return None
     from prokerja.worker.duties.listeners import Listeners
 
     environment = options.environment()
-    return Listeners(options.db, options.jobs, parts.after, environment, parts.loop, parts.tell)
+    return Listeners(options.db, options.jobs, after, environment, parts.loop, parts.tell)
 
 
 def _titles_of(parts: Parts) -> Titles | None:
@@ -240,3 +214,29 @@ def _code_of(parts: Parts) -> CodeDuties | None:
     from prokerja.worker.duties.code import CodeDuties
 
     return CodeDuties(parts)
+
+
+def _own_size_of(parts: Parts) -> OwnSize | None:
+    limit, pool = parts.options.service.memory_limit, parts.pool
+    if limit is None:
+        return None
+    from prokerja.worker.duties.size import OwnSize
+
+    return OwnSize(limit, parts.requests, lambda: pool.busy)
+
+
+def _preflight_of(parts: Parts) -> Preflight | None:
+    service, turns = parts.options.service, parts.turns
+    if not (service.memory_free or service.memory_learn):
+        return None
+    from prokerja.worker.duties.preflight import Preflight
+
+    usual_peak, look = parts.repository.usual_peak, turns.writes.look
+    turns.preflight = Preflight(service, parts.pool, parts.holds, usual_peak, look)
+    return turns.preflight
+
+
+OPTIONAL: tuple[Callable[[Parts], Duty | None], ...] = (
+    _titles_of, _lifespan_of, _disk_space_of, _own_size_of, _preflight_of,
+)  # fmt: skip
+"""What makes those that somebody has to ask for, and that nobody else has to know of."""

@@ -48,4 +48,5 @@ class OwnSize:
         if size > self._limit:
             self._applies = False
             found, limit = sizes.human(size), sizes.human(self._limit)
-            self._requests.request(f"it holds {found} itself, and may hold {limit}", TOO_LARGE)
+            why = f"it holds {found} itself, and may hold {limit}"
+            self._requests.request(why, TOO_LARGE, patient=True)

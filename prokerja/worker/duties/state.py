@@ -6,7 +6,8 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from prokerja.worker_events import RealizerState, WorkerState
+from prokerja.worker import memory
+from prokerja.worker_events import RealizerState, RunningJob, WorkerState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +51,7 @@ class StateOnRequest:
         done, next_due = self._turns.totals.summary(), self._turns.next_due
         self._tell(
             WorkerState(
-                self._worker, os.getpid(), _memory(os.getpid()), now - self._began,
+                self._worker, os.getpid(), memory.held(os.getpid()), now - self._began,
                 done.completed, done.failed, done.returned,
                 [self._of(process, now) for process in self._pool.processes],
                 [note.text for note in self._holds.notes],
@@ -60,20 +61,9 @@ class StateOnRequest:
         )  # fmt: skip
 
     def _of(self, process: RealizerProcess, now: float) -> RealizerState:
-        sequence, job, began = process.current()
-        waiting = len(process.in_flight.behind(sequence))
-        memory = _memory(process.pid)
-        if job is None:
-            return RealizerState(process.pid, memory, None, "", 0, 0.0, waiting)
-        name = self._pool.results.name(job)
-        return RealizerState(process.pid, memory, job.id, name, job.attempt, now - began, waiting)
-
-
-def _memory(pid: int) -> int | None:
-    """What it has in memory, in bytes; None if that cannot be found out."""
-    import psutil
-
-    try:
-        return int(psutil.Process(pid).memory_info().rss)
-    except (psutil.Error, OSError):
-        return None
+        running = [
+            RunningJob(job.id, self._pool.results.name(job), job.attempt, now - began)
+            for _, job, began in process.running()
+        ]
+        waiting = len(process.jobs) - len(running)
+        return RealizerState(process.pid, memory.held(process.pid), running, waiting)

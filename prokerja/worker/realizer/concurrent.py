@@ -39,7 +39,7 @@ class ConcurrentRealizer(SettlingRealizer):
         self._is_to_start = False
 
     def run(self, requests: int) -> None:
-        """Work until the supervisor hangs up; each byte of `requests` asks for a report."""
+        """Work until the supervisor hangs up; what comes in `requests` asks for a report."""
         self._prepare(requests)
         self.loop.add_reader(self._channel.socket, self._receive)
         while not self._is_closed:
