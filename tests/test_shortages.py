@@ -128,7 +128,6 @@ def test_without_a_free_descriptor_the_other_realizers_go_on_and_a_new_one_comes
 ) -> None:
     worker = home.worker("--realizers", "2").ready()
     wait_until(lambda: len(worker.realizers()) == 2)
-    home.warm(worker)
     long = home.run("wait_for('gate')")
     wait_until(lambda: home.running(long))
     usual = len(descriptors(worker))
@@ -148,6 +147,29 @@ def test_without_a_free_descriptor_the_other_realizers_go_on_and_a_new_one_comes
     wait_until(lambda: len(descriptors(worker)) == usual)
     worker.send(signal.SIGTERM)
     assert worker.end() == 0
+
+
+BLIND = """
+import resource, sys
+from prokerja.worker.duties.signals import StopRequests
+from prokerja.worker.installed import installed, sites
+from prokerja.worker.own_code import OwnCode
+with StopRequests() as requests:
+    own, places = OwnCode(requests), sites()
+    assert own.is_current() and installed(places)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
+    assert own.is_current() and not requests.reason
+    try:
+        installed(places)
+    except OSError as error:
+        print(error.errno)
+"""
+"""A worker that can open nothing more, not even the directories that hold its own code."""
+
+
+def test_who_cannot_look_does_not_take_its_code_for_changed(home: Home) -> None:
+    out, _ = home.python(BLIND).communicate(timeout=30)
+    assert out == f"{errno.EMFILE}\n"
 
 
 def test_a_start_that_fails_leaves_no_descriptor_behind_whatever_is_missing(home: Home) -> None:

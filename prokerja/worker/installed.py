@@ -22,7 +22,7 @@ def sites() -> list[str]:
 
 
 def installed(places: list[str]) -> dict[str, Stamp]:
-    """What there is of packages there, by path, and the stamp of each."""
+    """What there is of packages there, by path, and the stamp of each; may raise OSError."""
     found = (os.path.join(place, name) for place in places for name in _names(place))
     wanted = (path for path in found if path.endswith(METADATA))
     return {path: stamp(path) for path in wanted if not _is_unfinished(path)}
@@ -45,6 +45,6 @@ def _is_site(place: str) -> bool:
 
 
 def _names(place: str) -> list[str]:
-    with suppress(OSError):
+    with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
         return os.listdir(place)
     return []

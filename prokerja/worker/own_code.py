@@ -38,13 +38,17 @@ class OwnCode:
 
     def is_current(self) -> bool:
         """Whether they are the same still; else the worker is asked to leave."""
-        if not self.changed():
+        try:
+            changed = self.changed()
+        except OSError:  # without a descriptor to look, nothing can be said
+            return True
+        if not changed:
             return True
         self._requests.request("prokerja itself has changed", NEW_CODE, patient=True)
         return False
 
     def changed(self) -> list[str]:
-        """The files that are new, changed or gone."""
+        """The files that are new, changed or gone; raises OSError if one cannot look."""
         now: dict[str, Stamp] = {path: stamp(path) for path in _files()}
         return sorted({path for path, _ in now.items() ^ self._stamps.items()})
 
@@ -64,7 +68,7 @@ def _walk() -> Iterator[tuple[str, list[str]]]:
     while waiting:
         folder = waiting.pop()
         names = []
-        with suppress(OSError), os.scandir(folder) as entries:
+        with suppress(FileNotFoundError, PermissionError), os.scandir(folder) as entries:
             for entry in entries:
                 if not entry.is_dir():
                     names.append(entry.name)

@@ -53,12 +53,17 @@ class PackageCheck:
 
     def run(self, now: float) -> None:
         """See whether any has changed."""
-        self._watch_all()
-        own, others = self._own.changed(), self._changed()
+        try:
+            self._watch_all()
+            own, others = self._own.changed(), self._changed()
+            is_going_on = bool(own or others) and self._is_going_on(now)
+        except OSError:  # the system is short of something, and so are we of an answer
+            self.due = now + QUIET_SECONDS
+            return
         self.due = None if self._watch.pace is None else now + self._watch.pace
         if not (own or others):
             self._stirred_at = None
-        elif self._is_going_on(now):
+        elif is_going_on:
             self.due = now + QUIET_SECONDS
         else:
             self._is_over, self.due = True, None

@@ -32,7 +32,7 @@ MAX_QUIET_SECONDS = 1.0
 PAUSE_SECONDS = 0.5
 """Between two candidates."""
 RETRY_SECONDS = 5.0
-"""Before another try where none could be started."""
+"""Before another try where none could be started, or the directory could not be read."""
 MAX_FILES = 100
 """Of one change, that are told of."""
 NOTE = "code"
@@ -118,6 +118,7 @@ class Reload:
             code = self._look()
         except CatalogError as error:
             self._fail(str(error), set(), None)
+            self._check_at = now + RETRY_SECONDS
             return
         self._judge(code)
         members = [*renewal.seated, *renewal.waiting]
