@@ -196,7 +196,7 @@ def test_a_worker_that_has_grown_itself_leaves_with_its_code(
 
 def test_a_program_that_is_larger_from_the_first_goes_on() -> None:
     held, asked = [100], list[int]()
-    requests: Any = SimpleNamespace(request=lambda why, code: asked.append(code))
+    requests: Any = SimpleNamespace(request=lambda why, code, *, patient: asked.append(code))
     own = size.OwnSize(50, requests, lambda: True, lambda _: held[0])
     assert own.due is None
     busy = [False]

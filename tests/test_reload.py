@@ -201,7 +201,9 @@ def test_code_that_was_broken_from_the_start_is_used_once_it_is_mended(home: Hom
 
 def test_realizers_that_die_meanwhile_leave_jobs_they_would_lack_to_the_others(home: Home) -> None:
     worker = home.worker("--realizers", "2").ready()
-    wait_until(lambda: len(worker.realizers()) == 2)
+    both = home.run_each(["wait_for('both')"] * 2)
+    wait_until(lambda: all(map(home.running, both)))  # each has loaded its jobs
+    home.open("both")
     one, other = worker.realizers()
     home.write("middle.py", "1 +\n")
     news(worker, NOT_LOADED)

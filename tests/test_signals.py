@@ -245,8 +245,8 @@ def test_a_worker_tells_what_it_is_at(home: Home) -> None:
     wait_until(lambda: f"realizer {realizer.pid}, " in worker.said())
     said = worker.said()
     assert f"process {worker.pid}, for " in said
-    assert f"MiB: runs job {id} run, attempt 1, for " in said
-    assert " MiB: 0 attempts completed, 0 failed, 0 put back" in said
+    assert f" MB: runs job {id} run, attempt 1, for " in said
+    assert " MB: 0 attempts completed, 0 failed, 0 put back" in said
 
 
 def test_a_signal_to_a_whole_group_ends_no_job(home: Home) -> None:
