@@ -224,6 +224,6 @@ def test_at_a_terminal_counts_come_each_second(home: Home) -> None:
 def test_every_event_has_a_line_but_those_that_are_counted_or_kept() -> None:
     silent = {JobsSettled, JobDescribed, QueueEmptied}
     for kind in get_args(Event):
-        is_of_a_job = "id" in kind.__dataclass_fields__
+        is_of_a_job = "id" in kind.__struct_fields__
         texts = job_lines._line if is_of_a_job else worker_lines._line
         assert (texts.dispatch(kind) is texts.dispatch(object)) == (kind in silent), kind

@@ -8,8 +8,9 @@ import re
 import select
 import sys
 import threading
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
+
+from msgspec import to_builtins
 
 from prokerja.console.journal import ERROR, INFO, mark
 from prokerja.console.log_line import LEVELS, Line, cut
@@ -69,7 +70,7 @@ class Json:
         self._worker: int | None = None
 
     def fields(self, event: Any) -> Mapping[str, Any]:
-        given = asdict(event).items()
+        given = to_builtins(event).items()
         short = {key: cut(value) if type(value) is str else value for key, value in given}
         fields = {"event": _snake(type(event).__name__), **short}
         if fields["event"] == "worker_started":

@@ -1,12 +1,11 @@
-"""What happens in a worker, for those who want to know: one class for each kind of event."""
+"""What happens to a worker itself, and to its realizers."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True)
-class WorkerStarted:
+class WorkerStarted(Struct, frozen=True):
     worker: int
     realizers: int
     queues: tuple[str, ...]
@@ -17,23 +16,20 @@ class WorkerStarted:
     """Whether it reads job files that come later."""
 
 
-@dataclass(frozen=True)
-class JobsChanged:
+class JobsChanged(Struct, frozen=True):
     """The worker has other jobs than before."""
 
     names: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class FileBroken:
+class FileBroken(Struct, frozen=True):
     """A file of the jobs directory could not be used; the others are."""
 
     file: str
     error: str
 
 
-@dataclass(frozen=True)
-class JobsRecovered:
+class JobsRecovered(Struct, frozen=True):
     """Another worker was found dead."""
 
     worker: int
@@ -43,126 +39,14 @@ class JobsRecovered:
     """Jobs that it held besides: put back."""
 
 
-@dataclass(frozen=True)
-class LockLeft:
+class LockLeft(Struct, frozen=True):
     """A dead worker's lock file is of no use any more, and could not be deleted."""
 
     file: str
     error: str
 
 
-@dataclass(frozen=True)
-class JobStarted:
-    """A job has been running for a while; short ones are only counted."""
-
-    id: int
-    name: str
-    attempt: int
-
-
-@dataclass(frozen=True)
-class JobCompleted:
-    """A job has completed that had been running for a while; short ones are only counted."""
-
-    id: int
-    name: str
-    seconds: float
-
-
-@dataclass(frozen=True)
-class JobDescribed:
-    """An attempt has begun of a job whose class says what to call it."""
-
-    id: int
-    name: str
-    description: str
-
-
-@dataclass(frozen=True)
-class JobCancelled:
-    """Somebody has cancelled a job that this worker holds, which is now to end."""
-
-    id: int
-    name: str
-    error: str
-
-
-@dataclass(frozen=True)
-class JobSuspended:
-    """A running job stands still, because somebody has asked for it."""
-
-    id: int
-    name: str
-
-
-@dataclass(frozen=True)
-class JobNotSuspended:
-    """Somebody has asked for it, but others run beside this job in its realizer."""
-
-    id: int
-    name: str
-
-
-@dataclass(frozen=True)
-class JobResumed:
-    """It goes on."""
-
-    id: int
-    name: str
-
-
-@dataclass(frozen=True)
-class JobRefused:
-    """A job goes back, since the worker's class does not fit its payload, or is not there."""
-
-    id: int
-    name: str
-    why: str
-    """What the worker has; told of once for each job name."""
-
-
-@dataclass(frozen=True)
-class JobFailed:
-    id: int
-    name: str
-    attempt: int
-    """0 if it ended without having begun."""
-    error: str
-    retry_in: float | None
-    """Seconds until it is due again; None when it has failed for good."""
-
-
-@dataclass(frozen=True)
-class JobPostponed:
-    """A job has asked to be run later."""
-
-    id: int
-    name: str
-    seconds: float
-
-
-@dataclass(frozen=True)
-class JobParked:
-    """A job waits to be resolved."""
-
-    id: int
-    name: str
-    timeout: float | None
-    """For how many seconds; None for ever."""
-
-
-@dataclass(frozen=True)
-class HookFailed:
-    """A hook of a job raised, or could not be run; it has changed nothing."""
-
-    id: int
-    name: str
-    hook: str
-    error: str
-
-
-@dataclass(frozen=True)
-class JobsSettled:
+class JobsSettled(Struct, frozen=True):
     """One turn's harvest."""
 
     completed: int
@@ -170,14 +54,12 @@ class JobsSettled:
     """For good."""
 
 
-@dataclass(frozen=True)
-class RealizerDied:
+class RealizerDied(Struct, frozen=True):
     pid: int
     how: str
 
 
-@dataclass(frozen=True)
-class RealizerReplaced:
+class RealizerReplaced(Struct, frozen=True):
     """A job has changed its realizer's process in a way that could not be put back."""
 
     pid: int
@@ -186,8 +68,7 @@ class RealizerReplaced:
     what: str
 
 
-@dataclass(frozen=True)
-class LeftBehind:
+class LeftBehind(Struct, frozen=True):
     """A job has ended, and threads or processes that it has started have not."""
 
     pid: int
@@ -199,8 +80,7 @@ class LeftBehind:
     """Whether the realizer is replaced for that; if not, it was ended."""
 
 
-@dataclass(frozen=True)
-class RealizerOutgrown:
+class RealizerOutgrown(Struct, frozen=True):
     """A realizer has grown beyond the memory limit, and is replaced."""
 
     pid: int
@@ -210,8 +90,7 @@ class RealizerOutgrown:
     limit: int
 
 
-@dataclass(frozen=True)
-class RealizerNotStarted:
+class RealizerNotStarted(Struct, frozen=True):
     """The system had no room for one more process, or lacks what it needs; it is tried again."""
 
     error: str
@@ -219,8 +98,7 @@ class RealizerNotStarted:
     """Seconds until then."""
 
 
-@dataclass(frozen=True)
-class CodeChanged:
+class CodeChanged(Struct, frozen=True):
     """Files have changed that the realizers have loaded."""
 
     files: tuple[str, ...]
@@ -228,15 +106,13 @@ class CodeChanged:
     """Why the new code could not be loaded, so that the realizers stay; None if they go."""
 
 
-@dataclass(frozen=True)
-class CodeUnwatched:
+class CodeUnwatched(Struct, frozen=True):
     """The system does not tell of all changes to code, so the worker looks again and again."""
 
     error: str
 
 
-@dataclass(frozen=True)
-class ListenersEnded:
+class ListenersEnded(Struct, frozen=True):
     """The process that runs the functions of `listeners.py` has ended, and not in good order."""
 
     how: str
@@ -244,22 +120,19 @@ class ListenersEnded:
     """Seconds until it is started again; None if the worker ends, too."""
 
 
-@dataclass(frozen=True)
-class FileUnwatched:
+class FileUnwatched(Struct, frozen=True):
     """The system does not tell who writes to the file, so the worker looks again and again."""
 
     error: str
 
 
-@dataclass(frozen=True)
-class StoreTroubled:
+class StoreTroubled(Struct, frozen=True):
     """A turn could not be written; it is tried again."""
 
     error: str
 
 
-@dataclass(frozen=True)
-class ResultsKept:
+class ResultsKept(Struct, frozen=True):
     """The worker leaves, and what has ended could not be written to the store."""
 
     kept: int
@@ -268,23 +141,20 @@ class ResultsKept:
     """Those that run again, since there was no room for that either."""
 
 
-@dataclass(frozen=True)
-class ClockJumped:
+class ClockJumped(Struct, frozen=True):
     """The clock was set while the worker was running, or the machine has slept."""
 
     seconds: float
     """How far forward; below zero for back."""
 
 
-@dataclass(frozen=True)
-class TracingFailed:
+class TracingFailed(Struct, frozen=True):
     """Spans are not received; some of them may be lost."""
 
     error: str
 
 
-@dataclass(frozen=True)
-class ClaimingHeld:
+class ClaimingHeld(Struct, frozen=True):
     """The worker takes no jobs until something has changed."""
 
     kind: str
@@ -292,8 +162,7 @@ class ClaimingHeld:
     why: str
 
 
-@dataclass(frozen=True)
-class ClaimingResumed:
+class ClaimingResumed(Struct, frozen=True):
     """A reason why the worker took no jobs is gone."""
 
     kind: str
@@ -301,13 +170,11 @@ class ClaimingResumed:
     """The kinds of those that are left."""
 
 
-@dataclass(frozen=True)
-class QueueEmptied:
+class QueueEmptied(Struct, frozen=True):
     """Nothing is due and nothing runs."""
 
 
-@dataclass(frozen=True)
-class WorkerStopping:
+class WorkerStopping(Struct, frozen=True):
     why: str
     grace: float | None
     """Seconds that running jobs have to end; None if they may finish."""
@@ -315,15 +182,13 @@ class WorkerStopping:
     """Whether it starts afresh then, as the same process."""
 
 
-@dataclass(frozen=True)
-class ReliefStarted:
+class ReliefStarted(Struct, frozen=True):
     """Another worker takes jobs while this one finishes what runs, to start afresh."""
 
     pid: int
 
 
-@dataclass(frozen=True)
-class ReliefNotStarted:
+class ReliefNotStarted(Struct, frozen=True):
     """The system had no room for it; it is tried again."""
 
     error: str
@@ -331,8 +196,7 @@ class ReliefNotStarted:
     """Seconds until then."""
 
 
-@dataclass(frozen=True)
-class ReliefEnded:
+class ReliefEnded(Struct, frozen=True):
     """The worker that was to take jobs meanwhile has left."""
 
     pid: int
@@ -342,8 +206,7 @@ class ReliefEnded:
     """Seconds until another one starts; None if it was not needed any longer."""
 
 
-@dataclass(frozen=True)
-class RunningJob:
+class RunningJob(Struct, frozen=True):
     """A job that runs, when somebody asks."""
 
     id: int
@@ -353,8 +216,7 @@ class RunningJob:
     """For how long it has been running."""
 
 
-@dataclass(frozen=True)
-class RealizerState:
+class RealizerState(Struct, frozen=True):
     """What a realizer is at, when somebody asks."""
 
     pid: int
@@ -365,8 +227,7 @@ class RealizerState:
     """Jobs that it has been sent, and has not started."""
 
 
-@dataclass(frozen=True)
-class WorkerState:
+class WorkerState(Struct, frozen=True):
     """What a worker is at, when somebody asks by SIGUSR2."""
 
     worker: int
@@ -388,52 +249,7 @@ class WorkerState:
     """Why it stops; empty if it does not."""
 
 
-@dataclass(frozen=True)
-class WorkerStopped:
+class WorkerStopped(Struct, frozen=True):
     completed: int
     failed: int
     returned: int
-
-
-Event = (
-    WorkerStarted
-    | JobsChanged
-    | FileBroken
-    | JobsRecovered
-    | LockLeft
-    | JobStarted
-    | JobCompleted
-    | JobDescribed
-    | JobCancelled
-    | JobSuspended
-    | JobNotSuspended
-    | JobResumed
-    | JobRefused
-    | JobFailed
-    | JobPostponed
-    | JobParked
-    | HookFailed
-    | JobsSettled
-    | RealizerDied
-    | RealizerReplaced
-    | LeftBehind
-    | RealizerOutgrown
-    | RealizerNotStarted
-    | CodeChanged
-    | CodeUnwatched
-    | ListenersEnded
-    | FileUnwatched
-    | StoreTroubled
-    | ResultsKept
-    | ClockJumped
-    | TracingFailed
-    | ClaimingHeld
-    | ClaimingResumed
-    | QueueEmptied
-    | WorkerStopping
-    | ReliefStarted
-    | ReliefNotStarted
-    | ReliefEnded
-    | WorkerState
-    | WorkerStopped
-)
