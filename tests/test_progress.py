@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -168,7 +169,8 @@ def test_it_is_shown_by_lists_where_there_is_something_to_say(home: Home) -> Non
     _, text = terminal(home, "report:jobs")
     assert "progress" in text
     assert f"{2 * FULL}\u258a      340/1,000 (34%) pages" in text
-    assert "progress:    340/1,000 (34%) pages, 0" in home.cli("report:job", 2)
+    told = home.cli("report:job", 2)
+    assert re.search(r"progress:    340/1,000 \(34%\) pages, [0-9.]+s ago\n", told)
     assert home.cli("report:jobs", "--columns", "id,progress") == "2\t340/1,000 (34%) pages\n1\t\n"
     assert len(home("report:jobs").cells[0]) == 8, "a pipe has the columns that it always had"
     [second, first] = json.loads(home.cli("report:jobs", "--json"))

@@ -113,8 +113,8 @@ def _leave(queue: Queue, ids: Sequence[int]) -> None:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         say(f"{goes_on}; {again}")
         return
-    say(f"{goes_on}; {again}, another Ctrl-C cancels")
-    try:
+    try:  # it may come as soon as the words are read
+        say(f"{goes_on}; {again}, another Ctrl-C cancels")
         time.sleep(SECOND_CHANCE_SECONDS)
     except KeyboardInterrupt:
         cancel_open(queue, ids)

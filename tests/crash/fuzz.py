@@ -36,7 +36,7 @@ from tests.crash.specimen import JOBS, make
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-FULL, SHORT = 100_000, 2_000
+FULL, SHORT = 100_000, 800
 """Inputs of one run."""
 SHARES: dict[str, float] = {
     "command lines": 0.1, "JSON Lines": 0.2, "payloads": 0.15, "options": 0.1, "plain SQL": 0.2,

@@ -30,7 +30,7 @@ from tests.crash.specimen import COUNT, JOBS, make
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FULL, SHORT = 1000, 200
+FULL, SHORT = 1000, 80
 """Mutations of one run."""
 REAL = 10
 """Of so many files, one is given to processes of their own, a worker among them."""

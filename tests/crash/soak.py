@@ -402,7 +402,7 @@ def _files(pid: int) -> dict[str, str]:
 
 def prove(seed: int, ledger: Ledger, *, short: bool) -> None:
     """A short one for the suite, a long one for `make crash`."""
-    soak(seed, ledger, 15.0 if short else 120.0)
+    soak(seed, ledger, 8.0 if short else 120.0)
 
 
 def soak(seed: int, ledger: Ledger, seconds: float) -> None:
