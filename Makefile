@@ -17,7 +17,7 @@ run: $(READY) ## The main job on real input: checksum and compress Python's stan
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh tests/demo.sh
 
 test: $(READY) ## Run the whole suite
-	$(BIN)/pytest
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest
 
 check: $(READY) ## Lint, check types and hold the imports to one direction
 	$(BIN)/ruff check

@@ -12,11 +12,11 @@ _SIZE = r"(?ai)(\d{1,15})([KMG]?)(?:i?B)?"
 
 
 def human(bytes: int) -> str:
-    """As people read it: `512 bytes`, `64.0 KB`, `3.1 GB`; a KB has 1,024 bytes, as in `size`."""
+    """As people read it: `512 bytes`, `64 KB`, `3.1 GB`; a KB has 1,024 bytes, as in `size`."""
     if bytes < UNITS["K"]:
         return f"{bytes} bytes"
     unit = max((unit for unit in "KMG" if bytes >= UNITS[unit]), key=UNITS.__getitem__)
-    return f"{bytes / UNITS[unit]:,.1f} {unit}B"
+    return f"{f'{bytes / UNITS[unit]:,.1f}'.removesuffix('.0')} {unit}B"
 
 
 def size(text: str, what: str) -> int:
@@ -25,11 +25,3 @@ def size(text: str, what: str) -> int:
     if match is None:
         raise BadOption(f"{what}: {quoted(text)} is not a size; write 0, 64K, 1M or 2G")
     return int(match[1]) * UNITS[match[2].upper()]
-
-
-def rounded(size: int) -> str:
-    """Bytes for people, such as `64M`; never more than there are."""
-    for unit, bytes in (("G", 2**30), ("M", 2**20), ("K", 2**10)):
-        if size >= 10 * bytes or (size >= bytes and size % bytes == 0):
-            return f"{size // bytes}{unit}"
-    return f"{size}B"

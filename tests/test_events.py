@@ -74,10 +74,10 @@ SHOWN: list[tuple[str, dict[str, Any], str]] = [
      "worker 1: a, b, c and 1 more, does not load: no"),
     ("memory_exceeded",
      {**PLACE, "worker": 1, "pid": 9, "job": "a", "bytes": 2**30, "limit": 2**29},
-     "worker 1, realizer 9: 1.0 GB after a, of 512.0 MB"),
+     "worker 1, realizer 9: 1 GB after a, of 512 MB"),
     ("memory_exceeded",
      {**PLACE, "worker": 1, "pid": 9, "job": "", "bytes": 2**30, "limit": 2**29},
-     "worker 1, realizer 9: 1.0 GB, of 512.0 MB"),
+     "worker 1, realizer 9: 1 GB, of 512 MB"),
 ]  # fmt: skip
 
 

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from prokerja.verdicts import Completed, Released
+from prokerja.sizes import human
 from prokerja.worker.duties import disk_space
 from prokerja.worker.duties.disk_space import DiskSpace
 from prokerja.worker.unwritten import keep_unwritten
@@ -70,7 +71,7 @@ def test_under_the_floor_a_worker_takes_no_jobs_says_so_and_goes_on_by_itself(
     worker = home.worker("--realizers", "2").ready()
     wait_until(lambda: home.running(running))
     ballast = fill(small, left=SIZE // 25)
-    why = f"less than {SIZE // 20 // 1024}K is free on the disk of {small}; make room"
+    why = f"less than {human(SIZE // 20)} is free on the disk of {small}; make room"
     looked = time.monotonic()
     wait_until(lambda: time.monotonic() > looked + disk_space.LOOK_SECONDS)
     waiting = home.run("return 1")
@@ -93,7 +94,7 @@ def test_the_floor_is_what_the_options_say(home: Home, small: Path, floor: str, 
     fill(small, left=SIZE // 25)
     worker = home.worker("--disk-free", floor)
     if held:
-        wait_until(lambda: "less than 1M is free" in worker.said())
+        wait_until(lambda: "less than 1 MB is free" in worker.said())
         assert home.statuses([id]) == ["pending"]
     else:
         home.wait(id)

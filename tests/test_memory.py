@@ -156,7 +156,7 @@ def test_a_realizer_that_has_grown_is_replaced_and_no_job_is_lost(home: Home) ->
     told = [line for line in home("events").cells if line[1] == "memory_exceeded"]
     assert [line[3] for line in told][:1] == ["run"]
     assert f"realizer {pids[0]}: " in told[0][-1]
-    assert told[0][-1].endswith(" after run, of 100.0 MB")
+    assert told[0][-1].endswith(" after run, of 100 MB")
 
 
 def test_without_a_limit_no_realizer_is_replaced(home: Home) -> None:
@@ -170,7 +170,7 @@ def test_a_limit_below_what_the_jobs_need_to_load_is_refused(home: Home) -> None
     id = home.run("pass")
     worker = home.worker("--until-empty", "--memory-limit", "5M")
     assert worker.end() == 2
-    assert "the memory limit of 5.0 MB is below the " in worker.said()
+    assert "the memory limit of 5 MB is below the " in worker.said()
     assert "that a realizer holds once it has loaded the jobs; give more\n" in worker.said()
     assert "Traceback" not in worker.said()
     assert home.statuses([id]) == ["pending"]
@@ -421,7 +421,7 @@ def test_a_worker_takes_nothing_while_too_little_is_free_and_says_so(
     home.launcher = group.launcher
     id = home.run("pass")
     worker = home.worker("--memory-free", "1G")
-    words = " of memory are free, and it is to leave 1.0 GB (--memory-free)"
+    words = " of memory are free, and it is to leave 1 GB (--memory-free)"
     wait_until(lambda: words in home("report").err)
     assert "worker 1 takes no jobs: 3" in home("report").err
     assert words in home.job(id)["why_not_running"]
@@ -464,8 +464,8 @@ def test_what_a_job_has_used_is_free_before_it_is_taken_again(group: Group, home
 
 @pytest.mark.parametrize(
     ("bytes", "words"),
-    [(0, "0 bytes"), (1023, "1023 bytes"), (2**10, "1.0 KB"), (2**20 - 1, "1,024.0 KB"),
-     (3 * 2**30 + 2**27, "3.1 GB"), (5000 * 2**30, "5,000.0 GB")],
+    [(0, "0 bytes"), (1023, "1023 bytes"), (2**10, "1 KB"), (2**20 - 1, "1,024 KB"),
+     (3 * 2**30 + 2**27, "3.1 GB"), (5000 * 2**30, "5,000 GB")],
 )  # fmt: skip
 def test_sizes_are_shown_as_people_read_them(bytes: int, words: str) -> None:
     assert sizes.human(bytes) == words

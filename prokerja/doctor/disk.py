@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from prokerja import repository
 from prokerja.model.check import failed, ok, warning
-from prokerja.sizes import rounded
+from prokerja.sizes import human
 from prokerja.worker.service import disk_floor
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from prokerja.model.check import Check
 
 LOW_BYTES = 512 * 2**20
-MIB = 2**20
 
 
 def check_disk(url: str, floor: int | None = None, low: int = LOW_BYTES) -> Iterator[Check]:
@@ -33,12 +32,12 @@ def check_disk(url: str, floor: int | None = None, low: int = LOW_BYTES) -> Iter
         return
     free = facts.f_bavail * facts.f_frsize
     floor = disk_floor(facts.f_blocks * facts.f_frsize, floor)
-    what = f"{free // MIB:,} MiB free at {folder}"
+    what = f"{human(free)} free at {folder}"
     more = "make room: `prokerja purge` and old backups are a beginning"
     if facts.f_files and not facts.f_favail:
         yield failed("disk", f"no file can be made at {folder}: no inode is free", "delete files")
     elif free < floor:
-        yield failed("disk", f"{what}; workers want {rounded(floor)}", more)
+        yield failed("disk", f"{what}; workers want {human(floor)}", more)
     elif free < low:
         yield warning("disk", what, more)
     else:

@@ -223,8 +223,8 @@ def _why_unknown(workers: list[WorkerRow], name: str, now: float) -> str:
             took = human(now - worker.started_at)
             return f"worker {worker.id} has loaded no jobs in {took}; its log says why"
     return (
-        f"no living worker knows the job {name}; put its file into their jobs directory"
-        " and restart one"
+        f"no living worker knows the job {name}; put its file into their jobs directory,"
+        " and restart those with --no-watch"
     )
 
 

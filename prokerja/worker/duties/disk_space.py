@@ -9,7 +9,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from prokerja.sizes import rounded
+from prokerja.sizes import human
 from prokerja.worker.service import disk_floor
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class DiskSpace:
         floor = disk_floor(size, self._floor)
         was_low, self._is_low = self._is_low, size > 0 and free < floor
         if self._is_low:
-            why = f"less than {rounded(floor)} is free on the disk of {self._directory}; make room"
+            why = f"less than {human(floor)} is free on the disk of {self._directory}; make room"
             self._holds.hold(KIND, why, time.time())
         elif was_low:
             self._holds.lift(KIND)
