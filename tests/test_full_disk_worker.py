@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import psutil
 import pytest
 
-from prokerja.verdicts import Completed, Released
 from prokerja.sizes import human
+from prokerja.verdicts import Completed, Released
 from prokerja.worker.duties import disk_space
 from prokerja.worker.duties.disk_space import DiskSpace
 from prokerja.worker.unwritten import keep_unwritten
