@@ -57,7 +57,9 @@ class RequestCheck:
         with suppress(TryAgain):
             requests = self._repository.requests(self._worker, time.time())
             ending = {(one.token, one.id) for one in requests.cancelled}
-            self._pool.suspend(requests.suspended - ending)  # what is to end goes on before
-            self._pool.cancel(requests.cancelled, now)
+            if not self._pool.stopping:
+                # What is to end goes on before.
+                self._pool.standstills.suspend(requests.suspended - ending)
+            self._pool.cuts.cancel(requests.cancelled, now)
             self._heard_of(requests.deadline)
             self._check_at = None

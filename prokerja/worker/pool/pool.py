@@ -6,43 +6,37 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from prokerja.model.claim import Outgrown
-from prokerja.verdicts import Advice, Released
+from prokerja.verdicts import Released
 from prokerja.worker.pool.complaints import Complaints
+from prokerja.worker.pool.cuts import KILL_AFTER_TERM_SECONDS, Cuts
 from prokerja.worker.pool.durations import SECONDS_PER_BYTE
 from prokerja.worker.pool.ending import Ending
-from prokerja.worker.pool.exits import Cut, too_long, too_low
+from prokerja.worker.pool.exits import too_low
 from prokerja.worker.pool.known_code import KnownCode
 from prokerja.worker.pool.renewal import Renewal
 from prokerja.worker.pool.reported import ReportedSoFar
 from prokerja.worker.pool.results import Results
+from prokerja.worker.pool.standstills import Standstills
 from prokerja.worker.pool.starter import Starter
 from prokerja.worker.wire.messages import Loaded, Report, WireError
 from prokerja.worker_events import (
     HookFailed,
-    JobCancelled,
     JobDescribed,
-    JobNotSuspended,
-    JobResumed,
     JobStarted,
-    JobSuspended,
     RealizerOutgrown,
     TracingFailed,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-    from prokerja.model.claim import Cancellation, Claimed
+    from prokerja.model.claim import Claimed
     from prokerja.worker.pool.process import RealizerProcess
-    from prokerja.worker.wire.journal import Claim
     from prokerja.worker_events import Event
 
-KILL_AFTER_TERM_SECONDS = 5.0
-"""Between asking a job and all it has started to end, and killing them."""
 MAX_NAMES = 50_000
 """Lanes whose names are remembered, and those in hand."""
 LOAD = attrgetter("in_flight.load")
-SILENT = "it said nothing for too long, and was killed"
 STOPPED = "it was ended with its worker; its job goes back"
 
 
@@ -74,6 +68,8 @@ class Pool:
         self.renewal = Renewal(size, self.processes, self._starter, grace)
         self.code = KnownCode(self.renewal)
         self.results = Results(tell)
+        self.cuts = Cuts(self.processes, self.results, tell)
+        self.standstills = Standstills(self.processes, self.results, tell)
         self.reported = ReportedSoFar()
         self.loaded: list[Loaded] = []
         """What realizers have loaded, until the supervisor has taken note."""
@@ -82,14 +78,10 @@ class Pool:
         self.stopping = False
         self.memory_limit: int | None = None
         """Of each realizer, in bytes; none of them may be larger before a job."""
-        self._cancelled: dict[Claim, str] = {}
-        """The errors with which claimed jobs are to end, by token and id."""
         self.asynchronous: frozenset[str | None] = frozenset((None,))
         """The jobs of which realizers run several at once; None for those not known yet."""
         self._stamps: dict[str, str] = {}
         """Of the job files, as they were last loaded."""
-        self._suspended: Collection[Claim] = ()
-        """The jobs that are to stand still, by token and id."""
         self._complaints = Complaints(tell)
 
     @property
@@ -189,34 +181,13 @@ class Pool:
         results = self.results
         jobs, results.unassigned = results.unassigned, []
         for job in jobs:
-            is_wanted = not self.stopping and (job.token, job.id) not in self._cancelled
+            is_wanted = not (self.stopping or self.cuts.is_cancelled(job))
             fitting = [p for p in self.processes if p.has_room()] if is_wanted else []
             fitting = [p for p in fitting if results.name(job) not in p.lacks]
             cost = results.durations.costs()[job.lane]
             if not any(process.in_flight.assign(job, cost) for process in fitting):
                 results.settle(job, Released(counted=False))
         self.send()  # their claims stand already
-
-    def cancel(self, cancellations: Iterable[Cancellation], now: float) -> None:
-        """End these jobs, of all that are to be ended, wherever they are."""
-        before = self._cancelled
-        self._cancelled = {(one.token, one.id): one.error for one in cancellations}
-        for process in self.processes if self._cancelled.keys() - before else ():
-            for job in process.jobs.values():
-                claim = (job.token, job.id)
-                if claim in self._cancelled and claim not in before:
-                    name = self.results.name(job)
-                    self._tell(JobCancelled(job.id, name, self._cancelled[claim]))
-                    process.revoke()  # it may not have been started yet
-                    process.check_at = now
-
-    def suspend(self, claims: Collection[Claim]) -> None:
-        """Have these jobs stand still as soon as they run alone, and all others go on."""
-        if claims != self._suspended and not self.stopping:
-            self._suspended = claims
-            for process in self.processes:
-                self._suspend_or_resume(process)
-                process.plan_check()
 
     def receive(self, process: RealizerProcess) -> bool:
         """Take in what a realizer tells; False when there is nothing, or never will be."""
@@ -274,21 +245,6 @@ class Pool:
         process.terminate(KILL_AFTER_TERM_SECONDS)
         process.plan_check()
 
-    def _suspend_or_resume(self, process: RealizerProcess) -> None:
-        for beside in process.refuse_suspension(self._suspended):
-            self._tell(JobNotSuspended(beside.id, self.results.name(beside)))
-        _, job, _ = process.current()
-        is_wanted = job is not None and (job.token, job.id) in self._suspended
-        if is_wanted == process.suspension.is_on or process.kill_at is not None:
-            return
-        if not is_wanted:
-            process.resume()
-        elif len(process.jobs) == 1:
-            process.suspend()
-        if job is not None and is_wanted == process.suspension.is_on:
-            kind = JobSuspended if is_wanted else JobResumed
-            self._tell(kind(job.id, self.results.name(job)))
-
     def is_async(self, job: Claimed) -> bool:
         """Whether realizers run several such at once."""
         return self.results.job_names.get(job.lane) in self.asynchronous
@@ -305,45 +261,9 @@ class Pool:
             process.revoke()
         process.request_report()
         self.results.unassigned += process.take_back()
-        self._end_where_due(process, now)
-        if self._suspended:
-            self._suspend_or_resume(process)
+        self.cuts.end_where_due(process, now)
+        self.standstills.check(process)
         process.plan_check()
-
-    def _end_where_due(self, process: RealizerProcess, now: float) -> None:
-        """End what has broken its limit, was cancelled, or hangs."""
-        if process.ending is None and (cuts := self._cuts(process, now)):
-            for cut in cuts:
-                process.cut_short(cut, KILL_AFTER_TERM_SECONDS)
-        elif process.give_up(now, KILL_AFTER_TERM_SECONDS):
-            pass  # it has been asked to end
-        elif process.kill_at is not None and now >= process.kill_at:
-            process.kill()
-        elif not process.ready:
-            seconds = process.loading_seconds
-            process.end_for(Ending.FAULTY, f"importing took longer than {seconds:g} s")
-            process.kill()
-            process.check_at = process.kill_at
-        elif process.is_silent(now):
-            process.end_for(Ending.FAULTY, SILENT)
-            process.kill()
-
-    def _cuts(self, process: RealizerProcess, now: float) -> list[Cut]:
-        """What ends its running jobs, where anything does.
-
-        A cancelled job may be about to end by itself: it has to be alone, so that the end of its
-        process can hit no other.
-        """
-        cuts = []
-        for sequence, job, since in process.running():
-            error = self._cancelled.get((job.token, job.id))
-            if sequence in process.cuts:
-                continue
-            if error is not None and process.is_alone(sequence):
-                cuts.append(Cut(sequence, error, Advice.NEVER))
-            elif job.timeout is not None and now - since >= job.timeout:
-                cuts.append(Cut(sequence, too_long(job)))
-        return cuts
 
     def _take_report(self, process: RealizerProcess, report: Report) -> None:
         self._look_again()
@@ -374,8 +294,7 @@ class Pool:
         is_leaving = self.stopping or is_used_up
         if is_leaving and not process.jobs:
             process.close(self._grace)
-        if self._suspended:
-            self._suspend_or_resume(process)
+        self.standstills.check(process)
         process.plan_check()
 
     def _take_descriptions(self, process: RealizerProcess, report: Report) -> None:
