@@ -112,6 +112,16 @@ def test_a_changed_file_is_used_whichever_import_has_loaded_it(home: Home, name:
     assert worker.said().count(IN_USE) == 1
 
 
+def test_code_that_a_realizer_finds_new_when_it_starts_is_told_of_once(home: Home) -> None:
+    worker = home.worker().ready()
+    text = MIDDLE.replace("middle 1", "middle 2")
+    dying = f"import pathlib; pathlib.Path('jobs/middle.py').write_text({text!r}); os._exit(1)"
+    home.wait(home.run(dying), "failed")
+    news(worker)
+    assert result(home) == ["top 1", "middle 2", *FIRST[2:]]
+    assert changes(home) == [(["middle.py"], None)]
+
+
 def test_files_may_come_go_and_be_replaced(home: Home) -> None:
     worker = home.worker().ready()
     home.write("new.py", WHICH.replace("Which", "Other"))

@@ -53,12 +53,15 @@ class Code(NamedTuple):
             found |= self.listed ^ process.loaded.stamps.keys()
         return found
 
+    def changes_since(self, earlier: Code) -> set[str]:
+        """The files that are not what they were, as far as both know of them."""
+        both = self.stamps.keys() & earlier.stamps.keys()
+        found = {path for path in both if self.stamps[path] != earlier.stamps[path]}
+        return found | ((self.listed or frozenset()) ^ (earlier.listed or frozenset()))
+
     def is_like(self, other: Code) -> bool:
         """Whether it is the same, as far as both know of the files."""
-        both = self.stamps.keys() & other.stamps.keys()
-        return self.listed == other.listed and all(
-            self.stamps[path] == other.stamps[path] for path in both
-        )
+        return not self.changes_since(other)
 
 
 class Reload:
@@ -93,6 +96,8 @@ class Reload:
         self._failed: Code | None = None
         """What could not be loaded."""
         self._error = ""
+        self._used: Code | None = None
+        """What the realizers were last known to run."""
 
     @property
     def due(self) -> float | None:
@@ -126,7 +131,7 @@ class Reload:
         if not members and stirred:
             self._pool.hurry()
         if not stale:
-            self._settle(members)
+            self._settle(members, code)
         elif any(one not in stale and not one.lacks for one in members):
             self._renew(stale, code)
         elif self._failed is None or not code.is_like(self._failed):
@@ -167,17 +172,23 @@ class Reload:
         members = [*renewal.seated, *renewal.waiting]
         return set().union(*(code.differences(one) for one in members))
 
-    def _settle(self, members: Iterable[RealizerProcess]) -> None:
+    def _settle(self, members: Iterable[RealizerProcess], code: Code) -> None:
         """All run what there is, or did so before it was broken."""
         if self._pool.renewal.candidate is not None:
             self._pool.renewal.drop()
         if any(not one.lacks for one in members):
             self._mended()
+            # One that was replaced for another reason has loaded what is new.
+            changes = code.changes_since(self._used) if self._used is not None else set()
+            self._used = code
+            if changes:
+                self._report(changes, None)
 
     def _renew(self, stale: list[RealizerProcess], code: Code) -> None:
         changes = set().union(*(code.differences(one) for one in stale))
         self._pool.renewal.retire(stale)
         self._mended()
+        self._used = code
         self._report(changes, None)
 
     def _try(self, code: Code, now: float) -> None:
