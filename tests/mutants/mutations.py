@@ -248,6 +248,12 @@ MUTATIONS = (
              "self._requests.request(error.what, LATER)", "self._requests.request(error.what)",
              "test_crashes.py -k newer_program_migrates"),
     # A long life
+    Mutation("an idle worker begins the next log", f"{SQLITE}database.py",
+             "            if self._log_bytes() == 0:", "            if False:",
+             "sqlite/test_full_disk.py -k begins_the_next"),
+    Mutation("idle workers do not wake each other by their logs", f"{SQLITE}database.py",
+             "        if self._log_bytes() > BEGUN_LOG_BYTES:", "        if True:",
+             "sqlite/test_full_disk.py -k begins_the_next"),
     Mutation("completed and failed jobs are deleted after a while", "worker/duties/maintenance.py",
              "more_at = self._repository.purge_old(self._keep, today, SLICE_SECONDS)",
              "more_at = None",

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from prokerja.repository.sqlite.database import BEGUN_LOG_BYTES
 from prokerja.repository.sqlite.opening import (
     MAX_LOG_BYTES,
 )
@@ -45,6 +46,33 @@ def test_after_one_huge_transaction_the_log_shrinks_again(path: Path) -> None:
     repository.declarations.add([asked()], START)
     repository.declarations.add([asked()], START)
     assert log.stat().st_size <= MAX_LOG_BYTES
+    repository.close()
+
+
+def test_an_idle_worker_begins_the_next_log_and_leaves_it_so(path: Path) -> None:
+    repository, other = SQLiteRepository(str(path)), SQLiteRepository(str(path))
+    log = Path(f"{path}-wal")
+    repository.declarations.add([asked()], START)
+    repository.maintain()
+    begun = log.read_bytes()
+    assert 0 < len(begun) <= BEGUN_LOG_BYTES
+    other.maintain()
+    repository.maintain()
+    assert log.read_bytes() == begun, "idle workers would wake each other"
+    assert path.stat().st_size > 2**16
+    other.close()
+    repository.close()
+
+
+def test_the_next_log_is_begun_later_if_somebody_writes(path: Path) -> None:
+    repository, other = SQLiteRepository(str(path)), SQLiteRepository(str(path))
+    repository.declarations.add([asked()], START)
+    repository.database.patience = 0.0
+    with other.database.writing():
+        repository.maintain()
+    repository.maintain()
+    assert Path(f"{path}-wal").stat().st_size <= BEGUN_LOG_BYTES
+    other.close()
     repository.close()
 
 

@@ -25,6 +25,8 @@ UNREADABLE = (TypeError, ValueError, KeyError, OverflowError)
 """Errors of reading a file that another program has written or damaged."""
 PATIENCE_SECONDS = 30.0
 """Seconds for which a write waits for the lock, by default."""
+BEGUN_LOG_BYTES = 2 * 4096
+"""A log of one page is not as long as that."""
 MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.0003, 0.002
 OVERDUE_SECONDS, HOPELESS_SECONDS = 0.02, 0.5
 """Seconds of waiting between which a write asks more often."""
@@ -134,6 +136,23 @@ class Database:
             except sqlite3.OperationalError as error:
                 if primary_code(error) not in PASSING:
                     raise as_store_error(error, self.path) from error
+
+    def renew_log(self) -> None:
+        """Shorten it, and begin the next one: whoever writes first would do that, at a sync more.
+
+        One that has just been begun stays, so that idle workers do not wake each other.
+        """
+        if self._log_bytes() > BEGUN_LOG_BYTES:
+            self.shorten_log()
+            if self._log_bytes() == 0:
+                with contextlib.suppress(TryAgain), self.writing():  # or somebody else begins it
+                    self.execute(f"PRAGMA user_version = {schema.VERSION}")
+
+    def _log_bytes(self) -> int:
+        try:
+            return os.stat(f"{self.path}-wal").st_size
+        except OSError:  # a database in memory has none
+            return 0
 
     def make_room(self, error: BaseException) -> None:
         """After an error that says that the disk is full: what room there is, the log may hold."""

@@ -52,7 +52,7 @@ class Nouns:
         self.lanes = Lanes(self.database)
         self.declarations = Declarations(self.database, self.lanes)
         self.refuse_newer = self.database.meet_newer
-        self.maintain = self.database.shorten_log
+        self.maintain = self.database.renew_log
         self.close = self.database.close
 
     @cached_property

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 CHECK_SECONDS = 0.2
 """Between two looks at who is there, unless one of them may have died."""
+AFTER_WRITE_SECONDS = 0.05
+"""Before such a look: what was written may be a job, and that comes first."""
 RETRY_SECONDS = 1.0
 """Before another look where the last one failed, for want of a descriptor."""
 
@@ -65,7 +67,8 @@ class Recovery:
 
     def on_write(self, now: float) -> None:
         """Something was written, perhaps a new worker's name."""
-        self._check_at = self._check_at or max(now, self._checked_at + CHECK_SECONDS)
+        soon = now + AFTER_WRITE_SECONDS
+        self._check_at = self._check_at or max(soon, self._checked_at + CHECK_SECONDS)
 
     def stop(self) -> None:
         """Recover nothing more: the file is not ours to write any longer."""

@@ -95,4 +95,4 @@ class Writes:
         self._recovery.on_write(now)
         self._upgrade.on_write(now)
         self._requests.on_write(now)
-        self._files.on_write()
+        self._files.on_write(now)
