@@ -74,6 +74,12 @@ def settings(db: str | None = None, jobs: str | None = None) -> Settings:
     )
 
 
+def settings_file() -> str:
+    """Where the settings file is, if there is one; empty for a user without a home directory."""
+    folder = user_directory("config")
+    return os.path.join(folder, FILE) if folder else ""
+
+
 def usual_db() -> str:
     """The database of who names none by flag or environment; raises BadOption."""
     return _path("db", _from_file(user_directory("config")).get("db") or _default_db())

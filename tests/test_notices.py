@@ -225,5 +225,5 @@ def test_settings_can_be_tried(home: Home) -> None:
     assert [facts["job"] for _, _, facts in told(home)] == ["made_up"]
     other = home("notify:test", "completed")
     assert (other.code, other.out) == (1, "")
-    assert "[notify] in prokerja.toml has no completed" in other.err
+    assert "prokerja.toml has no completed" in other.err
     assert home("notify:test", "everything").code == 2

@@ -235,6 +235,9 @@ def test_realizers_that_die_meanwhile_leave_jobs_they_would_lack_to_the_others(h
     wait_until(lambda: "no living worker knows" in str(home.job(last)["why_not_running"]))
     home.write("middle.py", MIDDLE)
     assert home.wait(last)["result"] == ["top 2", *FIRST[1:]]
+    news(worker)
+    used = [files for files, error in changes(home) if error is None]
+    assert used == [["middle.py", "which.py"]]
 
 
 def test_a_long_job_ends_with_the_code_it_began_with(home: Home) -> None:

@@ -11,11 +11,12 @@ import time
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from prokerja import Queue, Worker, lifecycle, waiting
 from prokerja.worker import supervisor
-from prokerja.worker.duties import maintenance
+from prokerja.worker.duties import maintenance, warmth
 from prokerja.worker.loop import EventLoop
 from prokerja.worker.output.prefix import MAX_LINE_BYTES, LinePrefixer
 from prokerja.worker.pool import in_flight
@@ -129,11 +130,45 @@ def test_what_is_not_kept_stays_until_whoever_waits_has_seen_it_end(home: Home) 
     assert home.statuses([1]) == ["completed"]
 
 
-def test_an_idle_worker_wakes_no_more_often_than_it_has_to(
+def test_an_idle_worker_wakes_every_ten_seconds_and_no_more_often(
     home: Home, waits: list[float | None], worker: Worker
 ) -> None:
     home.wait(home.run("pass"))
-    wait_until(lambda: waits and waits[-1] and waits[-1] > 500)
+    wait_until(lambda: waits and waits[-1] and waits[-1] > 9.9)
+
+
+EMPTY_LOG_BYTES = 32 + 24 + 4096
+"""As an idle worker leaves it: a header, and one page with its own."""
+
+
+def test_an_idle_worker_and_a_realizer_are_kept_warm_and_write_nothing(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warmth, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(maintenance, "IDLE_SECONDS", 0.0)
+    with Queue(home.db) as queue, worker_of(queue, home, 2):
+        home.wait(home.run("pass"))
+        files = [home.db, home.db.with_name(f"{home.db.name}-wal")]
+        wait_until(lambda: files[1].stat().st_size == EMPTY_LOG_BYTES)
+        before = [(file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+        realizers = [one for one in psutil.Process().children(recursive=True) if not one.children()]
+
+        def woken(times: int) -> list[int]:
+            """How often each realizer is woken, until one of them has been so often."""
+            first = [one.num_ctx_switches().voluntary for one in realizers]
+            more = [0, 0]
+
+            def count() -> bool:
+                now = [one.num_ctx_switches().voluntary for one in realizers]
+                more[:] = [later - sooner for sooner, later in zip(first, now, strict=True)]
+                return max(more) >= times
+
+            wait_until(count)
+            return more
+
+        wait_until(lambda: min(woken(20)) == 0)  # both have loaded the jobs
+        assert [(file.stat().st_size, file.stat().st_mtime_ns) for file in files] == before
+        assert home.wait(home.run("return 1"))["result"] == 1
 
 
 def test_realizers_that_die_while_they_load_the_jobs_are_replaced_ever_more_slowly(

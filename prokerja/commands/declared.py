@@ -46,11 +46,13 @@ class Needs:
         short = {name: n for name, n in self._amounts.items() if n > there.get(name, 0)}
         if short:
             from prokerja.flow.resources import human
+            from prokerja.settings import FILE, settings_file
 
             some = {name: there[name] for name in short if name in there}
             say(
                 f"what was declared needs {human(short)}, and this machine has"
-                f" {human(some) or 'none'}; it waits until [resources] in prokerja.toml has enough"
+                f" {human(some) or 'none'}; it waits until [resources] in"
+                f" {settings_file() or FILE} has enough"
             )
 
 

@@ -11,6 +11,7 @@ from prokerja.commands.declared import show_declared, start_worker, wait_for
 from prokerja.errors import NotFound, RequestError
 from prokerja.notices import KINDS, declaration, rule_of
 from prokerja.queue import Queue
+from prokerja.settings import FILE, settings_file
 from prokerja.text import quoted
 from prokerja.times import iso
 
@@ -47,7 +48,8 @@ def run(
         raise RequestError("--wait shows what the notice prints, and --json its id; use one")
     rule = rule_of(dict(place.notify).get(kind, ""))
     if rule is None:
-        raise NotFound(f"[notify] in prokerja.toml has no {kind}; `prokerja help notices` shows it")
+        file = settings_file() or FILE
+        raise NotFound(f"[notify] in {file} has no {kind}; `prokerja help notices` shows it")
     now = time.time()
     event = {**EVENTS[kind], "at": iso(now)}
     with Queue.of(place) as queue:

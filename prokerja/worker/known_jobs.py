@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from prokerja.catalog.refresh import record, record_classes
 from prokerja.hooks import ENDING
-from prokerja.worker_events import Event, FileBroken, JobsChanged, WorkerStarted
+from prokerja.worker_events import FileBroken, JobsChanged, WorkerStarted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from prokerja.worker.options import WorkerOptions
     from prokerja.worker.pool.pool import Pool
     from prokerja.worker.wire.messages import Loaded
+    from prokerja.worker_events import Event
 
 
 class KnownJobs:

@@ -11,10 +11,12 @@ import time
 from typing import TYPE_CHECKING
 
 from prokerja.errors import Busy, TryAgain
-from prokerja.worker_events import Event, StoreTroubled
+from prokerja.worker_events import StoreTroubled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from prokerja.worker_events import Event
 
 TELL_BUSY_SECONDS = 30.0
 """For which others may keep the store locked before it is worth a line."""

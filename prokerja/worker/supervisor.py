@@ -24,7 +24,7 @@ from prokerja.worker.refusals import Refusals
 from prokerja.worker.turns import Turns
 from prokerja.worker.unwritten import keep_unwritten
 from prokerja.worker.wire import journal
-from prokerja.worker_events import Event, QueueEmptied, StoreTroubled
+from prokerja.worker_events import QueueEmptied, StoreTroubled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from prokerja.worker.duties.signals import StopRequests
     from prokerja.worker.options import WorkerOptions
     from prokerja.worker.output.pump import Pump
+    from prokerja.worker_events import Event
 
 RECHECK_CLOCK_SECONDS = 60.0
 """The time of day may jump, so a due time is looked at again after this at most."""
@@ -41,6 +42,8 @@ MAX_SLEEP_SECONDS = 86400.0
 """The system's own limit is some weeks."""
 TURN_PATIENCE_SECONDS = 0.002
 """For which a turn waits for the write lock: as long as a declaration keeps it, and no more."""
+IDLE_PATIENCE_SECONDS = 0.02
+"""The same while no realizer is at work, which would have to wait meanwhile."""
 DAMAGED = "`prokerja doctor` tells more, `prokerja help moving` how to restore a backup"
 
 
@@ -144,6 +147,8 @@ class Supervisor:
             return
         self._jobs.learn()
         if self._turns.is_due():
+            busy = self._pool.busy
+            self._repository.patience = TURN_PATIENCE_SECONDS if busy else IDLE_PATIENCE_SECONDS
             self._turns.write()
             self._pool.send()
         self._note_idleness()

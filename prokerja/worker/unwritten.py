@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, get_args
 
 from prokerja.verdicts import Ended
 from prokerja.worker.wire.journal import Journal, read
-from prokerja.worker_events import Event, ResultsKept
+from prokerja.worker_events import ResultsKept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from prokerja.verdicts import Settlement
+    from prokerja.worker_events import Event
 
 ENDED = get_args(Ended)
 

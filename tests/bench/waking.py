@@ -6,6 +6,7 @@ import json
 import random
 import sqlite3
 import time
+from collections import deque
 from contextlib import ExitStack, closing
 from statistics import median
 from typing import TYPE_CHECKING
@@ -112,44 +113,51 @@ def _waits(path: str, declared: dict[int, int]) -> list[float]:
 def _after_idleness(stage: Stage) -> tuple[dict[str, list[float]], list[float]]:
     """One wake-up of each of many workers that have done a job and then been idle.
 
-    By each way, and of bare workers in turn with them. Whoever declares is awake: it has just read
-    the store.
+    By each way, and of bare workers, who take turns in being first: what wakes up first warms the
+    machine for the next. Whoever declares is awake: it has just read the store.
     """
-    paths = [stage.new("idle") for _ in range(2 * LONE)]
-    bare_paths = [stage.new("bare-idle") for _ in range(LONE)]
-    alone: list[float] = []
-    found: dict[str, list[float]] = {"declare() in Python": [], "plain SQL": []}
+    found: dict[str, list[float]] = {way: [] for way in _DECLARE}
+    paths = {way: [stage.new("idle") for _ in range(LONE)] for way in found}
     with ExitStack() as stack:
-        queues = [stack.enter_context(closing(Queue(path))) for path in paths]
-        for path, queue in zip(paths, queues, strict=True):
-            stack.enter_context(ours.worker(path))
-            queue.declare(_mark(path, 0))
-            _waits(path, {0: 0})
-        for path in bare_paths:
-            stack.enter_context(bare_worker(path))
-            _declare_bare(path, 0)
-            _waits(path, {0: 0})
-        stage.say(f"{len(paths)} workers idle for {stage.idle:.0f} s")
+        for way, declare in _DECLARE.items():
+            worker = bare_worker if way == BARE_INOTIFY else ours.worker
+            for path in paths[way]:
+                stack.enter_context(worker(path))
+                declare(path, 0)
+                _waits(path, {0: 0})
+        stage.say(f"{3 * LONE} workers idle for {stage.idle:.0f} s")
         time.sleep(stage.idle)
-        for number, (path, queue) in enumerate(zip(paths, queues, strict=True)):
-            if number % 2:
-                began = _declare_bare(bare_paths[number // 2], 1)
-                alone += _waits(bare_paths[number // 2], {0: 0, 1: began})[1:]
-                queue.summary()
-                began = time.monotonic_ns()
-                queue.declare(_mark(path, 1))
-                found["declare() in Python"] += _waits(path, {0: 0, 1: began})[1:]
-            else:
-                with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-                    connection.execute("SELECT job FROM declare LIMIT 0")
-                    began = time.monotonic_ns()
-                    _insert(connection, path, 1)
-                found["plain SQL"] += _waits(path, {0: 0, 1: began})[1:]
+        order = deque(_DECLARE)
+        for number in range(LONE):
+            for way in order:
+                path = paths[way][number]
+                began = _DECLARE[way](path, 1)
+                found[way] += _waits(path, {0: 0, 1: began})[1:]
+            order.rotate()
+    alone = found.pop(BARE_INOTIFY)
     return found, alone
 
 
+def _declare_anew(path: str, n: int) -> int:
+    """Declare in Python; returns the monotonic ns just before."""
+    with closing(Queue(path)) as queue:
+        queue.summary()
+        began = time.monotonic_ns()
+        queue.declare(_mark(path, n))
+    return began
+
+
+def _declare_in_sql(path: str, n: int) -> int:
+    """The same by plain SQL."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("SELECT job FROM declare LIMIT 0")
+        began = time.monotonic_ns()
+        _insert(connection, path, n)
+    return began
+
+
 def _declare_bare(path: str, n: int) -> int:
-    """Insert a row for a bare worker; returns the monotonic ns just before."""
+    """The same for a bare worker."""
     payload = bare.encode({"path": f"{path}-marks", "n": n})
     with closing(bare.create(path, durable=True)) as connection:
         began, now = time.monotonic_ns(), time.time()
@@ -178,3 +186,11 @@ def _mark(path: str, n: int) -> Mark:
 
 def _insert(connection: sqlite3.Connection, path: str, n: int) -> None:
     connection.execute(PLAIN_SQL, (json.dumps({"path": f"{path}-marks", "n": n}),))
+
+
+_DECLARE: dict[str, Callable[[str, int], int]] = {
+    "declare() in Python": _declare_anew,
+    "plain SQL": _declare_in_sql,
+    BARE_INOTIFY: _declare_bare,
+}
+"""Declares the job of a number; returns the monotonic ns just before."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from prokerja.errors import NotFound
@@ -41,7 +40,8 @@ class Answers(Nouns):
         with self.database.reading():
             summary = self._summary(queue, now)
             durations = buckets(self.database, queue)
-        return Metrics(summary, durations, self._bytes(""), self._bytes("-wal"))
+        bytes = self.database.file_bytes
+        return Metrics(summary, durations, bytes(""), bytes("-wal"))
 
     def find(self, id: int, now: float) -> Detail:
         """See the protocol."""
@@ -162,13 +162,6 @@ class Answers(Nouns):
             return ()
         rules = self.rules.all().values()
         return tuple(rule for rule in rules if queue is None or rule.name in ("", queue))
-
-    def _bytes(self, ending: str) -> int:
-        """The size of a file of ours; 0 if it is not there."""
-        try:
-            return os.stat(f"{self.path}{ending}").st_size if self.is_shared else 0
-        except OSError:
-            return 0
 
     def _answers(self) -> why.Answers:
         from prokerja.repository import why

@@ -142,16 +142,17 @@ class Database:
 
         One that has just been begun stays, so that idle workers do not wake each other.
         """
-        if self._log_bytes() > BEGUN_LOG_BYTES:
+        if self.file_bytes("-wal") > BEGUN_LOG_BYTES:
             self.shorten_log()
-            if self._log_bytes() == 0:
+            if self.file_bytes("-wal") == 0:
                 with contextlib.suppress(TryAgain), self.writing():  # or somebody else begins it
                     self.execute(f"PRAGMA user_version = {schema.VERSION}")
 
-    def _log_bytes(self) -> int:
+    def file_bytes(self, ending: str) -> int:
+        """The size of the file of that ending; 0 if there is none, as of a database in memory."""
         try:
-            return os.stat(f"{self.path}-wal").st_size
-        except OSError:  # a database in memory has none
+            return os.stat(f"{self.path}{ending}").st_size
+        except OSError:
             return 0
 
     def make_room(self, error: BaseException) -> None:

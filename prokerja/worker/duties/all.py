@@ -15,6 +15,7 @@ from prokerja.worker.duties.requests import RequestCheck
 from prokerja.worker.duties.shutdown import Shutdown
 from prokerja.worker.duties.state import StateOnRequest
 from prokerja.worker.duties.upgrade import UpgradeCheck
+from prokerja.worker.duties.warmth import Warmth
 from prokerja.worker.duties.writes import Writes
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class Duties:
         pause = Pause(requests, parts.holds)
         state = StateOnRequest(worker, requests, pool, turns, parts.holds, parts.tell)
         notes = Notes(repository, worker, parts.holds)
+        warmth = Warmth(parts.maintenance, turns, pool)
         self._systemd = _systemd_of(parts)
         self._listeners = _listeners_of(parts)
         self._reliefs = _reliefs_of(parts)
@@ -92,7 +94,7 @@ class Duties:
         # Systemd comes first: what keeps the others from working is no reason to start again.
         self._all: list[Duty] = _there(
             self._systemd, self.writes, self.shutdown, pool, asked, self._recovery, self._upgrade,
-            pause, state, notes, self._clock, files if repository.is_shared else None,
+            pause, state, notes, warmth, self._clock, files if repository.is_shared else None,
             self._listeners, self._reliefs, *(make(parts) for make in OPTIONAL),
             *(self._code.all if self._code else ()),
         )  # fmt: skip

@@ -7,13 +7,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from prokerja.errors import TryAgain
-from prokerja.worker_events import ClockJumped, Event
+from prokerja.worker_events import ClockJumped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from prokerja.repository.verbs import Repository
     from prokerja.worker.turns import Turns
+    from prokerja.worker_events import Event
 
 JUMP_SECONDS = 5.0
 """By which the clock has to be off: less harms nobody."""

@@ -176,9 +176,11 @@ class Reload:
         """All run what there is, or did so before it was broken."""
         if self._pool.renewal.candidate is not None:
             self._pool.renewal.drop()
-        if any(not one.lacks for one in members):
+        whole = [one for one in members if not one.lacks]
+        if whole:
             self._mended()
-            # One that was replaced for another reason has loaded what is new.
+        # One that was replaced for another reason has loaded what is new.
+        if whole and all(one.loaded_all for one in whole):
             changes = code.changes_since(self._used) if self._used is not None else set()
             self._used = code
             if changes:

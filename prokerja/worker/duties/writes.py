@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from prokerja.worker.duties.recovery import Recovery
     from prokerja.worker.duties.requests import RequestCheck
     from prokerja.worker.duties.upgrade import UpgradeCheck
-from prokerja.worker_events import Event
+    from prokerja.worker_events import Event
 
 
 class Writes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -146,8 +147,16 @@ class Pool:
 
     def send(self) -> None:
         """Send all that was assigned, now that its claims are written down."""
+        was_idle = not self.busy
         for process in self.processes:
             process.send(self.results.job_names, self.results.extras)
+        if was_idle and self.busy:
+            os.sched_yield()  # a realizer that we have woken may wait for our processor
+
+    def warm(self) -> None:
+        """Have the realizer that would get the next job do what that takes, without a job."""
+        if fitting := [process for process in self.processes if process.has_room()]:
+            min(fitting, key=LOAD).warm()
 
     def clear_batches(self) -> None:
         """Forget all that was assigned since its claims could not be written down."""

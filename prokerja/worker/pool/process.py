@@ -26,7 +26,7 @@ from prokerja.worker.process_end import end_of
 from prokerja.worker.service import Service
 from prokerja.worker.wire import journal
 from prokerja.worker.wire.channel import Channel
-from prokerja.worker.wire.messages import Launch, Report
+from prokerja.worker.wire.messages import Batch, Launch, Report
 from prokerja.worker.wire.shared_page import IDLE, JOURNALLING, OOM_KILLS
 
 if TYPE_CHECKING:
@@ -151,6 +151,11 @@ class RealizerProcess:
         """The user's files that it has loaded until now, and their stamps."""
         return self.loaded.files if self.loaded is not None else {}
 
+    @property
+    def loaded_all(self) -> bool:
+        """Whether it could load each job file that there was."""
+        return self.loaded is not None and not self.loaded.broken
+
     def is_silent(self, now: float) -> bool:
         """Whether it has had jobs for a while, runs none, and does not say why."""
         is_journalling = self.page.running()[0] == JOURNALLING
@@ -184,6 +189,10 @@ class RealizerProcess:
             self.channel.post(batch)
             if self.check_at is None:
                 self.check_at = time.monotonic() + LONG_JOB_SECONDS
+
+    def warm(self) -> None:
+        """Send it a batch without jobs."""
+        self.channel.post(Batch(0, {}, []))
 
     def has_to_do(self, sequence: int) -> bool:
         """Whether it has this job, not revoked."""
