@@ -209,6 +209,25 @@ def test_code_that_was_broken_from_the_start_is_used_once_it_is_mended(home: Hom
     assert result(home) == FIRST
 
 
+def test_code_that_does_not_load_is_not_told_of_as_in_use_when_its_last_realizer_dies(
+    home: Home,
+) -> None:
+    worker = home.worker().ready()
+    assert result(home) == FIRST
+    home.write("middle.py", "1 +\n")
+    news(worker, NOT_LOADED)
+    wait_until(lambda: len(worker.realizers()) == 1)
+    [realizer] = worker.realizers()
+    realizer.kill()
+    wait_until(lambda: "its jobs are now: run" in worker.said())
+    assert result_of_run(home) == 3
+    waiting = which(home)
+    home.write("middle.py", MIDDLE + "\n")
+    assert home.wait(waiting)["result"] == FIRST
+    news(worker)
+    assert [files for files, error in changes(home) if error is None] == [["middle.py"]]
+
+
 def test_realizers_that_die_meanwhile_leave_jobs_they_would_lack_to_the_others(home: Home) -> None:
     worker = home.worker("--realizers", "2").ready()
     both = home.run_each(["wait_for('both')"] * 2)
@@ -235,9 +254,6 @@ def test_realizers_that_die_meanwhile_leave_jobs_they_would_lack_to_the_others(h
     wait_until(lambda: "no living worker knows" in str(home.job(last)["why_not_running"]))
     home.write("middle.py", MIDDLE)
     assert home.wait(last)["result"] == ["top 2", *FIRST[1:]]
-    news(worker)
-    used = [files for files, error in changes(home) if error is None]
-    assert used == [["middle.py", "which.py"]]
 
 
 def test_a_long_job_ends_with_the_code_it_began_with(home: Home) -> None:

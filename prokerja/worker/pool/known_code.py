@@ -28,7 +28,8 @@ class KnownCode:
 
     def is_whole(self, process: RealizerProcess, loaded: Loaded) -> bool:
         """Whether a realizer has all that the others have, or there are no others."""
-        if not self.lost(loaded) or self._accepted is None or not self._whole():
+        others = [one for one in self._whole() if one is not process]
+        if not self.lost(loaded) or self._accepted is None or not others:
             return True
         names = {spec.name for spec in self._accepted.specs}
         process.lacks = frozenset(names.difference(spec.name for spec in loaded.specs))
