@@ -1217,7 +1217,7 @@ MUTATIONS = (
              "found |= {file for one in faults for file in self._missing(one)}", "pass",
              "test_reload.py -k from_the_start"),
     Mutation("a realizer that lacks jobs leaves them to others", f"{POOL}known_code.py",
-             "if not self.lost(loaded) or self._accepted is None or not self._whole():", "if True:",
+             "if not self.lost(loaded) or self._accepted is None or not others:", "if True:",
              "test_reload.py -k meanwhile"),
     Mutation("no candidate runs jobs beside all others", f"{POOL}renewal.py",
              "            candidate.spare = True", "            candidate.spare = False",
