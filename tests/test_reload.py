@@ -112,7 +112,22 @@ def test_a_changed_file_is_used_whichever_import_has_loaded_it(home: Home, name:
     assert worker.said().count(IN_USE) == 1
 
 
-def test_code_that_a_realizer_finds_new_when_it_starts_is_told_of_once(home: Home) -> None:
+def test_what_is_broken_and_stays_so_is_not_told_of_as_in_use(home: Home) -> None:
+    bad = home.write("bad.py", "1 +\n")
+    worker = home.worker().ready()
+    [old] = worker.realizers()
+    bad.write_text("2 +\n")
+    wait_until(partial(gone, old))
+    bad.write_text("pass\n")
+    news(worker)
+    assert changes(home) == [(["bad.py"], None)]
+
+
+@pytest.mark.parametrize("bad", ["", "import nowhere"])
+def test_code_that_a_realizer_finds_new_when_it_starts_is_told_of_once(
+    home: Home, bad: str
+) -> None:
+    home.write("bad.py", bad)
     worker = home.worker().ready()
     text = MIDDLE.replace("middle 1", "middle 2")
     dying = f"import pathlib; pathlib.Path('jobs/middle.py').write_text({text!r}); os._exit(1)"
@@ -221,6 +236,7 @@ def test_code_that_does_not_load_is_not_told_of_as_in_use_when_its_last_realizer
     realizer.kill()
     wait_until(lambda: "its jobs are now: run" in worker.said())
     assert result_of_run(home) == 3
+    assert len(notes(home)) == 1
     waiting = which(home)
     home.write("middle.py", MIDDLE + "\n")
     assert home.wait(waiting)["result"] == FIRST

@@ -15,11 +15,13 @@ import psutil
 import pytest
 
 from prokerja import Queue, Worker, lifecycle, waiting
+from prokerja.errors import TryAgain  # noqa: TC001
 from prokerja.worker import supervisor
 from prokerja.worker.duties import maintenance, warmth
 from prokerja.worker.loop import EventLoop
 from prokerja.worker.output.prefix import MAX_LINE_BYTES, LinePrefixer
 from prokerja.worker.pool import in_flight
+from prokerja.worker.refusals import Refusals
 from tests.harness.waiting import PATIENCE, SOON, wait_until
 
 if TYPE_CHECKING:
@@ -72,6 +74,72 @@ def test_an_idle_worker_deletes_jobs_that_are_older_than_the_settings_keep_them(
     wait_until(lambda: home.counts()["completed"] == home.counts()["failed"] == 1)
     wait_until(lambda: home.counts()[purged] == 0)
     assert home.counts()[kept] == 1
+
+
+TICKING = """
+import threading
+
+from jobs.run import note
+
+
+def tick():
+    note("tick")
+    timer = threading.Timer(0.02, tick)
+    timer.daemon = True
+    timer.start()
+
+
+tick()
+"""
+
+
+def test_an_idle_realizer_is_not_blamed_for_what_its_job_files_go_on_doing(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warmth, "LOOK_SECONDS", 0.02)
+    home.write("ticking.py", TICKING)
+    with Queue(home.db) as queue, worker_of(queue, home):
+        wait_until(home.ledger)
+        [before] = _realizers()
+        count = len(home.ledger())
+        wait_until(lambda: len(home.ledger()) > count + 50)
+        assert _realizers() == [before]
+
+
+def _realizers() -> list[psutil.Process]:
+    return [one for one in psutil.Process().children(recursive=True) if not one.children()]
+
+
+def test_an_idle_worker_does_not_wait_for_who_keeps_the_store_locked(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warmth, "LOOK_SECONDS", 0.02)
+    looks: list[None] = []
+    refused: list[None] = []
+    run, pause = warmth.Warmth.run, Refusals.pause
+
+    def looked(one: warmth.Warmth, now: float) -> None:
+        run(one, now)
+        looks.append(None)
+
+    def noted(one: Refusals, error: TryAgain) -> float:
+        refused.append(None)
+        return pause(one, error)
+
+    monkeypatch.setattr(warmth.Warmth, "run", looked)
+    monkeypatch.setattr(Refusals, "pause", noted)
+    with Queue(home.db) as queue, worker_of(queue, home):
+        home.wait(home.run("pass"))
+        with closing(sqlite3.connect(home.db, isolation_level=None)) as other:
+            other.execute("SELECT * FROM lane").fetchall()  # its opening wakes the worker
+            looks.clear()
+            wait_until(lambda: len(looks) > 5)
+            other.execute("BEGIN IMMEDIATE")
+            refused.clear()
+            looks.clear()
+            wait_until(lambda: len(looks) > 5)
+            assert not refused
+            other.execute("ROLLBACK")
 
 
 NOT_KEPT = """
@@ -151,7 +219,7 @@ def test_an_idle_worker_and_a_realizer_are_kept_warm_and_write_nothing(
         files = [home.db, home.db.with_name(f"{home.db.name}-wal")]
         wait_until(lambda: files[1].stat().st_size == EMPTY_LOG_BYTES)
         before = [(file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-        realizers = [one for one in psutil.Process().children(recursive=True) if not one.children()]
+        realizers = _realizers()
 
         def woken(times: int) -> list[int]:
             """How often each realizer is woken, until one of them has been so often."""

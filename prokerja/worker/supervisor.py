@@ -94,7 +94,8 @@ class Supervisor:
             raise self._gone
 
     def _step(self) -> None:
-        now = time.monotonic()
+        now, busy = time.monotonic(), self._pool.busy
+        self._repository.patience = TURN_PATIENCE_SECONDS if busy else IDLE_PATIENCE_SECONDS
         try:
             for duty in self._duties:
                 if duty.due is not None and duty.due <= now:
@@ -134,8 +135,7 @@ class Supervisor:
                 self._own_code,
             )
         )  # fmt: skip
-        # From here on, no other process's long write keeps this loop from its realizers.
-        self._usual_patience, repository.patience = repository.patience, TURN_PATIENCE_SECONDS
+        self._usual_patience = repository.patience
         self._loop.add(self._requests, self._requests.drain)
         writes = self._duties.writes
         self._loop.add_watched(self._watch, writes.hear, writes.interest)
@@ -147,8 +147,6 @@ class Supervisor:
             return
         self._jobs.learn()
         if self._turns.is_due():
-            busy = self._pool.busy
-            self._repository.patience = TURN_PATIENCE_SECONDS if busy else IDLE_PATIENCE_SECONDS
             self._turns.write()
             self._pool.send()
         self._note_idleness()

@@ -32,8 +32,8 @@ def idling(stage: Stage) -> Iterator[Line]:
 
     It has realized one job and been left alone. Processor time is what the scheduler accounts to
     all threads of supervisor and realizer; a wake-up is a voluntary context switch of one of
-    them. A quick run looks for 5 s only and multiplies. Memory: RSS of both processes added up
-    (shared pages count twice), and PSS (they count once).
+    them; each looks for work every ten seconds. A quick run looks for 5 s only and multiplies.
+    Memory: RSS of both processes added up (shared pages count twice), and PSS (they count once).
     """
     if sys.platform != "linux":
         stage.say("an idle worker is left out: its figures come from Linux's /proc")
@@ -41,7 +41,7 @@ def idling(stage: Stage) -> Iterator[Line]:
     rounds = [_look(stage) for _ in range(1 if stage.quick else stage.rounds)]
     for what, unit, goal in (
         ("processor time in 20 s", "ms", SPAN),
-        ("wake-ups in 20 s", "", 2.0),
+        ("wake-ups in 20 s", "", 4.0),
         ("RSS", "MB", 60.0),
         ("PSS", "MB", None),
     ):

@@ -96,6 +96,8 @@ class Reload:
         self._failed: Code | None = None
         """What could not be loaded."""
         self._error = ""
+        self._lost: set[str] = set()
+        """The job files that could be loaded before."""
         self._used: Code | None = None
         """What the realizers were last known to run."""
 
@@ -161,7 +163,9 @@ class Reload:
             renewal.drop()
         elif lost := self._pool.code.lost(candidate.loaded):
             renewal.drop()
-            self._fail("; ".join(lost), self._changes(code), code)
+            self._lost = {one.file for one in lost}
+            told = "; ".join(f"{one.file}: {one.error}" for one in lost)
+            self._fail(told, self._changes(code), code)
         else:
             renewal.candidate = None
             self._pool.accept(candidate.loaded)
@@ -177,21 +181,24 @@ class Reload:
         if self._pool.renewal.candidate is not None:
             self._pool.renewal.drop()
         whole = [one for one in members if not one.lacks]
-        if whole:
+        broken = _broken(whole)
+        if whole and not broken & self._lost:
             self._mended()
-        # One that was replaced for another reason has loaded what is new.
-        if whole and all(one.loaded_all for one in whole):
+            # One that was replaced for another reason has loaded what is new.
             changes = code.changes_since(self._used) if self._used is not None else set()
             self._used = code
-            if changes:
+            if changes := changes - broken:
                 self._report(changes, None)
 
     def _renew(self, stale: list[RealizerProcess], code: Code) -> None:
         changes = set().union(*(code.differences(one) for one in stale))
-        self._pool.renewal.retire(stale)
+        renewal = self._pool.renewal
+        fresh = [one for one in (*renewal.seated, *renewal.waiting) if one not in stale]
+        renewal.retire(stale)
         self._mended()
         self._used = code
-        self._report(changes, None)
+        if changes := changes - _broken(fresh):
+            self._report(changes, None)
 
     def _try(self, code: Code, now: float) -> None:
         """Start a candidate, unless there is one already."""
@@ -216,10 +223,16 @@ class Reload:
             self._report(changes, error)
 
     def _mended(self) -> None:
-        self._failed, self._error = None, ""
+        self._failed, self._error, self._lost = None, "", set()
         self._holds.lift(NOTE)
 
     def _report(self, changes: Iterable[str], error: str | None) -> None:
         files = tuple(sorted(changes)[:MAX_FILES])
         self._tell(CodeChanged(files, error))
         self._events.add(files, error)
+
+
+def _broken(processes: Iterable[RealizerProcess]) -> set[str]:
+    """The files of which these have loaded nothing."""
+    loaded = [one.loaded for one in processes if one.loaded is not None]
+    return {broken.file for one in loaded for broken in one.broken}

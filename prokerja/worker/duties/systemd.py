@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 PAUSE_SECONDS = 1.0
 """Between two messages, unless there is another state to tell."""
+EARLY = 0.5
+"""Part of the time between two feeds of the watchdog for which one may come early."""
 LOADING, READY, RELOADING, STOPPING = "loading", "ready", "reloading", "stopping"
 
 
@@ -45,7 +47,7 @@ class Systemd:
         """At once for another state, soon for other counts, and when the watchdog is to be fed."""
         if self._state_now() != self._state and not self._failed:
             return 0.0
-        moments = [] if self._feed_seconds is None else [self._feed_at]
+        moments = [] if self._feed_seconds is None else [self._feeding()]
         if self._failed or self._news_now() != self._news:
             moments.append(self._quiet_until)
         return min(moments, default=None)
@@ -69,6 +71,11 @@ class Systemd:
     def close(self) -> None:
         """Say nothing any more."""
         self._socket.close()
+
+    def _feeding(self) -> float:
+        """When to feed the watchdog; at once if we are awake, and would have to wake up soon."""
+        early = self._feed_at - (self._feed_seconds or 0.0) * EARLY
+        return 0.0 if time.monotonic() >= early else self._feed_at
 
     def _state_now(self) -> str:
         if self._requests.restart:  # whoever goes on as this process says that it is ready

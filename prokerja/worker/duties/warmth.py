@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from prokerja.errors import Busy
+
 if TYPE_CHECKING:
     from prokerja.worker.duties.maintenance import Maintenance
     from prokerja.worker.pool.pool import Pool
@@ -35,7 +37,12 @@ class Warmth:
         return max(idle_since, self._looked_at) + LOOK_SECONDS
 
     def run(self, now: float) -> None:
-        """Do what the next job will need, without one."""
-        self._looked_at = now
-        self._turns.writes.look()
+        """Do what the next job will need, without one; not now if another process is writing."""
+        self._looked_at, writes = now, self._turns.writes
+        woken = writes.woken
+        try:
+            self._turns.write()
+            self._pool.send()
+        except Busy:
+            writes.woken = woken  # whoever writes will wake us
         self._pool.warm()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from prokerja.spec import Broken
     from prokerja.worker.pool.process import RealizerProcess
     from prokerja.worker.pool.renewal import Renewal
     from prokerja.worker.wire.messages import Loaded
@@ -39,13 +40,13 @@ class KnownCode:
         """That is what there is from now on."""
         self._accepted = loaded
 
-    def lost(self, loaded: Loaded) -> list[str]:
-        """What is wrong with files that could be loaded before, and cannot be now."""
+    def lost(self, loaded: Loaded) -> list[Broken]:
+        """The files that could be loaded before, and cannot be now."""
         if self._accepted is None:
             return []
         before = {*self._accepted.stamps, *self._accepted.files}
         before -= {one.file for one in self._accepted.broken}
-        return [f"{one.file}: {one.error}" for one in loaded.broken if one.file in before]
+        return [one for one in loaded.broken if one.file in before]
 
     def promote(self) -> Loaded | None:
         """If only those are left that lack something, what they have is all there is."""

@@ -151,11 +151,6 @@ class RealizerProcess:
         """The user's files that it has loaded until now, and their stamps."""
         return self.loaded.files if self.loaded is not None else {}
 
-    @property
-    def loaded_all(self) -> bool:
-        """Whether it could load each job file that there was."""
-        return self.loaded is not None and not self.loaded.broken
-
     def is_silent(self, now: float) -> bool:
         """Whether it has had jobs for a while, runs none, and does not say why."""
         is_journalling = self.page.running()[0] == JOURNALLING

@@ -137,7 +137,8 @@ class Realizer:
         """Work until the supervisor hangs up; what comes in `requests` asks for a report."""
         self._prepare(requests)
         while self._read(wait=not self._jobs):
-            self._run_jobs()
+            if self._jobs or self._spoiled:  # or it was only to be kept warm
+                self._run_jobs()
         self._finish()
 
     def _prepare(self, requests: int) -> None:
