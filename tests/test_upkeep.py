@@ -78,12 +78,14 @@ def test_an_idle_worker_deletes_jobs_that_are_older_than_the_settings_keep_them(
 
 TICKING = """
 import threading
+import time
 
 from jobs.run import note
 
 
 def tick():
     note("tick")
+    threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
     timer = threading.Timer(0.02, tick)
     timer.daemon = True
     timer.start()
