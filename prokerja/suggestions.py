@@ -25,6 +25,7 @@ SYNONYMS = {
     "queue:list": ("queues",),
     "queue:pause": ("pause",),
     "queue:resume": ("unpause",),
+    "schedule:next": ("cron", "next", "schedule"),
     "jobs": ("kinds", "types"),
     "systemd:install": ("install", "service"),
     "systemd:unit": ("systemd", "unit"),

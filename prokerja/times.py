@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from prokerja.errors import BadOption
 from prokerja.text import quoted
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 MAX_SECONDS = 100 * 365 * 86400.0
@@ -38,16 +42,21 @@ def written(seconds: float) -> str:
 
 def moment(text: str, what: str = "time") -> float:
     """Seconds since the epoch of an ISO 8601 time, local unless it says otherwise."""
+    return time_of(text, what).timestamp()
+
+
+def time_of(text: str, what: str = "time") -> datetime:
+    """An ISO 8601 time as it is written; BadOption names `what` otherwise."""
     from datetime import datetime
 
     try:
-        seconds = datetime.fromisoformat(text.strip()).timestamp()
-        iso(seconds)  # at the edges of the calendar, a time zone can lead beyond it
+        time = datetime.fromisoformat(text.strip())
+        iso(time.timestamp())  # at the edges of the calendar, a time zone can lead beyond it
     except (ValueError, OverflowError, OSError):
         raise BadOption(
             f"{what}: {quoted(text)} is not a time; write 2030-01-31T18:00 or 2030-01-31T18:00Z"
         ) from None
-    return seconds
+    return time
 
 
 def iso(seconds: float) -> str:

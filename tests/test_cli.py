@@ -753,6 +753,7 @@ def test_every_answer_is_json_if_asked_for(shell: Home) -> None:
         ("queue:limit", "idle", "1"): dict,
         ("queue:rate", "idle", "1/h"): dict,
         ("queue:list",): dict,
+        ("schedule:next", "hourly"): dict,
         ("notify:test", "failed"): dict,
         ("purge",): dict,
         ("wait", "3", "--timeout", "0"): dict,

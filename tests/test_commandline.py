@@ -185,6 +185,7 @@ def test_every_parameter_is_given_by_name_and_all_but_what_must_be_said_have_def
         "declare:job": ["name"], "report:job": ["id"], "result": ["id"], "resolve": ["id"],
         "hold": ids, "release": ids, "change": ids, "suspend": ids, "resume": ids,
         "queue:limit": ["queue"], "queue:rate": ["queue"], "notify:test": ["kind"],
+        "schedule:next": ["when"],
     }  # fmt: skip
     assert needed == must_be_said.get(name, [])
 

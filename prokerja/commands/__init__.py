@@ -32,6 +32,7 @@ COMMANDS = {
     "queue:resume": "queue_resume",
     "queue:limit": "queue_limit",
     "queue:rate": "queue_rate",
+    "schedule:next": "schedule_next",
     "purge": "purge",
     "wait": "wait",
     "notify:test": "notify_test",

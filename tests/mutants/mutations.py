@@ -247,6 +247,16 @@ MUTATIONS = (
     Mutation("a worker leaves a migrated file with 75", "worker/supervisor.py",
              "self._requests.request(error.what, LATER)", "self._requests.request(error.what)",
              "test_crashes.py -k newer_program_migrates"),
+    # Schedules
+    Mutation("a fixed time that a clock leaves out runs", "schedules/rules.py",
+             "found = found[:1] or [change_near(wall, where).at]", "found = found[:1]",
+             "schedules/test_rules.py -k clock_on_the_wall"),
+    Mutation("in a time that comes twice the next one is to come", "schedules/rules.py",
+             "if len(instants(wall, where)) < 2:", "if True:",
+             "schedules/test_rules.py -k clock_on_the_wall"),
+    Mutation("changes of the clock are found at any fraction of a second", "schedules/zones.py",
+             "since.astimezone(UTC).replace(microsecond=0)", "since.astimezone(UTC)",
+             "schedules/test_rules.py -k a_moment_after"),
     # A long life
     Mutation("an idle realizer is kept warm", "worker/duties/warmth.py",
              "        self._pool.warm()", "        pass", "test_upkeep.py -k warm"),
