@@ -154,7 +154,7 @@ class Pool:
             os.sched_yield()  # a realizer that we have woken may wait for our processor
 
     def warm(self) -> None:
-        """Have the realizer that would get the next job do what that takes, without a job."""
+        """Have the realizer that would get the next job look into its inbox."""
         if fitting := [process for process in self.processes if process.has_room()]:
             min(fitting, key=LOAD).warm()
 
